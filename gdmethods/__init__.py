@@ -1,0 +1,51 @@
+"""gdmethods: the gradient-descent methods of a neural-networks lecture, exact to their papers.
+
+Every method is a pure `optax.GradientTransformationExtraArgs`. Its alias (`adam`) is a whole
+optimizer; its core (`scale_by_adam`) is the same without a learning rate, for a chain of one's
+own.
+"""
+
+from gdmethods._adadelta import AdaDeltaState, adadelta, scale_by_adadelta
+from gdmethods._adagrad import AdaGradState, adagrad, scale_by_rss
+from gdmethods._adam import AdamState, adam, scale_by_adam
+from gdmethods._gains import AdaptiveGainsState, adaptive_gains, scale_by_gains
+from gdmethods._momentum import MomentumState, momentum, velocity
+from gdmethods._nesterov import NesterovState, nesterov, nesterov_eval_params, nesterov_velocity
+from gdmethods._rmsprop import RMSPropState, rmsprop, scale_by_rms
+from gdmethods._rprop import RpropState, rprop, scale_by_rprop
+from gdmethods._schedules import sutskever_momentum_schedule
+from gdmethods._sgd import SGDState, scale_by_learning_rate, sgd
+
+__version__ = "0.1.0"
+
+__all__ = [  # in the lecture's order
+    "SGDState",
+    "scale_by_learning_rate",
+    "sgd",
+    "MomentumState",
+    "momentum",
+    "sutskever_momentum_schedule",
+    "velocity",
+    "NesterovState",
+    "nesterov",
+    "nesterov_eval_params",
+    "nesterov_velocity",
+    "AdaptiveGainsState",
+    "adaptive_gains",
+    "scale_by_gains",
+    "AdaGradState",
+    "adagrad",
+    "scale_by_rss",
+    "AdaDeltaState",
+    "adadelta",
+    "scale_by_adadelta",
+    "RpropState",
+    "rprop",
+    "scale_by_rprop",
+    "RMSPropState",
+    "rmsprop",
+    "scale_by_rms",
+    "AdamState",
+    "adam",
+    "scale_by_adam",
+]

@@ -1,0 +1,133 @@
+"""ADADELTA: displacements take the units of the weights, from their own recent size."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._arithmetic import divide, sqrt, square
+from gdmethods._hyperparameters import (
+    Scalar,
+    ScalarOrSchedule,
+    at,
+    float_dtype,
+    scalar,
+    scalar_or_schedule,
+)
+from gdmethods._lifting import accumulator, lift, negated, require_float_leaves
+
+
+class AdaDeltaState(NamedTuple):
+    """State of `adadelta` and `scale_by_adadelta`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      e_g: aₜ, the running mean of |g|²; a tree like the parameters, real, at least float32.
+      e_x: bₜ, the running mean of |δ|²; likewise.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
+    e_g: optax.Updates
+    e_x: optax.Updates
+
+
+def _rule(
+    g: jax.Array, a: jax.Array, b: jax.Array, *, learning_rate: Any, rho: Any, eps: Any
+) -> tuple[Any, Any, Any]:
+    a = rho * a + (1 - rho) * square(g)
+    delta = divide(sqrt(b + eps), sqrt(a + eps)) * g
+    b = rho * b + (1 - rho) * square(delta)
+    return -learning_rate * delta, a, b
+
+
+def adadelta(
+    learning_rate: ScalarOrSchedule = 1.0,
+    rho: Scalar = 0.95,
+    eps: Scalar = 1e-6,
+    *,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """ADADELTA: no learning rate to choose, but an ε that decides how it starts.
+
+        aₜ = ρ aₜ₋₁ + (1 − ρ) |gₜ|²,    a₀ = 0
+        δₜ = √(bₜ₋₁ + ε) / √(aₜ + ε) · gₜ,    b₀ = 0
+        bₜ = ρ bₜ₋₁ + (1 − ρ) |δₜ|²
+        Δₜ = −ηₜ δₜ
+
+    Arguments:
+      learning_rate: η ≥ 0, 1 in the paper; a number or a schedule. It does not enter b.
+      rho: ρ in [0, 1).
+      eps: ε ≥ 0. The first step is of the order of √ε; with 0 no weight ever moves.
+      accumulator_dtype: of a and b; None keeps each parameter's own, float32 for narrower ones.
+
+    Returns:
+      A transformation with the state `AdaDeltaState`. Its updates Δ have the parameters' shapes
+      and dtypes (the gradients' dtypes, if `update` is not given the parameters).
+
+    Raises:
+      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
+        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.adadelta()
+      >>> w = jnp.array([1.0, 1.0])
+      >>> updates, state = tx.update(jnp.array([100.0, 1.0]), tx.init(w), w)
+      >>> print((1000 * updates).round(3))  # the size of the gradient falls out
+      [-4.472 -4.472]
+
+    Elsewhere: the same in `optax.adadelta` (ρ = 0.9 there), `torch.optim.Adadelta` (0.9) and
+    `keras.optimizers.Adadelta` (ε = 1e-7, η = 0.001).
+
+    Source: M. D. Zeiler, ADADELTA: an adaptive learning rate method, arXiv:1212.5701, 2012.
+    """
+    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    rho = scalar("rho", rho, "[0, 1)")
+    eps = scalar("eps", eps, "[0, inf)")
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+
+    def init(params: optax.Params) -> AdaDeltaState:
+        require_float_leaves(params)
+        return AdaDeltaState(
+            count=jnp.zeros([], jnp.int32),
+            e_g=accumulator(params, dtype=dtype, real=True),
+            e_x=accumulator(params, dtype=dtype, real=True),
+        )
+
+    def update(
+        updates: optax.Updates,
+        state: AdaDeltaState,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, AdaDeltaState]:
+        updates, e_g, e_x = lift(
+            _rule,
+            updates,
+            (state.e_g, state.e_x),
+            params,
+            learning_rate=at(learning_rate, state.count),
+            rho=rho,
+            eps=eps,
+        )
+        return updates, AdaDeltaState(optax.safe_increment(state.count), e_g, e_x)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def scale_by_adadelta(
+    rho: Scalar = 0.95, eps: Scalar = 1e-6, *, accumulator_dtype: Any = None
+) -> optax.GradientTransformationExtraArgs:
+    """The direction of `adadelta`, for a chain of one's own that ends with a learning rate.
+
+    It is −Δ at η = 1, the paper's δₜ. Arguments, state and errors are those of `adadelta`.
+
+    Example:
+      >>> import optax, gdmethods
+      >>> tx = optax.chain(
+      ...     gdmethods.scale_by_adadelta(), optax.add_decayed_weights(1e-4), optax.scale(-1.0)
+      ... )
+
+    Elsewhere: `optax.scale_by_adadelta`, with ρ = 0.9.
+    """
+    return negated(adadelta(1.0, rho, eps, accumulator_dtype=accumulator_dtype))

@@ -1,0 +1,149 @@
+"""AdaGrad: each weight's rate falls with the sum of its squared gradients."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._arithmetic import divide, sqrt, square
+from gdmethods._hyperparameters import (
+    Scalar,
+    ScalarOrSchedule,
+    at,
+    float_dtype,
+    scalar,
+    scalar_or_schedule,
+)
+from gdmethods._lifting import accumulator, lift, negated, require_float_leaves
+
+
+class AdaGradState(NamedTuple):
+    """State of `adagrad` and `scale_by_rss`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      sum_of_squares: sₜ; a tree like the parameters, real, at least float32.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
+    sum_of_squares: optax.Updates
+
+
+def _rule(
+    g: jax.Array, s: jax.Array, *, learning_rate: Any, eps: Any, eps_root: Any
+) -> tuple[Any, Any]:
+    s = s + square(g)
+    return -learning_rate * divide(g, sqrt(s + eps_root) + eps), s
+
+
+def adagrad(
+    learning_rate: ScalarOrSchedule,
+    eps: Scalar = 1e-10,
+    *,
+    eps_root: Scalar = 0.0,
+    initial_accumulator_value: Scalar = 0.0,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """AdaGrad: large steps for weights whose gradients have been rare or small.
+
+        sₜ = sₜ₋₁ + |gₜ|²,    s₀ = initial_accumulator_value
+        Δₜ = −ηₜ gₜ / (√(sₜ + eps_root) + eps)
+
+    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too.
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      eps: added outside of the root, ≥ 0.
+      eps_root: added inside of the root, ≥ 0.
+      initial_accumulator_value: s₀ ≥ 0.
+      accumulator_dtype: of s; None keeps each parameter's own, float32 for narrower ones.
+
+    Returns:
+      A transformation with the state `AdaGradState`. Its updates Δ have the parameters' shapes and
+      dtypes (the gradients' dtypes, if `update` is not given the parameters).
+
+    Raises:
+      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
+        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.adagrad(0.1)
+      >>> w = jnp.array([1.0, 1.0, 1.0])
+      >>> state = tx.init(w)
+      >>> for g in ([3.0, 1e-3, 0.0], [4.0, 1e-3, 0.0]):
+      ...     updates, state = tx.update(jnp.array(g), state, w)
+      >>> print(abs(updates.round(4)))
+      [0.08   0.0707 0.    ]
+
+    Elsewhere: `optax.adagrad` starts from 0.1 and has its ε = 1e-7 inside of the root, with 0 for
+    s = 0: `adagrad(η, 0.0, eps_root=1e-7, initial_accumulator_value=0.1)`. `torch.optim.Adagrad`
+    at its defaults is as here, with η = 0.01. `keras.optimizers.Adagrad` starts from 0.1 and has ε
+    = 1e-7 inside.
+
+    Source: J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods for online learning and
+    stochastic optimization, Journal of Machine Learning Research 12, 2011.
+    """
+    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    eps = scalar("eps", eps, "[0, inf)")
+    eps_root = scalar("eps_root", eps_root, "[0, inf)")
+    initial = scalar("initial_accumulator_value", initial_accumulator_value, "[0, inf)")
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+
+    def init(params: optax.Params) -> AdaGradState:
+        require_float_leaves(params)
+        return AdaGradState(
+            count=jnp.zeros([], jnp.int32),
+            sum_of_squares=accumulator(params, initial, dtype=dtype, real=True),
+        )
+
+    def update(
+        updates: optax.Updates,
+        state: AdaGradState,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, AdaGradState]:
+        updates, sum_of_squares = lift(
+            _rule,
+            updates,
+            (state.sum_of_squares,),
+            params,
+            learning_rate=at(learning_rate, state.count),
+            eps=eps,
+            eps_root=eps_root,
+        )
+        return updates, AdaGradState(optax.safe_increment(state.count), sum_of_squares)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def scale_by_rss(
+    eps: Scalar = 1e-10,
+    *,
+    eps_root: Scalar = 0.0,
+    initial_accumulator_value: Scalar = 0.0,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The direction of `adagrad`, for a chain of one's own that ends with a learning rate.
+
+    It is −Δ at η = 1: gₜ over the root of the sum of squares. Arguments, state and errors are
+    those of `adagrad`.
+
+    Example:
+      >>> import optax, gdmethods
+      >>> tx = optax.chain(
+      ...     gdmethods.scale_by_rss(), optax.add_decayed_weights(1e-4), optax.scale(-0.1)
+      ... )
+
+    Elsewhere: `optax.scale_by_rss`, whose defaults are those of `optax.adagrad`.
+    """
+    return negated(
+        adagrad(
+            1.0,
+            eps,
+            eps_root=eps_root,
+            initial_accumulator_value=initial_accumulator_value,
+            accumulator_dtype=accumulator_dtype,
+        )
+    )

@@ -1,0 +1,179 @@
+"""Adam: momentum's running mean over RMSProp's, both freed of the bias of starting at zero."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._arithmetic import divide, one_minus_power, sqrt, square
+from gdmethods._hyperparameters import (
+    Scalar,
+    ScalarOrSchedule,
+    at,
+    flag,
+    float_dtype,
+    scalar,
+    scalar_or_schedule,
+)
+from gdmethods._lifting import accumulator, lift, negated, require_float_leaves
+
+
+class AdamState(NamedTuple):
+    """State of `adam` and `scale_by_adam`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      mu: mₜ, the running mean of g; a tree like the parameters, at least float32.
+      nu: vₜ, the running mean of |g|²; a tree like the parameters, real, at least float32.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
+    mu: optax.Updates
+    nu: optax.Updates
+
+
+def _rule(
+    g: jax.Array,
+    m: jax.Array,
+    v: jax.Array,
+    *,
+    learning_rate: Any,
+    b1: Any,
+    b2: Any,
+    eps: Any,
+    eps_root: Any,
+    correction1: Any,
+    correction2: Any,
+) -> tuple[Any, Any, Any]:
+    m = b1 * m + (1 - b1) * g
+    v = b2 * v + (1 - b2) * square(g)
+    m_hat = m / correction1
+    v_hat = v / correction2
+    return -learning_rate * divide(m_hat, sqrt(v_hat + eps_root) + eps), m, v
+
+
+def adam(
+    learning_rate: ScalarOrSchedule,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 0.0,
+    *,
+    bias_correction: bool = True,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Adam: adaptive moment estimation.
+
+        mₜ = β₁ mₜ₋₁ + (1 − β₁) gₜ,    m₀ = 0
+        vₜ = β₂ vₜ₋₁ + (1 − β₂) |gₜ|²,    v₀ = 0
+        m̂ₜ = mₜ / (1 − β₁ᵗ)
+        v̂ₜ = vₜ / (1 − β₂ᵗ)
+        Δₜ = −ηₜ m̂ₜ / (√(v̂ₜ + eps_root) + eps)
+
+    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. 1 − βᵗ is computed as
+    −expm1(t log β), which keeps its digits at small t and β near 1.
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      b1: β₁ in [0, 1).
+      b2: β₂ in [0, 1).
+      eps: added outside of the root, ≥ 0.
+      eps_root: added inside of the root, ≥ 0.
+      bias_correction: False takes m̂ = m and v̂ = v.
+      accumulator_dtype: of m and v; None keeps each parameter's own, float32 for narrower ones.
+
+    Returns:
+      A transformation with the state `AdamState`. Its updates Δ have the parameters' shapes and
+      dtypes (the gradients' dtypes, if `update` is not given the parameters).
+
+    Raises:
+      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
+        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.adam(0.001)
+      >>> w = jnp.array([1.0, 1.0])
+      >>> updates, state = tx.update(jnp.array([100.0, -0.001]), tx.init(w), w)
+      >>> print(updates.round(6))  # the first step is η, whatever the size of the gradient
+      [-0.001  0.001]
+
+    Elsewhere: the same in `optax.adam` and `torch.optim.Adam`. `keras.optimizers.Adam` adds its
+    ε = 1e-7 to √v before the correction (the paper's ε̂), so that it weighs more at first.
+
+    Source: D. P. Kingma, J. Ba, Adam: a method for stochastic optimization, ICLR 2015.
+    """
+    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    b1 = scalar("b1", b1, "[0, 1)")
+    b2 = scalar("b2", b2, "[0, 1)")
+    eps = scalar("eps", eps, "[0, inf)")
+    eps_root = scalar("eps_root", eps_root, "[0, inf)")
+    bias_correction = flag("bias_correction", bias_correction)
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+
+    def init(params: optax.Params) -> AdamState:
+        require_float_leaves(params)
+        return AdamState(
+            count=jnp.zeros([], jnp.int32),
+            mu=accumulator(params, dtype=dtype),
+            nu=accumulator(params, dtype=dtype, real=True),
+        )
+
+    def update(
+        updates: optax.Updates,
+        state: AdamState,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, AdamState]:
+        count = optax.safe_increment(state.count)
+        updates, mu, nu = lift(
+            _rule,
+            updates,
+            (state.mu, state.nu),
+            params,
+            learning_rate=at(learning_rate, state.count),
+            b1=b1,
+            b2=b2,
+            eps=eps,
+            eps_root=eps_root,
+            correction1=one_minus_power(b1, count) if bias_correction else 1.0,
+            correction2=one_minus_power(b2, count) if bias_correction else 1.0,
+        )
+        return updates, AdamState(count, mu, nu)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def scale_by_adam(
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 0.0,
+    *,
+    bias_correction: bool = True,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The direction of `adam`, for a chain of one's own that ends with a learning rate.
+
+    It is −Δ at η = 1: m̂ₜ over the root of v̂ₜ. Arguments, state and errors are those of `adam`.
+
+    Example:
+      >>> import optax, gdmethods
+      >>> tx = optax.chain(  # AdamW
+      ...     gdmethods.scale_by_adam(), optax.add_decayed_weights(1e-4), optax.scale(-1e-3)
+      ... )
+
+    Elsewhere: the same in `optax.scale_by_adam`.
+    """
+    return negated(
+        adam(
+            1.0,
+            b1,
+            b2,
+            eps,
+            eps_root,
+            bias_correction=bias_correction,
+            accumulator_dtype=accumulator_dtype,
+        )
+    )

@@ -1,0 +1,40 @@
+"""The few operations of the papers that floating point does not get right by itself."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+
+def square(x: jax.Array) -> jax.Array:
+    """|x|²: g² of a real gradient, the squared magnitude of a complex one."""
+    return jnp.real(x * jnp.conj(x)) if jnp.iscomplexobj(x) else x * x
+
+
+def divide(x: jax.Array, y: jax.Array) -> jax.Array:
+    """x / y, and 0 where y is 0: a weight that never had a gradient does not move."""
+    zero = y == 0
+    return jnp.where(zero, 0.0, x / jnp.where(zero, 1.0, y))
+
+
+@jax.custom_jvp
+def sqrt(x: jax.Array) -> jax.Array:
+    """√x with the derivative 0 at 0, so that `jax.grad` of a whole training run is finite."""
+    return jnp.sqrt(x)
+
+
+@sqrt.defjvp
+def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    root = sqrt(*primals)
+    return root, divide(tangents[0], 2.0 * root)
+
+
+def one_minus_power(base: float | jax.Array, exponent: jax.Array) -> jax.Array:
+    """1 − baseᵉ for e ≥ 1, whose digits a subtraction would lose while baseᵉ is near 1."""
+    return -jnp.expm1(exponent * _log(base))
+
+
+def _log(x: float | jax.Array) -> float | jax.Array:
+    if isinstance(x, float):
+        return math.log(x) if x else -math.inf
+    return jnp.log(x)

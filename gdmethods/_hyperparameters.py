@@ -1,0 +1,100 @@
+"""What a hyperparameter may be: checked while a transformation is built, read when it steps.
+
+A hyperparameter is a number (Python's, NumPy's or a JAX scalar); learning rates and momenta may
+also be schedules. A concrete one out of its interval is refused by name. A tracer has no value to
+check: it reaches the rules as an input of the compiled step, while Python's numbers are constants
+of it.
+"""
+
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+Scalar: TypeAlias = float | jax.Array
+ScalarOrSchedule: TypeAlias = float | jax.Array | optax.Schedule
+
+
+def scalar(name: str, value: Any, interval: str) -> Scalar:
+    """The hyperparameter as a Python float or JAX scalar, in `interval` ("[0, 1)") if concrete."""
+    if isinstance(value, bool) or not isinstance(
+        value, int | float | np.number | np.ndarray | jax.Array
+    ):
+        raise TypeError(f"{name} must be a number in {interval}, got {value!r}.")
+    dtype = jnp.result_type(value)
+    if jnp.shape(value) != ():
+        raise ValueError(
+            f"{name} must be a scalar, got shape {jnp.shape(value)}. To try several values at "
+            "once, jax.vmap over a function that builds the transformation."
+        )
+    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+        raise TypeError(f"{name} must be a real number in {interval}, got one of dtype {dtype}.")
+    if not _is_traced(value) and not _contains(interval, float(value)):
+        message = f"{name} must be in {interval}, got {float(value)}"
+        if isinstance(value, jax.Array) and jnp.finfo(dtype).bits < 32:
+            message += (
+                f" as {dtype}. If optax.inject_hyperparams cast it to the parameters' dtype, pass "
+                "it hyperparam_dtype=jnp.float32"
+            )
+        raise ValueError(f"{message}.")
+    return value if isinstance(value, jax.Array) else float(value)
+
+
+def scalar_or_schedule(name: str, value: Any, interval: str) -> ScalarOrSchedule:
+    """As `scalar`; a callable of the step count passes, and is called by `at`."""
+    return value if callable(value) else scalar(name, value, interval)
+
+
+def at(value: ScalarOrSchedule, count: jax.Array) -> Scalar:
+    """The hyperparameter in the update that has `count` updates before it."""
+    return jnp.asarray(value(count)) if callable(value) else value
+
+
+def is_zero(value: ScalarOrSchedule) -> bool:
+    """Whether it is Python's 0, which no step can change: its slot need not be kept."""
+    return isinstance(value, float) and value == 0.0
+
+
+def ordered(low_name: str, low: Scalar, high_name: str, high: Scalar) -> None:
+    """Raises `ValueError` if both are concrete and low > high."""
+    if not (_is_traced(low) or _is_traced(high)) and low > high:
+        raise ValueError(f"{low_name} must not exceed {high_name}, got {low} and {high}.")
+
+
+def choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    """One of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """A Python bool; it decides what is compiled."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, known before compilation, got {value!r}.")
+    return bool(value)
+
+
+def float_dtype(name: str, value: Any) -> jnp.dtype | None:
+    """The dtype asked for, None for each parameter's own widened to float32."""
+    if value is None:
+        return None
+    dtype: jnp.dtype = jnp.dtype(value)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name} must be a real floating-point dtype or None, got {dtype}.")
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise ValueError(f"{name}={dtype} needs 64-bit JAX: set jax.config's jax_enable_x64.")
+    return dtype
+
+
+def _is_traced(value: Any) -> bool:
+    return isinstance(value, jax.core.Tracer)
+
+
+def _contains(interval: str, x: float) -> bool:
+    low, high = map(float, interval[1:-1].split(","))
+    above = low <= x if interval[0] == "[" else low < x
+    below = x <= high if interval[-1] == "]" else x < high
+    return above and below

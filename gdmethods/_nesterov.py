@@ -1,0 +1,209 @@
+"""Nesterov's accelerated gradient: jump along the velocity first, and take the gradient there.
+
+A transformation is given gradients at the parameters that its user holds, so those are the
+look-ahead points y here, and the weights w are a subtraction away. Hence the μ of the state: y was
+built with it.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._hyperparameters import ScalarOrSchedule, at, float_dtype, scalar_or_schedule
+from gdmethods._lifting import accumulator, lift, require_float_leaves
+
+
+class NesterovState(NamedTuple):
+    """State of `nesterov` and `nesterov_velocity`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      velocity: Δₜ; a tree like the parameters, at least float32.
+      momentum: μₜ₊₁, with which the parameters look ahead; float32 (float64 in 64-bit JAX), shape
+        ().
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
+    velocity: optax.Updates
+    momentum: jax.Array
+
+
+def _rule(
+    g: jax.Array, velocity: jax.Array, *, learning_rate: Any, momentum: Any, next_momentum: Any
+) -> tuple[Any, Any]:
+    velocity = momentum * velocity - learning_rate * g
+    return next_momentum * velocity - learning_rate * g, velocity
+
+
+def nesterov(
+    learning_rate: ScalarOrSchedule,
+    momentum: ScalarOrSchedule = 0.9,
+    *,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Nesterov's accelerated gradient, exact for any course of the momentum and the learning rate.
+
+        yₜ = wₜ + μₜ Δₜ₋₁
+        Δₜ = μₜ Δₜ₋₁ − ηₜ ∇E(yₜ),    Δ₀ = 0
+        wₜ₊₁ = wₜ + Δₜ
+
+    The parameters that you hold and differentiate at are the look-ahead points y, and the update
+    is yₜ₊₁ − yₜ = −ηₜ gₜ + μₜ₊₁ Δₜ: one gradient a step. `nesterov_eval_params` gives the weights
+    w, at which to evaluate. Nothing may scale the updates after this in a chain, or y is not at
+    yₜ.
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      momentum: μ in [0, 1]; a number or a schedule, such as `sutskever_momentum_schedule()`. One
+        that `optax.inject_hyperparams` changes counts from the next look-ahead on, so that the
+        step under way stays exact: the value present in update t is μₜ₊₁.
+      accumulator_dtype: of Δ; None keeps each parameter's own, float32 for narrower ones.
+
+    Returns:
+      A transformation with the state `NesterovState`. Its updates have the parameters' shapes and
+      dtypes (the gradients' dtypes, if `update` is not given the parameters).
+
+    Raises:
+      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
+        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.nesterov(0.1, 0.5)
+      >>> y = jnp.array(1.0)
+      >>> state = tx.init(y)
+      >>> for _ in range(2):
+      ...     update, state = tx.update(y, state, y)  # the gradient of y²/2
+      ...     y = y + update
+      ...     print(f"y {y:.4f}, w {gdmethods.nesterov_eval_params(state, y):.4f}")
+      y 0.8500, w 0.9000
+      y 0.6975, w 0.7650
+
+    Elsewhere: `optax.sgd(η, momentum=μ, nesterov=True)`, `torch.optim.SGD(nesterov=True)` and
+    `keras.optimizers.SGD(nesterov=True)` make the same steps of y while μ and η are constant, and
+    have no way back to w.
+
+    Source: Y. Nesterov, A method of solving a convex programming problem with convergence rate
+    O(1/k²), Soviet Mathematics Doklady 27, 1983; in the form of I. Sutskever, J. Martens, G. Dahl,
+    G. Hinton, On the importance of initialization and momentum in deep learning, ICML 2013.
+    """
+    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    return _nesterov(learning_rate, momentum, accumulator_dtype)
+
+
+def nesterov_velocity(
+    momentum: ScalarOrSchedule = 0.9, *, accumulator_dtype: Any = None
+) -> optax.GradientTransformationExtraArgs:
+    """The velocity of `nesterov`, for a chain of one's own that has scaled its updates already.
+
+        Δₜ = μₜ Δₜ₋₁ + uₜ
+        yₜ₊₁ − yₜ = uₜ + μₜ₊₁ Δₜ
+
+    Arguments, returns and errors are those of `nesterov`; u is the update that comes down the
+    chain, which ends here. `nesterov_eval_params` serves as it does there.
+
+    Example:
+      >>> import optax, gdmethods
+      >>> tx = optax.chain(  # what nesterov(0.1, 0.9) does
+      ...     gdmethods.scale_by_learning_rate(0.1), gdmethods.nesterov_velocity(0.9)
+      ... )
+
+    Elsewhere: `optax.trace(μ, nesterov=True)`, for constant μ.
+    """
+    return _nesterov(-1.0, momentum, accumulator_dtype)
+
+
+def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> optax.Params:
+    """The weights to evaluate, from the look-ahead points that `nesterov` trains at.
+
+        wₜ₊₁ = yₜ₊₁ − μₜ₊₁ Δₜ
+
+    Arguments:
+      opt_state: any state that holds a `NesterovState`, at whatever depth: of `optax.chain`,
+        `partition`, `masked`, `inject_hyperparams`, `MultiSteps`, …
+      params: y, the parameters that the last update was applied to.
+
+    Returns:
+      w, in the tree, shapes and dtypes of `params`; parameters of other methods as they are.
+
+    Raises:
+      ValueError: `opt_state` holds no `NesterovState`, or one of other parameters.
+
+    Example: see `nesterov`.
+
+    Elsewhere: `optax.contrib.schedule_free_eval_params` is the like for schedule-free methods.
+    """
+    states = list(filter(_is_state, jax.tree.leaves(opt_state, is_leaf=_is_state)))
+    if not states:
+        raise ValueError(
+            "opt_state holds no NesterovState. Pass the state of a transformation built with "
+            "gdmethods.nesterov or gdmethods.nesterov_velocity; other methods' parameters are "
+            "evaluated as they are."
+        )
+    for state in states:
+        back = functools.partial(_weights, momentum=state.momentum)
+        try:
+            params = jax.tree.map(back, state.velocity, params, is_leaf=_is_masked)
+        except ValueError as error:
+            raise ValueError(
+                f"params are not those that opt_state was made for. {error}"
+            ) from error
+    return params
+
+
+def _weights(velocity: Any, y: Any, *, momentum: jax.Array) -> Any:
+    if _is_masked(velocity):
+        return y
+    if jnp.shape(velocity) != jnp.shape(y):
+        raise ValueError(f"A parameter has shape {jnp.shape(y)}, its Δ {jnp.shape(velocity)}.")
+    w = y.astype(velocity.dtype) - momentum.astype(velocity.dtype) * velocity
+    return w.astype(y.dtype)
+
+
+def _is_state(node: Any) -> bool:
+    return isinstance(node, NesterovState)
+
+
+def _is_masked(node: Any) -> bool:
+    return isinstance(node, optax.MaskedNode)
+
+
+def _nesterov(
+    learning_rate: ScalarOrSchedule, momentum: ScalarOrSchedule, accumulator_dtype: Any
+) -> optax.GradientTransformationExtraArgs:
+    momentum = scalar_or_schedule("momentum", momentum, "[0, 1]")
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+
+    def init(params: optax.Params) -> NesterovState:
+        require_float_leaves(params)
+        count = jnp.zeros([], jnp.int32)
+        return NesterovState(
+            count=count,
+            velocity=accumulator(params, dtype=dtype),
+            momentum=jnp.asarray(at(momentum, count), jnp.result_type(float)),
+        )
+
+    def update(
+        updates: optax.Updates,
+        state: NesterovState,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, NesterovState]:
+        count = optax.safe_increment(state.count)
+        next_momentum = at(momentum, count)
+        updates, velocity = lift(
+            _rule,
+            updates,
+            (state.velocity,),
+            params,
+            learning_rate=at(learning_rate, state.count),
+            momentum=state.momentum,
+            next_momentum=next_momentum,
+        )
+        next_momentum = jnp.asarray(next_momentum, state.momentum.dtype)
+        return updates, NesterovState(count, velocity, next_momentum)
+
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -1,0 +1,202 @@
+"""RMSProp: Rprop's even steps for minibatches, from a running mean of squared gradients."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._arithmetic import divide, one_minus_power, sqrt, square
+from gdmethods._hyperparameters import (
+    Scalar,
+    ScalarOrSchedule,
+    at,
+    flag,
+    float_dtype,
+    is_zero,
+    scalar,
+    scalar_or_schedule,
+)
+from gdmethods._lifting import accumulator, lift, negated, require_float_leaves
+
+
+class RMSPropState(NamedTuple):
+    """State of `rmsprop` and `scale_by_rms`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      nu: νₜ, the running mean of |g|²; a tree like the parameters, real, at least float32.
+      mu: mₜ, the running mean of g; a tree like the parameters, at least float32; None if not
+        centered.
+      velocity: Δₜ; a tree like the parameters, at least float32; None without momentum.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
+    nu: optax.Updates
+    mu: optax.Updates | None
+    velocity: optax.Updates | None
+
+
+def _rule(
+    g: jax.Array,
+    nu: jax.Array,
+    mu: Any,
+    velocity: Any,
+    *,
+    learning_rate: Any,
+    decay: Any,
+    eps: Any,
+    eps_root: Any,
+    centered: bool,
+    momentum: Any,
+    correction: Any,
+) -> tuple[Any, Any, Any, Any]:
+    nu = decay * nu + (1 - decay) * square(g)
+    mu = decay * mu + (1 - decay) * g
+    s = nu / correction
+    if centered:
+        s = jnp.maximum(s - square(mu / correction), 0.0)
+    velocity = momentum * velocity - learning_rate * divide(g, sqrt(s + eps_root) + eps)
+    return velocity, nu, mu, velocity
+
+
+def rmsprop(
+    learning_rate: ScalarOrSchedule,
+    decay: Scalar = 0.9,
+    eps: Scalar = 1e-8,
+    *,
+    eps_root: Scalar = 0.0,
+    initial_scale: Scalar = 0.0,
+    centered: bool = False,
+    momentum: ScalarOrSchedule = 0.0,
+    bias_correction: bool = False,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """RMSProp: the gradient over the root of the running mean of its square.
+
+        νₜ = decay νₜ₋₁ + (1 − decay) |gₜ|²,    ν₀ = initial_scale
+        Δₜ = μₜ Δₜ₋₁ − ηₜ gₜ / (√(νₜ + eps_root) + eps),    Δ₀ = 0
+
+    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. With ν₀ = 0 and without
+    bias correction the first steps are up to 1/√(1 − decay) times η.
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      decay: in [0, 1).
+      eps: added outside of the root, ≥ 0.
+      eps_root: added inside of the root, ≥ 0.
+      initial_scale: ν₀ ≥ 0.
+      centered: take the variance instead, νₜ − |mₜ|² and never below 0, with mₜ = decay mₜ₋₁ +
+        (1 − decay) gₜ and m₀ = 0.
+      momentum: μ in [0, 1]; a number or a schedule. Python's 0 keeps no velocity.
+      bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ.
+      accumulator_dtype: of ν, m and Δ; None keeps each parameter's own, float32 for narrower ones.
+
+    Returns:
+      A transformation with the state `RMSPropState`. Its updates Δ have the parameters' shapes and
+      dtypes (the gradients' dtypes, if `update` is not given the parameters).
+
+    Raises:
+      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
+        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.rmsprop(0.01)
+      >>> w = jnp.array([1.0, 1.0])
+      >>> state = tx.init(w)
+      >>> for _ in range(100):
+      ...     updates, state = tx.update(jnp.array([100.0, -0.001]), state, w)
+      >>> print(updates.round(5))  # the size of the gradient falls out
+      [-0.01  0.01]
+
+    Elsewhere: `optax.rmsprop` has ε inside of the root unless eps_in_sqrt=False, and its momentum
+    keeps η outside of the velocity. `torch.optim.RMSprop` has decay = 0.99, ε outside, and η
+    outside of the velocity. `keras.optimizers.RMSprop` has ε = 1e-7 inside, and η inside of the
+    velocity.
+
+    Source: G. Hinton, Neural networks for machine learning, lecture 6e, Coursera, 2012; centered:
+    A. Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850, 2013.
+    """
+    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    decay = scalar("decay", decay, "[0, 1)")
+    eps = scalar("eps", eps, "[0, inf)")
+    eps_root = scalar("eps_root", eps_root, "[0, inf)")
+    initial_scale = scalar("initial_scale", initial_scale, "[0, inf)")
+    centered = flag("centered", centered)
+    momentum = scalar_or_schedule("momentum", momentum, "[0, 1]")
+    bias_correction = flag("bias_correction", bias_correction)
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+
+    def init(params: optax.Params) -> RMSPropState:
+        require_float_leaves(params)
+        return RMSPropState(
+            count=jnp.zeros([], jnp.int32),
+            nu=accumulator(params, initial_scale, dtype=dtype, real=True),
+            mu=accumulator(params, dtype=dtype) if centered else None,
+            velocity=None if is_zero(momentum) else accumulator(params, dtype=dtype),
+        )
+
+    def update(
+        updates: optax.Updates,
+        state: RMSPropState,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, RMSPropState]:
+        count = optax.safe_increment(state.count)
+        updates, nu, mu, velocity = lift(
+            _rule,
+            updates,
+            (state.nu, state.mu, state.velocity),
+            params,
+            learning_rate=at(learning_rate, state.count),
+            decay=decay,
+            eps=eps,
+            eps_root=eps_root,
+            centered=centered,
+            momentum=at(momentum, state.count),
+            correction=one_minus_power(decay, count) if bias_correction else 1.0,
+        )
+        return updates, RMSPropState(count, nu, mu, velocity)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def scale_by_rms(
+    decay: Scalar = 0.9,
+    eps: Scalar = 1e-8,
+    *,
+    eps_root: Scalar = 0.0,
+    initial_scale: Scalar = 0.0,
+    centered: bool = False,
+    bias_correction: bool = False,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The direction of `rmsprop`, for a chain of one's own that ends with a learning rate.
+
+    It is −Δ at η = 1 without momentum; chain `velocity` after the learning rate for that.
+    Arguments, state and errors are those of `rmsprop`.
+
+    Example:
+      >>> import optax, gdmethods
+      >>> tx = optax.chain(  # what rmsprop(1e-3, momentum=0.9) does
+      ...     gdmethods.scale_by_rms(),
+      ...     gdmethods.scale_by_learning_rate(1e-3),
+      ...     gdmethods.velocity(0.9),
+      ... )
+
+    Elsewhere: `optax.scale_by_rms`, and `optax.scale_by_stddev` for the centered form; both have ε
+    inside of the root unless eps_in_sqrt=False.
+    """
+    return negated(
+        rmsprop(
+            1.0,
+            decay,
+            eps,
+            eps_root=eps_root,
+            initial_scale=initial_scale,
+            centered=centered,
+            bias_correction=bias_correction,
+            accumulator_dtype=accumulator_dtype,
+        )
+    )

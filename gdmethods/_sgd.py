@@ -1,0 +1,91 @@
+"""Stochastic gradient descent: no memory, one rate for all weights. What the others add to."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._hyperparameters import ScalarOrSchedule, at, scalar_or_schedule
+from gdmethods._lifting import lift, require_float_leaves
+
+
+class SGDState(NamedTuple):
+    """State of `sgd`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
+
+
+def _rule(g: jax.Array, *, learning_rate: Any) -> tuple[Any]:
+    return (-learning_rate * g,)
+
+
+def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
+    """Stochastic gradient descent.
+
+        Δₜ = −ηₜ gₜ
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+
+    Returns:
+      A transformation with the state `SGDState`. Its updates Δ have the parameters' shapes and
+      dtypes (the gradients' dtypes, if `update` is not given the parameters).
+
+    Raises:
+      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
+        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.sgd(0.1)
+      >>> w = jnp.array([1.0, -2.0])
+      >>> updates, state = tx.update(2 * w, tx.init(w), w)  # the gradient of w²
+      >>> print(updates)
+      [-0.2  0.4]
+
+    Elsewhere: `optax.sgd`, `torch.optim.SGD` and `keras.optimizers.SGD` at their defaults. Here η
+    is float32 or wider for parameters of every dtype; Optax rounds a schedule's η to the
+    gradient's.
+
+    Source: H. Robbins, S. Monro, A stochastic approximation method, Annals of Mathematical
+    Statistics 22, 1951.
+    """
+    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
+
+    def init(params: optax.Params) -> SGDState:
+        require_float_leaves(params)
+        return SGDState(count=jnp.zeros([], jnp.int32))
+
+    def update(
+        updates: optax.Updates,
+        state: SGDState,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, SGDState]:
+        (updates,) = lift(_rule, updates, (), params, learning_rate=at(learning_rate, state.count))
+        return updates, SGDState(optax.safe_increment(state.count))
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def scale_by_learning_rate(
+    learning_rate: ScalarOrSchedule,
+) -> optax.GradientTransformationExtraArgs:
+    """The learning rate for a chain of one's own: `sgd` under the name of what it does there.
+
+        Δₜ = −ηₜ uₜ
+
+    Arguments, returns and errors are those of `sgd`; u is the update that comes down the chain.
+
+    Example:
+      >>> import optax, gdmethods
+      >>> tx = optax.chain(gdmethods.scale_by_adam(), gdmethods.scale_by_learning_rate(1e-3))
+
+    Elsewhere: `optax.scale_by_learning_rate`, whose product is taken in the update's dtype.
+    """
+    return sgd(learning_rate)
