@@ -33,8 +33,8 @@ def require_float_leaves(params: optax.Params, *, real_for: str | None = None) -
       real_for: the name of a method that goes by the sign of the gradient.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        dtype = _dtype(leaf)
-        if not jnp.issubdtype(dtype, jnp.inexact):
+        dtype = getattr(leaf, "dtype", type(leaf).__name__)
+        if not jnp.issubdtype(getattr(leaf, "dtype", type(leaf)), jnp.inexact):
             raise TypeError(
                 f"The parameter {_at(path)} has dtype {dtype}, and gradient descent moves only "
                 "floating-point weights. Wrap the transformation in optax.masked (or "

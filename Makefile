@@ -1,0 +1,32 @@
+# make mnist   train all methods side by side on MNIST; writes a table and a picture to results/
+# make test    run all tests
+# make lint    check style and types
+# make clean   remove what the others made
+#
+# Each creates its environment in .venv first. PYTHON chooses the interpreter (3.11 or newer).
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+
+.PHONY: mnist test lint clean
+
+mnist: .venv/examples
+	$(BIN)/python -m examples.mnist $(ARGS)
+
+test: .venv/test
+	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+
+lint: .venv/lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# One environment; each extra is installed once, and again when pyproject.toml changes.
+.venv/examples .venv/test .venv/lint: .venv/%: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	touch $@
+
+clean:
+	rm -rf .venv results .pytest_cache .mypy_cache .ruff_cache .hypothesis
