@@ -34,16 +34,17 @@ def require_float_leaves(params: optax.Params, *, real_for: str | None = None) -
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         dtype = getattr(leaf, "dtype", type(leaf).__name__)
+        name = f"The parameter {at_path(path)} has dtype {dtype}"
         if not jnp.issubdtype(getattr(leaf, "dtype", type(leaf)), jnp.inexact):
             raise TypeError(
-                f"The parameter {_at(path)} has dtype {dtype}, and gradient descent moves only "
-                "floating-point weights. Wrap the transformation in optax.masked (or "
-                "optax.partition) so that it leaves this one out."
+                f"{name}, and gradient descent moves only floating-point weights. Wrap the "
+                "transformation in optax.masked (or optax.partition) so that it leaves this one "
+                "out."
             )
         if real_for is not None and jnp.issubdtype(dtype, jnp.complexfloating):
             raise TypeError(
-                f"The parameter {_at(path)} has dtype {dtype}, and {real_for} goes by the sign of "
-                "the gradient, which a complex number does not have. Wrap the transformation in "
+                f"{name}, and {real_for} goes by the sign of the gradient, which a complex number "
+                "does not have. Wrap the transformation in "
                 "optax.contrib.split_real_and_imaginary, or leave this one out with optax.masked."
             )
 
@@ -183,7 +184,7 @@ def _require_real(gradients: optax.Updates, dtypes: list[jnp.dtype]) -> None:
     ):
         if jnp.iscomplexobj(leaf) and not jnp.issubdtype(dtype, jnp.complexfloating):
             raise TypeError(
-                f"The gradient {_at(path)} is complex, and its parameter has dtype {dtype}. "
+                f"The gradient {at_path(path)} is complex, and its parameter has dtype {dtype}. "
                 "Differentiate a real-valued loss, or make the parameter complex."
             )
 
@@ -200,16 +201,17 @@ def _first_difference(gradients: optax.Updates, params: optax.Params) -> str:
     )
     for path in expected | got:
         if path not in got:
-            return f"there is no gradient {_at(path)}"
+            return f"there is no gradient {at_path(path)}"
         if path not in expected:
-            return f"there is no parameter {_at(path)}, but a gradient"
+            return f"there is no parameter {at_path(path)}, but a gradient"
         if got[path] != expected[path]:
-            return f"the shape {_at(path)} is {got[path]} for a parameter of {expected[path]}"
+            return f"the shape {at_path(path)} is {got[path]} for a parameter of {expected[path]}"
     containers = (jax.tree.structure(tree) for tree in (gradients, params))
     return "the same leaves in other containers, {} for {}".format(*containers)
 
 
-def _at(path: tuple[Any, ...]) -> str:
+def at_path(path: tuple[Any, ...]) -> str:
+    """A leaf's place, for a message."""
     return f"at {jax.tree_util.keystr(path)}" if path else "(the only one)"
 
 

@@ -5,7 +5,6 @@ look-ahead points y here, and the weights w are a subtraction away. Hence the μ
 built with it.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from gdmethods._hyperparameters import ScalarOrSchedule, at, float_dtype, scalar_or_schedule
-from gdmethods._lifting import accumulator, lift, require_float_leaves
+from gdmethods._lifting import accumulator, at_path, lift, require_float_leaves
 
 
 class NesterovState(NamedTuple):
@@ -143,32 +142,24 @@ def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> opt
             "gdmethods.nesterov or gdmethods.nesterov_velocity; other methods' parameters are "
             "evaluated as they are."
         )
+    leaves, structure = jax.tree_util.tree_flatten_with_path(params)
+    weights = dict(leaves)
     for state in states:
-        back = functools.partial(_weights, momentum=state.momentum)
-        try:
-            params = jax.tree.map(back, state.velocity, params, is_leaf=_is_masked)
-        except ValueError as error:
-            raise ValueError(
-                f"params are not those that opt_state was made for. {error}"
-            ) from error
-    return params
-
-
-def _weights(velocity: Any, y: Any, *, momentum: jax.Array) -> Any:
-    if _is_masked(velocity):
-        return y
-    if jnp.shape(velocity) != jnp.shape(y):
-        raise ValueError(f"A parameter has shape {jnp.shape(y)}, its Δ {jnp.shape(velocity)}.")
-    w = y.astype(velocity.dtype) - momentum.astype(velocity.dtype) * velocity
-    return w.astype(y.dtype)
+        (momentum,) = jax.tree.leaves(state.momentum)  # which a framework may have wrapped
+        for path, velocity in jax.tree_util.tree_leaves_with_path(state.velocity):
+            if path not in weights or jnp.shape(weights[path]) != jnp.shape(velocity):
+                raise ValueError(
+                    f"opt_state belongs to other parameters: {at_path(path)} it has a velocity of "
+                    f"shape {jnp.shape(velocity)}, and params have none of that shape there."
+                )
+            y = jnp.asarray(weights[path])
+            w = y.astype(velocity.dtype) - momentum.astype(velocity.dtype) * velocity
+            weights[path] = w.astype(y.dtype)
+    return jax.tree.unflatten(structure, weights.values())
 
 
 def _is_state(node: Any) -> bool:
     return isinstance(node, NesterovState)
-
-
-def _is_masked(node: Any) -> bool:
-    return isinstance(node, optax.MaskedNode)
 
 
 def _nesterov(
