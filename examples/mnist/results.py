@@ -1,0 +1,55 @@
+"""results.csv: one row for each method and pass."""
+
+import csv
+import dataclasses
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A measurement, and all that is needed to repeat it.
+
+    `passes` counts those over the training set so far, 0 before the first step; `seconds` is what
+    the last one took. The `train_cost` of a method that has diverged is NaN.
+    """
+
+    method: str
+    label: str
+    settings: str
+    data: str
+    batch_size: int
+    steps_per_pass: int
+    seed: int
+    passes: int
+    train_cost: float
+    test_error_percent: float
+    seconds: float
+    compile_seconds: float
+    state_bytes_per_weight: float
+    gdmethods: str
+    jax: str
+    flax: str
+
+
+_TYPES = typing.get_type_hints(Row)
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """Write each row as it comes, so that the file is whole after each."""
+    with path.open("w", newline="", buffering=1) as file:
+        writer = csv.DictWriter(file, _TYPES, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(dataclasses.asdict(row))
+
+
+def read(path: Path) -> list[list[Row]]:
+    """The rows of each method, in the order in which they were written."""
+    runs: dict[str, list[Row]] = {}
+    with path.open(newline="") as file:
+        for line in csv.DictReader(file):
+            row = Row(**{name: convert(line[name]) for name, convert in _TYPES.items()})
+            runs.setdefault(row.method, []).append(row)
+    return list(runs.values())
