@@ -1,0 +1,175 @@
+"""The public surface as a list, and each signature as a table; what is documented is run."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import gdmethods
+
+NAMES = [
+    "SGDState",
+    "scale_by_learning_rate",
+    "sgd",
+    "MomentumState",
+    "momentum",
+    "sutskever_momentum_schedule",
+    "velocity",
+    "NesterovState",
+    "nesterov",
+    "nesterov_eval_params",
+    "nesterov_velocity",
+    "AdaptiveGainsState",
+    "adaptive_gains",
+    "scale_by_gains",
+    "AdaGradState",
+    "adagrad",
+    "scale_by_rss",
+    "AdaDeltaState",
+    "adadelta",
+    "scale_by_adadelta",
+    "RpropState",
+    "rprop",
+    "scale_by_rprop",
+    "RMSPropState",
+    "rmsprop",
+    "scale_by_rms",
+    "AdamState",
+    "adam",
+    "scale_by_adam",
+]
+FIELDS = {
+    "SGDState": "count",
+    "MomentumState": "count velocity",
+    "NesterovState": "count velocity momentum",
+    "AdaptiveGainsState": "count gains sign velocity",
+    "AdaGradState": "count sum_of_squares",
+    "AdaDeltaState": "count e_g e_x",
+    "RpropState": "step_sizes sign value",
+    "RMSPropState": "count nu mu velocity",
+    "AdamState": "count mu nu",
+}
+ACCUMULATOR = "accumulator_dtype=None"
+GAINS = (
+    f"*, increase=0.05, decrease=0.95, min_gain=0.1, max_gain=10.0, agreement='gradient', "
+    f"{ACCUMULATOR}"
+)
+STEP_SIZES = (
+    "learning_rate=0.1, eta_minus=0.5, eta_plus=1.2, min_step_size=1e-06, max_step_size=50.0, "
+    f"*, variant='irprop-', {ACCUMULATOR}"
+)
+SIGNATURES = {
+    "scale_by_learning_rate": "learning_rate",
+    "sgd": "learning_rate",
+    "momentum": f"learning_rate, momentum=0.9, *, {ACCUMULATOR}",
+    "sutskever_momentum_schedule": "max_momentum=0.99, period=250",
+    "velocity": f"momentum=0.9, *, {ACCUMULATOR}",
+    "nesterov": f"learning_rate, momentum=0.9, *, {ACCUMULATOR}",
+    "nesterov_eval_params": "opt_state, params",
+    "nesterov_velocity": f"momentum=0.9, *, {ACCUMULATOR}",
+    "adaptive_gains": f"learning_rate, momentum=0.0, {GAINS}",
+    "scale_by_gains": f"momentum=0.0, {GAINS}",
+    "adagrad": (
+        f"learning_rate, eps=1e-10, *, eps_root=0.0, initial_accumulator_value=0.0, {ACCUMULATOR}"
+    ),
+    "scale_by_rss": (f"eps=1e-10, *, eps_root=0.0, initial_accumulator_value=0.0, {ACCUMULATOR}"),
+    "adadelta": f"learning_rate=1.0, rho=0.95, eps=1e-06, *, {ACCUMULATOR}",
+    "scale_by_adadelta": f"rho=0.95, eps=1e-06, *, {ACCUMULATOR}",
+    "rprop": STEP_SIZES,
+    "scale_by_rprop": STEP_SIZES,
+    "rmsprop": (
+        "learning_rate, decay=0.9, eps=1e-08, *, eps_root=0.0, initial_scale=0.0, "
+        f"centered=False, momentum=0.0, bias_correction=False, {ACCUMULATOR}"
+    ),
+    "scale_by_rms": (
+        "decay=0.9, eps=1e-08, *, eps_root=0.0, initial_scale=0.0, centered=False, "
+        f"bias_correction=False, {ACCUMULATOR}"
+    ),
+    "adam": (
+        "learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, bias_correction=True, "
+        f"{ACCUMULATOR}"
+    ),
+    "scale_by_adam": (
+        f"b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, bias_correction=True, {ACCUMULATOR}"
+    ),
+}
+
+
+def test_all():
+    assert gdmethods.__all__ == NAMES
+    assert all(hasattr(gdmethods, name) for name in NAMES)
+
+
+def test_each_name_has_its_row():
+    assert sorted([*FIELDS, *SIGNATURES]) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signature(name):
+    signature = inspect.signature(getattr(gdmethods, name))
+    bare = signature.replace(
+        parameters=[
+            p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()
+        ],
+        return_annotation=inspect.Signature.empty,
+    )
+    assert str(bare) == f"({SIGNATURES[name]})"
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_state_fields(name):
+    assert " ".join(getattr(gdmethods, name)._fields) == FIELDS[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_public_belongs_to_the_package_and_is_documented(name):
+    public = getattr(gdmethods, name)
+    assert public.__module__.startswith("gdmethods")
+    assert public.__doc__
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_every_argument_of_an_alias_is_documented(name):
+    """By its own docstring, or where that refers to another's arguments, by that one's."""
+    public = getattr(gdmethods, name)
+    documentation = inspect.getdoc(public)
+    for other in SIGNATURES:
+        if f"of `{other}`" in documentation:
+            documentation += inspect.getdoc(getattr(gdmethods, other))
+    for argument in inspect.signature(public).parameters:
+        assert f"{argument}:" in documentation
+
+
+def modules():
+    yield gdmethods
+    for module in pkgutil.walk_packages(gdmethods.__path__, "gdmethods."):
+        yield importlib.import_module(module.name)
+
+
+EXAMPLES = [
+    test
+    for module in modules()
+    for test in doctest.DocTestFinder(exclude_empty=False).find(module)
+]
+
+
+@pytest.mark.parametrize(
+    "example", [test for test in EXAMPLES if test.examples], ids=lambda test: test.name
+)
+def test_examples_in_docstrings(example):
+    report = []
+    doctest.DocTestRunner(verbose=False).run(example, out=report.append)
+    assert not report, "".join(report)
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_every_public_function_has_an_example(name):
+    examples = [
+        example
+        for test in EXAMPLES
+        if test.name == f"{getattr(gdmethods, name).__module__}.{name}"
+        for example in test.examples
+    ]
+    assert examples
