@@ -1,5 +1,6 @@
 # make mnist   train all methods side by side on MNIST; writes a table and a picture to results/
 # make test    run all tests
+# make parity  run the tests against the real PyTorch (large) and Keras
 # make lint    check style and types
 # make clean   remove what the others made
 #
@@ -9,7 +10,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: mnist test lint clean
+.PHONY: mnist test parity lint clean
 
 mnist: .venv/examples
 	$(BIN)/python -m examples.mnist $(ARGS)
@@ -17,13 +18,16 @@ mnist: .venv/examples
 test: .venv/test
 	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
 
+parity: .venv/parity
+	$(BIN)/python -m pytest --numprocesses auto tests/dialects $(ARGS)
+
 lint: .venv/lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
 # One environment; each extra is installed once, and again when pyproject.toml changes.
-.venv/examples .venv/test .venv/lint: .venv/%: pyproject.toml
+.venv/examples .venv/test .venv/parity .venv/lint: .venv/%: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@

@@ -81,7 +81,10 @@ def float_dtype(name: str, value: Any) -> jnp.dtype | None:
     """The dtype asked for, None for each parameter's own widened to float32."""
     if value is None:
         return None
-    dtype: jnp.dtype = jnp.dtype(value)
+    try:
+        dtype: jnp.dtype = jnp.dtype(value)
+    except TypeError as error:
+        raise TypeError(f"{name} must be a dtype or None, got {value!r}.") from error
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"{name} must be a real floating-point dtype or None, got {dtype}.")
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:

@@ -216,7 +216,8 @@ def at_path(path: tuple[Any, ...]) -> str:
 
 
 def _dtype(leaf: Any) -> jnp.dtype:
-    return leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+    """As JAX keeps it: NumPy's float64 is float32 unless JAX is in 64-bit mode."""
+    return jax.dtypes.canonicalize_dtype(leaf.dtype if hasattr(leaf, "dtype") else type(leaf))
 
 
 def _at_least_float32(dtype: jnp.dtype) -> jnp.dtype:

@@ -131,7 +131,13 @@ def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> opt
     Raises:
       ValueError: `opt_state` holds no `NesterovState`, or one of other parameters.
 
-    Example: see `nesterov`.
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.nesterov(0.1, momentum=0.5)
+      >>> y = jnp.array(1.0)
+      >>> update, state = tx.update(jnp.array(1.0), tx.init(y), y)
+      >>> print(f"{gdmethods.nesterov_eval_params(state, y + update):.2f}")  # 1 − 0.1
+      0.90
 
     Elsewhere: `optax.contrib.schedule_free_eval_params` is the like for schedule-free methods.
     """

@@ -36,13 +36,14 @@ def _rule(
     min_step_size: Any,
     max_step_size: Any,
     variant: str,
+    zero_shortens: bool,
     loss_rose: Any,
 ) -> tuple[Any, Any, Any]:
     a = jnp.sign(g) * sign
     previous_move = -sign * d
     longer = jnp.minimum(d * eta_plus, max_step_size)
     shorter = jnp.maximum(d * eta_minus, min_step_size)
-    d = jnp.where(a > 0, longer, jnp.where(a < 0, shorter, d))
+    d = jnp.where(a > 0, longer, jnp.where(a <= 0 if zero_shortens else a < 0, shorter, d))
     move = -jnp.sign(g) * d
     if variant == "rprop-":
         return move, d, jnp.sign(g)
@@ -117,6 +118,33 @@ def rprop(
     the RPROP algorithm, ICNN 1993; C. Igel, M. Hüsken, Empirical evaluation of the improved Rprop
     learning algorithms, Neurocomputing 50, 2003.
     """
+    return rprop_family(
+        learning_rate,
+        eta_minus,
+        eta_plus,
+        min_step_size,
+        max_step_size,
+        variant=variant,
+        accumulator_dtype=accumulator_dtype,
+    )
+
+
+def rprop_family(
+    learning_rate: Scalar,
+    eta_minus: Scalar,
+    eta_plus: Scalar,
+    min_step_size: Scalar,
+    max_step_size: Scalar,
+    *,
+    variant: str,
+    zero_shortens: bool = False,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """`rprop`, with what its dialects add.
+
+    Arguments:
+      zero_shortens: aₜ = 0 multiplies by eta_minus as aₜ < 0 does, in the first update too.
+    """
     if callable(learning_rate):
         raise TypeError(
             "learning_rate of rprop is the first step size, which the signs of the gradients "
@@ -156,6 +184,11 @@ def rprop(
                 'variant="irprop+" compares losses and was given none. Call '
                 "tx.update(grads, state, params, value=loss)."
             )
+        elif jnp.shape(value) != ():
+            raise ValueError(
+                f"value must be the loss, a scalar, got shape {jnp.shape(value)}. Take the mean "
+                "over examples that the gradient is of."
+            )
         updates, step_sizes, sign = lift(
             _rule,
             updates,
@@ -166,6 +199,7 @@ def rprop(
             min_step_size=min_step_size,
             max_step_size=max_step_size,
             variant=variant,
+            zero_shortens=zero_shortens,
             loss_rose=value > state.value,
         )
         return updates, RpropState(step_sizes, sign, jnp.asarray(value, state.value.dtype))

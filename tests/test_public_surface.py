@@ -49,7 +49,7 @@ FIELDS = {
     "AdaDeltaState": "count e_g e_x",
     "RpropState": "step_sizes sign value",
     "RMSPropState": "count nu mu velocity",
-    "AdamState": "count mu nu",
+    "AdamState": "count mu nu nu_max",
 }
 ACCUMULATOR = "accumulator_dtype=None"
 GAINS = (

@@ -48,7 +48,7 @@ def draw(csv: Path, picture: Path) -> None:
         figure.subplots(1, 2),
         ("train_cost", "test_error_percent"),
         (highest_cost, 100.0),
-        ("training cost (mean cross-entropy)", "test error (%)"),
+        ("training cost (mean cross-entropy of a sample)", "test error (%)"),
         strict=True,
     ):
         axes.set(yscale="log", ylabel=f"{name}, log scale")

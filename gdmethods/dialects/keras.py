@@ -1,0 +1,281 @@
+"""Keras 3's optimizers in Keras' words: `keras.optimizers`' argument names, defaults and numbers.
+
+Learning rates take schedules as everywhere else; η is inside of the velocity, as in Keras.
+`weight_decay` λ is decoupled: −ηₜ λ w is added to the update. Options of Keras' base class that
+wrap a method (clipnorm, use_ema, gradient_accumulation_steps, …) are refused by name: Optax has
+each of them as a transformation to chain or wrap.
+"""
+
+from typing import Any
+
+import jax
+import optax
+
+from gdmethods._adadelta import adadelta as published_adadelta
+from gdmethods._adagrad import adagrad as published_adagrad
+from gdmethods._adam import adam_family
+from gdmethods._hyperparameters import (
+    Scalar,
+    ScalarOrSchedule,
+    at,
+    flag,
+    is_zero,
+    scalar,
+)
+from gdmethods._momentum import momentum as published_momentum
+from gdmethods._nesterov import nesterov as published_nesterov
+from gdmethods._rmsprop import rmsprop as published_rmsprop
+from gdmethods._sgd import sgd as published_sgd
+from gdmethods.dialects._words import refusing
+from gdmethods.dialects._words import weight_decay as add_weight_decay
+
+_AVERAGE = "which averages the weights beside the method; keep optax.ema of them in the loop"
+_REFUSED = {
+    "clipnorm": (
+        "which clips each gradient by its own norm; chain optax.clip_by_global_norm before, in "
+        "optax.partition if leaf by leaf"
+    ),
+    "clipvalue": "which is optax.clip before it in a chain",
+    "global_clipnorm": "which is optax.clip_by_global_norm before it in a chain",
+    "use_ema": _AVERAGE,
+    "ema_momentum": _AVERAGE,
+    "ema_overwrite_frequency": _AVERAGE,
+    "loss_scale_factor": "which scales the loss; chain optax.scale(1 / factor) before it",
+    "gradient_accumulation_steps": "which is optax.MultiSteps around it",
+    "name": "since a transformation has none; optax.named_chain names parts",
+}
+
+
+@refusing(_REFUSED)
+def sgd(
+    learning_rate: ScalarOrSchedule = 0.01,
+    momentum: Scalar = 0.0,
+    nesterov: bool = False,
+    weight_decay: Scalar | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.SGD`.
+
+        mₜ = μ mₜ₋₁ − ηₜ gₜ
+        Δₜ = mₜ, or μ mₜ − ηₜ gₜ with nesterov
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      momentum: μ in [0, 1]. With 0 nesterov is ignored, as in Keras.
+      nesterov: look ahead.
+      weight_decay: λ ≥ 0, decoupled; or None.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+
+    Example:
+      >>> import gdmethods.dialects
+      >>> tx = gdmethods.dialects.keras.sgd(0.1, momentum=0.9, nesterov=True)
+
+    Elsewhere: without weight_decay, `gdmethods.sgd`, `momentum` or `nesterov`.
+
+    Source: https://keras.io/api/optimizers/sgd/
+    """
+    nesterov = flag("nesterov", nesterov)
+    momentum = scalar("momentum", momentum, "[0, 1]")
+    if is_zero(momentum):
+        method = published_sgd(learning_rate)
+    elif nesterov:
+        method = published_nesterov(learning_rate, momentum)
+    else:
+        method = published_momentum(learning_rate, momentum)
+    return _decayed(method, learning_rate, weight_decay)
+
+
+@refusing(_REFUSED)
+def adagrad(
+    learning_rate: ScalarOrSchedule = 0.001,
+    initial_accumulator_value: Scalar = 0.1,
+    epsilon: Scalar = 1e-7,
+    weight_decay: Scalar | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Adagrad`.
+
+        sₜ = sₜ₋₁ + gₜ²,    s₀ = initial_accumulator_value
+        Δₜ = −ηₜ gₜ / √(sₜ + ε)
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      initial_accumulator_value: s₀ ≥ 0.
+      epsilon: ε ≥ 0, inside of the root.
+      weight_decay: λ ≥ 0, decoupled; or None.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+
+    Example:
+      >>> import gdmethods.dialects
+      >>> tx = gdmethods.dialects.keras.adagrad(0.01)
+
+    Elsewhere: `gdmethods.adagrad` starts from 0, with ε = 1e-10 outside of the root.
+
+    Source: https://keras.io/api/optimizers/adagrad/
+    """
+    method = published_adagrad(
+        learning_rate,
+        eps=0.0,
+        eps_root=scalar("epsilon", epsilon, "[0, inf)"),
+        initial_accumulator_value=initial_accumulator_value,
+    )
+    return _decayed(method, learning_rate, weight_decay)
+
+
+@refusing(_REFUSED)
+def adadelta(
+    learning_rate: ScalarOrSchedule = 0.001,
+    rho: Scalar = 0.95,
+    epsilon: Scalar = 1e-7,
+    weight_decay: Scalar | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Adadelta`.
+
+        aₜ = ρ aₜ₋₁ + (1 − ρ) gₜ²
+        δₜ = √(bₜ₋₁ + ε) / √(aₜ + ε) · gₜ
+        bₜ = ρ bₜ₋₁ + (1 − ρ) δₜ²
+        Δₜ = −ηₜ δₜ
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      rho: ρ in [0, 1).
+      epsilon: ε ≥ 0.
+      weight_decay: λ ≥ 0, decoupled; or None.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+
+    Example:
+      >>> import gdmethods.dialects
+      >>> tx = gdmethods.dialects.keras.adadelta(1.0)
+
+    Elsewhere: `gdmethods.adadelta` has the paper's η = 1, and ε = 1e-6.
+
+    Source: https://keras.io/api/optimizers/adadelta/
+    """
+    method = published_adadelta(learning_rate, rho, scalar("epsilon", epsilon, "[0, inf)"))
+    return _decayed(method, learning_rate, weight_decay)
+
+
+@refusing(_REFUSED)
+def rmsprop(
+    learning_rate: ScalarOrSchedule = 0.001,
+    rho: Scalar = 0.9,
+    momentum: Scalar = 0.0,
+    epsilon: Scalar = 1e-7,
+    centered: bool = False,
+    weight_decay: Scalar | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.RMSprop`.
+
+        νₜ = ρ νₜ₋₁ + (1 − ρ) gₜ²
+        Δₜ = μ Δₜ₋₁ − ηₜ gₜ / √(νₜ + ε), with νₜ − mₜ² for νₜ if centered
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      rho: ρ in [0, 1).
+      momentum: μ in [0, 1].
+      epsilon: ε ≥ 0, inside of the root.
+      centered: subtract the square of the running mean m.
+      weight_decay: λ ≥ 0, decoupled; or None.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+
+    Example:
+      >>> import gdmethods.dialects
+      >>> tx = gdmethods.dialects.keras.rmsprop(1e-3, momentum=0.9)
+
+    Elsewhere: `gdmethods.rmsprop` has ε = 1e-8 outside of the root.
+
+    Source: https://keras.io/api/optimizers/rmsprop/
+    """
+    method = published_rmsprop(
+        learning_rate,
+        scalar("rho", rho, "[0, 1)"),
+        eps=0.0,
+        eps_root=scalar("epsilon", epsilon, "[0, inf)"),
+        centered=centered,
+        momentum=scalar("momentum", momentum, "[0, 1]"),
+    )
+    return _decayed(method, learning_rate, weight_decay)
+
+
+@refusing(_REFUSED)
+def adam(
+    learning_rate: ScalarOrSchedule = 0.001,
+    beta_1: Scalar = 0.9,
+    beta_2: Scalar = 0.999,
+    epsilon: Scalar = 1e-7,
+    amsgrad: bool = False,
+    weight_decay: Scalar | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Adam`, with the ε̂ of the paper's section 2.
+
+        mₜ = β₁ mₜ₋₁ + (1 − β₁) gₜ
+        vₜ = β₂ vₜ₋₁ + (1 − β₂) gₜ²
+        Δₜ = −ηₜ √(1 − β₂ᵗ) / (1 − β₁ᵗ) · mₜ / (√vₜ + ε̂)
+
+    With amsgrad, vₜ is the largest so far.
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      beta_1: β₁ in [0, 1).
+      beta_2: β₂ in [0, 1).
+      epsilon: ε̂ ≥ 0. It weighs as ε = ε̂ / √(1 − β₂ᵗ) does: at first 32 times as much.
+      amsgrad: keep the largest v.
+      weight_decay: λ ≥ 0, decoupled; or None.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+
+    Example:
+      >>> import gdmethods.dialects
+      >>> tx = gdmethods.dialects.keras.adam(1e-3)
+
+    Elsewhere: `gdmethods.adam` adds its ε = 1e-8 to the root of the corrected v̂.
+
+    Source: https://keras.io/api/optimizers/adam/
+    """
+    method = adam_family(
+        learning_rate,
+        scalar("beta_1", beta_1, "[0, 1)"),
+        scalar("beta_2", beta_2, "[0, 1)"),
+        scalar("epsilon", epsilon, "[0, inf)"),
+        amsgrad=amsgrad,
+        eps_hat=True,
+    )
+    return _decayed(method, learning_rate, weight_decay)
+
+
+def _decayed(
+    method: optax.GradientTransformationExtraArgs,
+    learning_rate: ScalarOrSchedule,
+    weight_decay: Scalar | None,
+) -> optax.GradientTransformationExtraArgs:
+    """The method, and Keras' decay of the weights that it is about to move."""
+    if weight_decay is None:
+        return method
+    decay = scalar("weight_decay", weight_decay, "[0, inf)")
+
+    def rate(count: jax.Array) -> Any:
+        return -at(learning_rate, count) * decay
+
+    return optax.chain(method, add_weight_decay(rate))

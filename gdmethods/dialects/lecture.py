@@ -1,0 +1,274 @@
+"""The methods as the lecture's slides print them, in the slides' letters spelled out.
+
+The source is part 2 of lecture 22 of "Redes Neuronales 2024" (FAMAF, Universidad Nacional de
+Córdoba): *we add memory and adaptation to stochastic gradient descent*. Where a slide departs from
+the published method it is kept, unless it would not descend; each docstring says which.
+"""
+
+from typing import Any
+
+import jax
+import optax
+
+from gdmethods._adagrad import adagrad as published_adagrad
+from gdmethods._adam import adam as published_adam
+from gdmethods._gains import adaptive_gains as published_adaptive_gains
+from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, at, scalar, scalar_or_schedule
+from gdmethods._lifting import negated
+from gdmethods._momentum import momentum as published_momentum
+from gdmethods._nesterov import nesterov as published_nesterov
+from gdmethods._rmsprop import rmsprop as published_rmsprop
+from gdmethods._rprop import rprop_family
+from gdmethods._sgd import scale_by_learning_rate
+
+
+def momentum(
+    eta: ScalarOrSchedule, gamma: ScalarOrSchedule = 0.9
+) -> optax.GradientTransformationExtraArgs:
+    """Momentum; as published.
+
+        Δₜ = γ Δₜ₋₁ − η ∂E/∂w
+
+    Arguments:
+      eta: η ≥ 0; a number or a schedule.
+      gamma: γ in [0, 1]; a number or a schedule. The slide starts at 0.5 and approaches 0.99, as
+        does `gdmethods.sutskever_momentum_schedule()`.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range or no number.
+
+    Example:
+      >>> import gdmethods
+      >>> from gdmethods.dialects import lecture
+      >>> tx = lecture.momentum(0.1, gdmethods.sutskever_momentum_schedule())
+    """
+    return published_momentum(
+        scalar_or_schedule("eta", eta, "[0, inf)"), scalar_or_schedule("gamma", gamma, "[0, 1]")
+    )
+
+
+def nesterov(
+    eta: ScalarOrSchedule, gamma: ScalarOrSchedule = 0.9
+) -> optax.GradientTransformationExtraArgs:
+    """Nesterov's accelerated gradient; as published, with the sign of the gradient mended.
+
+        Δₜ = γₜ Δₜ₋₁ + η ∂E/∂w (w + γₜ Δₜ₋₁),    w ← w + Δₜ
+
+    is what the slide prints. That plus climbs; here it is a minus, as in the slide's own momentum.
+    The parameters are the look-ahead points; `gdmethods.nesterov_eval_params` gives the weights.
+
+    Arguments:
+      eta: η ≥ 0; a number or a schedule.
+      gamma: γ in [0, 1]; a number or a schedule.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range or no number.
+
+    Example:
+      >>> from gdmethods.dialects import lecture
+      >>> tx = lecture.nesterov(0.1, gamma=0.9)
+    """
+    return published_nesterov(
+        scalar_or_schedule("eta", eta, "[0, inf)"), scalar_or_schedule("gamma", gamma, "[0, 1]")
+    )
+
+
+def adaptive_gains(
+    eta: ScalarOrSchedule, min_gain: Scalar = 0.1, max_gain: Scalar = 10.0
+) -> optax.GradientTransformationExtraArgs:
+    """Adaptive gains; as published.
+
+        Δ = −η g(t) ∂E/∂w,    g(0) = 1
+        g(t) = g(t−1) + 0.05 if ∂E/∂w(t−1) · ∂E/∂w(t) > 0, else 0.95 · g(t−1)
+
+    and then limited.
+
+    Arguments:
+      eta: η ≥ 0; a number or a schedule.
+      min_gain: 0.1, or 0.01 for the slide's other choice.
+      max_gain: 10, or 100.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range or no number.
+
+    Example:
+      >>> from gdmethods.dialects import lecture
+      >>> tx = lecture.adaptive_gains(0.1, min_gain=0.01, max_gain=100.0)
+    """
+    return published_adaptive_gains(
+        scalar_or_schedule("eta", eta, "[0, inf)"), min_gain=min_gain, max_gain=max_gain
+    )
+
+
+def adagrad(eta: ScalarOrSchedule, eps: Scalar = 1e-8) -> optax.GradientTransformationExtraArgs:
+    """AdaGrad; with ε inside of the root.
+
+        ηₜ = η / √(αₜ + ε),    αₜ = Σ_{k≤t} (∂E/∂w^k)²
+
+    The paper has ε outside. A gradient of 1 hardly tells them apart; one below √ε is damped here.
+
+    Arguments:
+      eta: η ≥ 0; a number or a schedule.
+      eps: ε ≥ 0; the slide asks for a small one above 0.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range or no number.
+
+    Example:
+      >>> from gdmethods.dialects import lecture
+      >>> tx = lecture.adagrad(0.1)
+    """
+    return published_adagrad(
+        scalar_or_schedule("eta", eta, "[0, inf)"),
+        eps=0.0,
+        eps_root=scalar("eps", eps, "[0, inf)"),
+    )
+
+
+def adadelta(
+    eta: ScalarOrSchedule, beta: Scalar = 0.9, eps: Scalar = 1e-8
+) -> optax.GradientTransformationExtraArgs:
+    """What the slide calls ADADELTA: it is RMSProp, since it keeps no mean of displacements.
+
+        ηₜ = η / √(sₜ + ε),    sₜ = β sₜ₋₁ + (1 − β) (∂E/∂w^{t−1})²
+
+    is what the slide prints. A gradient lagged by one would make the first step η/√ε times the
+    gradient, so the current one is used. For ADADELTA see `gdmethods.adadelta`.
+
+    Arguments:
+      eta: η ≥ 0; a number or a schedule.
+      beta: β in [0, 1).
+      eps: ε ≥ 0, inside of the root.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range or no number.
+
+    Example:
+      >>> from gdmethods.dialects import lecture
+      >>> tx = lecture.adadelta(1e-3)
+    """
+    return rmsprop(eta, beta, eps)
+
+
+def rprop(eta: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
+    """Rprop; without limits, and a zero product shortens the step as a negative one does.
+
+        Δ = −η g(t) sign(∂E/∂w(t)),    g(1) = 1
+        g(t+1) = 1.2 · g(t) if ∂E/∂w(t−1) · ∂E/∂w(t) > 0, else 0.5 · g(t)
+
+    The slide writes the new gain as g(t+1); it is used at once, in step t, as in every published
+    form. A step whose sign has turned is taken all the same, as in `gdmethods.rprop`'s "rprop-".
+
+    Arguments:
+      eta: η ≥ 0; a number or a schedule.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range or no number.
+
+    Example:
+      >>> from gdmethods.dialects import lecture
+      >>> tx = lecture.rprop(0.1)
+    """
+    gain = rprop_family(  # from 2, because the first product is 0 and halves it to 1
+        2.0, 0.5, 1.2, 0.0, float("inf"), variant="rprop-", zero_shortens=True
+    )
+    return optax.chain(
+        negated(gain), scale_by_learning_rate(scalar_or_schedule("eta", eta, "[0, inf)"))
+    )
+
+
+def rmsprop(
+    eta: ScalarOrSchedule = 1e-3, beta: Scalar = 0.9, eps: Scalar = 1e-8
+) -> optax.GradientTransformationExtraArgs:
+    """RMSProp; with ε inside of the root.
+
+        sₜ = β sₜ₋₁ + (1 − β) gₜ²
+        Δₜ = −η gₜ / √(sₜ + ε)
+
+    Hinton's lecture leaves ε open; `gdmethods.rmsprop` has it outside.
+
+    Arguments:
+      eta: η ≥ 0; a number or a schedule.
+      beta: β in [0, 1).
+      eps: ε ≥ 0.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range or no number.
+
+    Example:
+      >>> from gdmethods.dialects import lecture
+      >>> tx = lecture.rmsprop()
+    """
+    return published_rmsprop(
+        scalar_or_schedule("eta", eta, "[0, inf)"),
+        scalar("beta", beta, "[0, 1)"),
+        eps=0.0,
+        eps_root=scalar("eps", eps, "[0, inf)"),
+    )
+
+
+def adam(
+    eta: ScalarOrSchedule = 1e-3,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.99,
+    eps: Scalar = 1e-8,
+) -> optax.GradientTransformationExtraArgs:
+    """Adam; with the first step's bias correction at every step, and ε inside of the root.
+
+        mₜ = β₁ mₜ₋₁ + (1 − β₁) gₜ,    m̂ₜ = mₜ / (1 − β₁)
+        Δₜ = β₂ Δₜ₋₁ + (1 − β₂) gₜ²,    Δ̂ₜ = Δₜ / (1 − β₂)
+        Δwₜ = −η m̂ₜ / √(Δ̂ₜ + ε)
+
+    The paper divides by 1 − β₁ᵗ and 1 − β₂ᵗ. The first step is the same; with a constant gradient
+    the slide's then overshoots, to 2.13 η at t = 13, and settles at η √(1 − β₂) / (1 − β₁), which
+    is η.
+
+    Arguments:
+      eta: η ≥ 0; a number or a schedule.
+      beta1: β₁ in [0, 1).
+      beta2: β₂ in [0, 1).
+      eps: ε ≥ 0.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range or no number.
+
+    Example:
+      >>> from gdmethods.dialects import lecture
+      >>> tx = lecture.adam()
+    """
+    eta = scalar_or_schedule("eta", eta, "[0, inf)")
+    beta1 = scalar("beta1", beta1, "[0, 1)")
+    beta2 = scalar("beta2", beta2, "[0, 1)")
+    eps = scalar("eps", eps, "[0, inf)")
+
+    # m/(1−β₁) / √(v/(1−β₂) + ε) is m / √(v + (1−β₂) ε) times √(1−β₂)/(1−β₁).
+    def rate(count: jax.Array) -> Any:
+        return at(eta, count) * (1.0 - beta2) ** 0.5 / (1.0 - beta1)
+
+    return published_adam(
+        rate, beta1, beta2, eps=0.0, eps_root=(1.0 - beta2) * eps, bias_correction=False
+    )

@@ -1,0 +1,135 @@
+"""A dialect is an ordinary transformation: jit, dtypes, schedules and injection as everywhere."""
+
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gdmethods.dialects import keras, lecture, torch
+
+DIALECTS: dict[str, Callable[[], optax.GradientTransformationExtraArgs]] = {
+    "torch.sgd": torch.sgd,
+    "torch.sgd, all": lambda: torch.sgd(
+        0.1, momentum=0.9, dampening=0.1, weight_decay=0.1, maximize=True
+    ),
+    "torch.adagrad": lambda: torch.adagrad(lr_decay=0.1, weight_decay=0.1),
+    "torch.adadelta": torch.adadelta,
+    "torch.rprop": torch.rprop,
+    "torch.rmsprop": lambda: torch.rmsprop(momentum=0.9, centered=True),
+    "torch.adam": lambda: torch.adam(amsgrad=True, weight_decay=0.1),
+    "keras.sgd": lambda: keras.sgd(0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "keras.adagrad": keras.adagrad,
+    "keras.adadelta": keras.adadelta,
+    "keras.rmsprop": lambda: keras.rmsprop(momentum=0.9, centered=True, weight_decay=0.1),
+    "keras.adam": lambda: keras.adam(amsgrad=True, weight_decay=0.1),
+    "lecture.momentum": lambda: lecture.momentum(0.1),
+    "lecture.nesterov": lambda: lecture.nesterov(0.1),
+    "lecture.adaptive_gains": lambda: lecture.adaptive_gains(0.1),
+    "lecture.adagrad": lambda: lecture.adagrad(0.1),
+    "lecture.adadelta": lambda: lecture.adadelta(0.1),
+    "lecture.rprop": lambda: lecture.rprop(0.1),
+    "lecture.rmsprop": lecture.rmsprop,
+    "lecture.adam": lecture.adam,
+}
+PARAMS = {
+    "float32": jnp.ones((2, 3)),
+    "bfloat16": jnp.ones(2, jnp.bfloat16),
+    "float16": jnp.ones((), jnp.float16),
+}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_updates_have_the_parameters_dtypes_and_the_state_keeps_its_own(name: str) -> None:
+    tx = DIALECTS[name]()
+    state = jax.eval_shape(tx.init, PARAMS)
+    updates, following = jax.eval_shape(tx.update, PARAMS, state, PARAMS)
+    chex.assert_trees_all_equal_shapes_and_dtypes(updates, PARAMS)
+    chex.assert_trees_all_equal_structs(state, following)
+    chex.assert_trees_all_equal_shapes_and_dtypes(state, following)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_second_step_compiles_nothing_and_equals_the_eager_one(name: str) -> None:
+    tx = DIALECTS[name]()
+    params = {"w": jnp.array([1.0, -2.0, 3.0])}
+    jitted = jax.jit(tx.update)
+    state = eager_state = tx.init(params)
+    for _ in range(3):
+        updates, state = jitted(params, state, params)
+        eager, eager_state = tx.update(params, eager_state, params)
+        chex.assert_trees_all_close(updates, eager, rtol=1e-5)
+    assert jitted._cache_size() == 1
+
+
+@pytest.mark.parametrize(
+    ("build", "rate"),
+    [
+        (torch.sgd, "lr"),
+        (torch.adagrad, "lr"),
+        (torch.adadelta, "lr"),
+        (torch.rmsprop, "lr"),
+        (torch.adam, "lr"),
+        (keras.sgd, "learning_rate"),
+        (keras.adagrad, "learning_rate"),
+        (keras.adadelta, "learning_rate"),
+        (keras.rmsprop, "learning_rate"),
+        (keras.adam, "learning_rate"),
+        (lecture.rprop, "eta"),
+        (lecture.adam, "eta"),
+    ],
+)
+def test_a_rate_may_be_swept_and_injected(build: Callable[..., Any], rate: str) -> None:
+    """The first displacement is in proportion to the rate, decay of the weights included."""
+    params = jnp.array([1.0, -2.0])
+
+    def first(tx: optax.GradientTransformation) -> jax.Array:
+        return tx.update(params, tx.init(params), params)[0]
+
+    rates = jnp.array([0.1, 0.2])
+    swept = jax.vmap(lambda r: first(build(**{rate: r})))(rates)
+    np.testing.assert_allclose(2 * swept[0], swept[1], rtol=1e-5)
+    injected = first(optax.inject_hyperparams(build)(**{rate: 0.1}))
+    np.testing.assert_allclose(injected, swept[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: torch.sgd(lr=-1.0), "lr must be in"),
+        (lambda: torch.sgd(nesterov=True), "nesterov=True wants a momentum > 0 and dampening=0"),
+        (lambda: torch.adam(betas=(0.9, 1.0)), r"betas\[1\] must be in \[0, 1\)"),
+        (lambda: torch.rmsprop(alpha=1.0), "alpha must be in"),
+        (lambda: torch.rprop(etas=(0.5, 0.9)), r"etas\[1\] must be in \(1, inf\)"),
+        (lambda: torch.rprop(step_sizes=(1.0, 0.5)), r"step_sizes\[0\] must not exceed"),
+        (lambda: keras.adam(beta_2=1.0), "beta_2 must be in"),
+        (lambda: keras.rmsprop(rho=2.0), "rho must be in"),
+        (lambda: keras.adam(epsilon=-1.0), "epsilon must be in"),
+        (lambda: keras.adam(weight_decay=-1.0), "weight_decay must be in"),
+    ],
+)
+def test_errors_are_in_the_words_of_the_peer(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        call()
+
+
+def test_what_a_dialect_does_not_have_is_refused_with_the_reason() -> None:
+    with pytest.raises(TypeError, match=r"torch\.adam has no option 'foreach', which chooses how"):
+        torch.adam(foreach=True)
+    with pytest.raises(TypeError, match=r"keras\.adam has no option 'clipvalue', .* optax\.clip"):
+        keras.adam(clipvalue=1.0)
+    with pytest.raises(TypeError, match="no option 'learningrate', and neither has its peer"):
+        keras.adam(learningrate=1.0)
+    with pytest.raises(TypeError, match="cannot be a schedule"):
+        torch.rprop(lambda count: 0.1)
+
+
+def test_weight_decay_asks_for_the_parameters() -> None:
+    tx = torch.sgd(0.1, weight_decay=0.1)
+    w = jnp.ones(2)
+    with pytest.raises(ValueError, match=r"tx\.update\(grads, state, params\)"):
+        tx.update(w, tx.init(w))
