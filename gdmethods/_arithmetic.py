@@ -31,10 +31,10 @@ def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array,
 
 def one_minus_power(base: float | jax.Array, exponent: jax.Array) -> jax.Array:
     """1 − baseᵉ for e ≥ 1, whose digits a subtraction would lose while baseᵉ is near 1."""
-    return -jnp.expm1(exponent * _log(base))
+    return -jnp.expm1(exponent.astype(jnp.result_type(float)) * _log(base))
 
 
 def _log(x: float | jax.Array) -> float | jax.Array:
     if isinstance(x, float):
         return math.log(x) if x else -math.inf
-    return jnp.log(x)
+    return jnp.log(x.astype(jnp.result_type(float)))

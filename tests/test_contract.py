@@ -18,6 +18,8 @@ from flax.core import FrozenDict
 from table import STEPS_TO_CONVERGE, every_method
 from trajectories import random_gradients, x64
 
+import gdmethods
+
 PARAMS = {"kernel": np.linspace(-1, 1, 12).reshape(4, 3), "layer": {"scale": np.array(0.5)}}
 # The first weight of the kernel never has a gradient other than zero.
 GRADIENTS = jax.tree.map(lambda g: g[:6], random_gradients(decades=1))
@@ -576,6 +578,54 @@ def test_hyperparameters_of_another_dtype_change_no_dtype(method, dtype):
     chex.assert_trees_all_equal_shapes_and_dtypes(updates, params)
     assert_state(method, state, params)
     assert_unchanged(state, following)
+
+
+@pytest.mark.parametrize("eps", [0.0, 1e-8])
+@pytest.mark.parametrize(
+    "factory", [gdmethods.adagrad, gdmethods.adadelta, gdmethods.rmsprop, gdmethods.adam]
+)
+def test_derivatives_are_finite_through_a_weight_without_gradient(factory, eps):
+    """√ has no slope at 0, and 0/0 none at all, where the gradient hangs on the rate."""
+
+    def trained(rate):
+        tx, weights = factory(rate, eps=eps), jnp.array([1.0, 2.0])
+        state = tx.init(weights)
+        for _ in range(3):
+            updates, state = tx.update(weights * jnp.array([1.0, 0.0]), state, weights)
+            weights = optax.apply_updates(weights, updates)
+        return weights
+
+    derivative = jax.jacobian(trained)(0.1)
+    assert np.all(np.isfinite(derivative))
+    assert derivative[1] == 0
+
+
+@pytest.mark.parametrize("factory", [gdmethods.adaptive_gains, gdmethods.rmsprop])
+def test_a_momentum_of_zero_that_may_change_keeps_its_velocity(factory):
+    """As an array 0 is no promise: optax.inject_hyperparams may raise it in a later step."""
+    tx = optax.inject_hyperparams(factory)(0.1)
+    params = single(PARAMS)
+    state = tx.init(params)
+    _, following = jax.jit(tx.update)(params, state, params)
+    assert_unchanged(state.inner_state, following.inner_state)
+    assert following.inner_state.velocity is not None
+    assert factory(0.1).init(params).velocity is None
+
+
+@every_method(lambda method: not any(map(callable, method.flags.values())))
+def test_nothing_is_promoted_in_silence(method):
+    """Of the dtypes of weights, accumulators, signs and hyperparameters each is cast by name."""
+    hyperparameters = {name: jnp.bfloat16(0.9) for name in ("learning_rate", "momentum")}
+    given = {k: v for k, v in hyperparameters.items() if k in method.hyperparameters}
+    with jax.numpy_dtype_promotion("strict"):
+        tx, params = method.build(**given), abstract(DTYPES[:2])
+        state = jax.eval_shape(tx.init, params)
+        jax.eval_shape(
+            lambda g, s, p: tx.update(g, s, p, **method.extra_args(jnp.float32(1))),
+            params,
+            state,
+            params,
+        )
 
 
 # Convergence.
