@@ -16,10 +16,10 @@ mnist: .venv/examples
 	$(BIN)/python -m examples.mnist $(ARGS)
 
 test: .venv/test
-	$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 parity: .venv/parity
-	$(BIN)/python -m pytest --numprocesses auto tests/dialects $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal tests/dialects $(ARGS)
 
 lint: .venv/lint
 	$(BIN)/ruff check
