@@ -36,7 +36,7 @@ def _rule(
     g: jax.Array, a: jax.Array, b: jax.Array, *, learning_rate: Any, rho: Any, eps: Any
 ) -> tuple[Any, Any, Any]:
     a = rho * a + (1 - rho) * square(g)
-    delta = divide(sqrt(b + eps), sqrt(a + eps)) * g
+    delta = sqrt(divide(b + eps, a + eps, least=eps)) * g
     b = rho * b + (1 - rho) * square(delta)
     return -learning_rate * delta, a, b
 

@@ -34,7 +34,7 @@ def _rule(
     g: jax.Array, s: jax.Array, *, learning_rate: Any, eps: Any, eps_root: Any
 ) -> tuple[Any, Any]:
     s = s + square(g)
-    return -learning_rate * divide(g, sqrt(s + eps_root) + eps), s
+    return -learning_rate * divide(g, sqrt(s + eps_root) + eps, least=eps), s
 
 
 def adagrad(

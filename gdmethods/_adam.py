@@ -55,7 +55,8 @@ def _rule(
     v_max = jnp.maximum(v_max, v)
     m_hat = m / correction1
     v_hat = (v_max if amsgrad else v) / correction2
-    return -learning_rate * divide(m_hat, sqrt(v_hat + eps_root) + eps), m, v, v_max
+    direction = divide(m_hat, sqrt(v_hat + eps_root) + eps, least=eps)
+    return -learning_rate * direction, m, v, v_max
 
 
 def adam(

@@ -1,9 +1,12 @@
 """The few operations of the papers that floating point does not get right by itself."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+_TINY = float(jnp.finfo(jnp.float32).tiny)
 
 
 def square(x: jax.Array) -> jax.Array:
@@ -11,8 +14,13 @@ def square(x: jax.Array) -> jax.Array:
     return jnp.real(x * jnp.conj(x)) if jnp.iscomplexobj(x) else x * x
 
 
-def divide(x: jax.Array, y: jax.Array) -> jax.Array:
-    """x / y, and 0 where y is 0: a weight that never had a gradient does not move."""
+def divide(x: jax.Array, y: jax.Array, *, least: Any = 0.0) -> jax.Array:
+    """x / y, and 0 where y is 0: a weight that never had a gradient does not move.
+
+    `least`: a lower bound of y. Where it is a positive number, nothing needs to be asked.
+    """
+    if isinstance(least, float) and least >= _TINY:
+        return x / y
     zero = y == 0
     return jnp.where(zero, 0.0, x / jnp.where(zero, 1.0, y))
 

@@ -17,7 +17,14 @@ from gdmethods._hyperparameters import (
     scalar,
     scalar_or_schedule,
 )
-from gdmethods._lifting import accumulator, lift, negated, no_signs, require_float_leaves
+from gdmethods._lifting import (
+    accumulator,
+    lift,
+    negated,
+    no_signs,
+    require_float_leaves,
+    sign_after,
+)
 
 
 class AdaptiveGainsState(NamedTuple):
@@ -51,11 +58,12 @@ def _rule(
     agreement: str,
     first: jax.Array,
 ) -> tuple[Any, Any, Any, Any]:
-    agrees = jnp.sign(g) * sign > 0
+    agrees = g * sign > 0
     adapted = jnp.clip(jnp.where(agrees, gain + increase, gain * decrease), min_gain, max_gain)
     gain = jnp.where(first, gain, adapted) if agreement == "gradient" else adapted
     velocity = momentum * velocity - learning_rate * gain * g
-    return velocity, gain, jnp.sign(g if agreement == "gradient" else -velocity), velocity
+    sign = sign_after(gain, jnp.sign(g if agreement == "gradient" else -velocity))
+    return velocity, gain, sign, velocity
 
 
 def adaptive_gains(

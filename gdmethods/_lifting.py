@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 Rule: TypeAlias = Callable[..., tuple[Any, ...]]
@@ -76,6 +77,15 @@ def no_signs(params: optax.Params) -> optax.Updates:
     return jax.tree.map(lambda leaf: jnp.zeros_like(leaf, dtype=jnp.int8), params)
 
 
+def sign_after(slot: jax.Array, sign: jax.Array) -> jax.Array:
+    """`sign` as `no_signs` keeps it, computed after the new `slot` that its old values decide.
+
+    XLA overwrites the old signs in place once it knows that nobody will read them, and for that
+    the new ones have to depend on their last reader; otherwise it copies them first.
+    """
+    return jnp.where(jnp.isnan(slot), jnp.int8(0), sign.astype(jnp.int8)).astype(slot.dtype)
+
+
 def lift(
     rule: Rule,
     gradients: optax.Updates,
@@ -97,15 +107,24 @@ def lift(
       ValueError: trees or shapes differ.
       TypeError: a gradient is complex where its parameter is real.
     """
-    if params is not None:
-        _require_like(gradients, params, "the parameters")
-    for slot in slots:
-        if slot is not None:
-            _require_like(gradients, slot, "the parameters that this state was made for")
     leaves, structure = jax.tree.flatten(gradients)
-    dtypes = [_dtype(leaf) for leaf in (leaves if params is None else jax.tree.leaves(params))]
+
+    def like_gradients(tree: Any, owner: str) -> list[Any]:
+        others, other_structure = jax.tree.flatten(tree)
+        if other_structure != structure or list(map(np.shape, others)) != shapes:
+            raise ValueError(_difference(gradients, tree, owner))
+        return others
+
+    shapes = list(map(np.shape, leaves))
+    models = leaves if params is None else like_gradients(params, "the parameters")
+    dtypes = list(map(_dtype, models))
     _require_real(gradients, dtypes)
-    columns = [[None] * len(leaves) if slot is None else jax.tree.leaves(slot) for slot in slots]
+    columns = [
+        [None] * len(leaves)
+        if slot is None
+        else like_gradients(slot, "the parameters that this state was made for")
+        for slot in slots
+    ]
     inputs = {name: x for name, x in scalars.items() if isinstance(x, jax.Array)}
     constants = tuple((name, x) for name, x in scalars.items() if name not in inputs)
 
@@ -167,36 +186,29 @@ def negated(
     return optax.GradientTransformationExtraArgs(method.init, update)
 
 
-def _require_like(gradients: optax.Updates, params: optax.Params, owner: str) -> None:
-    """Raises the first difference of the gradients from `params`, which messages call `owner`."""
-    if _layout(gradients) != _layout(params):
-        raise ValueError(
-            f"The gradients differ from {owner}: {_first_difference(gradients, params)}. "
-            "Differentiate with respect to the tree that init was given, and pass update that "
-            "gradient, that state and those parameters."
-        )
-
-
 def _require_real(gradients: optax.Updates, dtypes: list[jnp.dtype]) -> None:
     """Raises the first complex gradient of a parameter of a real dtype."""
-    for (path, leaf), dtype in zip(
-        jax.tree_util.tree_leaves_with_path(gradients), dtypes, strict=True
-    ):
-        if jnp.iscomplexobj(leaf) and not jnp.issubdtype(dtype, jnp.complexfloating):
+    for leaf, dtype in zip(jax.tree.leaves(gradients), dtypes, strict=True):
+        if np.iscomplexobj(leaf) and not jnp.issubdtype(dtype, jnp.complexfloating):
+            path = next(path for path, x in jax.tree.leaves_with_path(gradients) if x is leaf)
             raise TypeError(
                 f"The gradient {at_path(path)} is complex, and its parameter has dtype {dtype}. "
                 "Differentiate a real-valued loss, or make the parameter complex."
             )
 
 
-def _layout(tree: Any) -> tuple[Any, list[tuple[int, ...]]]:
-    leaves, structure = jax.tree.flatten(tree)
-    return structure, [jnp.shape(leaf) for leaf in leaves]
+def _difference(gradients: optax.Updates, params: optax.Params, owner: str) -> str:
+    """The message of the first difference of the gradients from `params`, called `owner`."""
+    return (
+        f"The gradients differ from {owner}: {_first_difference(gradients, params)}. "
+        "Differentiate with respect to the tree that init was given, and pass update that "
+        "gradient, that state and those parameters."
+    )
 
 
 def _first_difference(gradients: optax.Updates, params: optax.Params) -> str:
     got, expected = (
-        {path: jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        {path: np.shape(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
         for tree in (gradients, params)
     )
     for path in expected | got:

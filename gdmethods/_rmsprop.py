@@ -56,7 +56,8 @@ def _rule(
     s = nu / correction
     if centered:
         s = jnp.maximum(s - square(mu / correction), 0.0)
-    velocity = momentum * velocity - learning_rate * divide(g, sqrt(s + eps_root) + eps)
+    direction = divide(g, sqrt(s + eps_root) + eps, least=eps)
+    velocity = momentum * velocity - learning_rate * direction
     return velocity, nu, mu, velocity
 
 

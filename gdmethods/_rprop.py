@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import optax
 
 from gdmethods._hyperparameters import Scalar, choice, float_dtype, ordered, scalar
-from gdmethods._lifting import accumulator, lift, negated, no_signs, require_float_leaves
+from gdmethods._lifting import (
+    accumulator,
+    lift,
+    negated,
+    no_signs,
+    require_float_leaves,
+    sign_after,
+)
 
 
 class RpropState(NamedTuple):
@@ -39,17 +46,19 @@ def _rule(
     zero_shortens: bool,
     loss_rose: Any,
 ) -> tuple[Any, Any, Any]:
-    a = jnp.sign(g) * sign
+    a = g * sign  # only its sign is read
     previous_move = -sign * d
     longer = jnp.minimum(d * eta_plus, max_step_size)
     shorter = jnp.maximum(d * eta_minus, min_step_size)
     d = jnp.where(a > 0, longer, jnp.where(a <= 0 if zero_shortens else a < 0, shorter, d))
-    move = -jnp.sign(g) * d
-    if variant == "rprop-":
-        return move, d, jnp.sign(g)
-    takes_back = {"rprop+": True, "irprop-": False, "irprop+": loss_rose}[variant]
-    move = jnp.where(a < 0, jnp.where(takes_back, -previous_move, 0.0), move)
-    return move, d, jnp.where(a < 0, 0.0, jnp.sign(g))
+    d = jnp.where(jnp.isnan(g), g, d)
+    remembered = jnp.sign(g) if variant == "rprop-" else jnp.where(a < 0, 0.0, jnp.sign(g))
+    sign = sign_after(d, remembered)
+    move = -sign * d
+    if variant in ("rprop+", "irprop+"):
+        back = -previous_move if variant == "rprop+" else jnp.where(loss_rose, -previous_move, 0.0)
+        move = jnp.where(a < 0, back, move)
+    return move, d, sign
 
 
 def rprop(
