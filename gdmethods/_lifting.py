@@ -111,7 +111,7 @@ def lift(
 
     def like_gradients(tree: Any, owner: str) -> list[Any]:
         others, other_structure = jax.tree.flatten(tree)
-        if other_structure != structure or list(map(np.shape, others)) != shapes:
+        if (other_structure, list(map(np.shape, others))) != (structure, shapes):
             raise ValueError(_difference(gradients, tree, owner))
         return others
 
