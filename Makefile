@@ -2,6 +2,7 @@
 # make test    run all tests
 # make parity  run the tests against the real PyTorch (large) and Keras
 # make lint    check style and types
+# make bench   measure steps, compilation and memory beside Optax (and PyTorch after make parity)
 # make clean   remove what the others made
 #
 # Each creates its environment in .venv first. PYTHON chooses the interpreter (3.11 or newer).
@@ -10,7 +11,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: mnist test parity lint clean
+.PHONY: mnist test parity lint bench clean
 
 mnist: .venv/examples
 	$(BIN)/python -m examples.mnist $(ARGS)
@@ -25,6 +26,9 @@ lint: .venv/lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: .venv/examples
+	$(BIN)/python -m benchmarks $(ARGS)
 
 # One environment; each extra is installed once, and again when pyproject.toml changes.
 .venv/examples .venv/test .venv/parity .venv/lint: .venv/%: pyproject.toml

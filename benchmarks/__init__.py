@@ -1,0 +1,1 @@
+"""What gdmethods costs beside Optax and PyTorch: `python -m benchmarks`."""

@@ -1,0 +1,80 @@
+"""`python -m benchmarks`, in small: that it measures everybody, and asserts no time."""
+
+import math
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.layouts import LAYOUTS
+from benchmarks.measurements import read
+from benchmarks.peers import METHODS
+
+LEAVES = [3, 20]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("bench")
+    methods = ("sgd", "adaptive_gains", "rprop")
+    small = ["--weights", "4096", "--rounds", "2", "--leaves", *map(str, LEAVES)]
+    layouts = ["1 large leaf", "16 leaves"]
+    arguments = [*small, "--methods", *methods, "--layouts", *layouts, "--out", str(directory)]
+    assert main(arguments) == 0
+    return directory
+
+
+@pytest.mark.parametrize("name", ["sgd", "adaptive_gains", "rprop"])
+def test_everybody_is_measured(out, name):
+    rows = [m for m in read(out / "bench.csv") if m.method == name]
+    libraries = {"gdmethods"} | ({"optax"} if METHODS[name].optax else set())
+    for library in libraries:
+        quantities = {(m.quantity, m.layout) for m in rows if m.library == library}
+        stages = ("trace of update", "trace", "lower", "compile")
+        assert quantities == {
+            *((stage, f"{leaves:,} leaves") for stage in stages for leaves in LEAVES),
+            *(("step", layout) for layout in ("1 large leaf", "16 leaves")),
+            *((q, "1 large leaf") for q in ("state", "temporaries", "moved by a step")),
+        }
+    assert all(math.isfinite(m.median) and m.median >= 0 for m in rows)
+    assert all(m.lower_quartile <= m.median <= m.upper_quartile for m in rows)
+    assert all(m.median > 0 for m in rows if m.unit in ("ms", "s", "GB/s"))
+
+
+def test_bytes_a_weight(out):
+    bytes_of = {
+        (m.method, m.library, m.quantity): m.median
+        for m in read(out / "bench.csv")
+        if m.unit == "B a weight"
+    }
+    assert bytes_of["rprop", "gdmethods", "state"] == pytest.approx(5, abs=0.01)
+    assert bytes_of["rprop", "optax", "state"] == pytest.approx(8, abs=0.01)
+    assert bytes_of["rprop", "gdmethods", "moved by a step"] == pytest.approx(22, abs=0.01)
+    assert bytes_of["sgd", "gdmethods", "moved by a step"] == pytest.approx(12, abs=0.01)
+
+
+def test_a_picture_is_drawn(out):
+    assert (out / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_layouts_of_real_networks():
+    """Their published sizes."""
+    sizes = {
+        name: [math.prod(s) for s in LAYOUTS[name](1)] for name in ("ResNet-50", "transformer")
+    }
+    assert sum(sizes["ResNet-50"]) == 25_557_032
+    assert len(sizes["ResNet-50"]) == 161
+    assert sum(sizes["transformer"]) == 124_439_808
+    assert len(sizes["transformer"]) == 148
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rounds", "0"], "must be at least 1, got 0"),
+        (["--methods", "adamw"], "adamw"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err
