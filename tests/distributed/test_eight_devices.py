@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"  # to compile fast
+FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"  # quick
 SECONDS = 300
 
 
