@@ -9,9 +9,9 @@ start one process on each machine yourself, and tell it who it is:
     python -m examples.distributed --processes 2 --process 0 --coordinator 10.0.0.1:1234 …
     python -m examples.distributed --processes 2 --process 1 --coordinator 10.0.0.1:1234 …
 
-with a directory for checkpoints that all of them share. When a process dies the others end, within
-`--patience` seconds, with an error; the same command goes on from the last checkpoint, also with
-another number of processes or devices.
+with a directory for checkpoints that all of them share. When a process dies, the others end with
+an error within `--patience` seconds (twice as many if it hangs instead), and the same command goes
+on from the last checkpoint, also with another number of processes or devices.
 """
 
 import argparse
