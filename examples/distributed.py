@@ -43,13 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.batch_size % options.processes:
-        parser.error(
-            f"--batch-size {options.batch_size} does not divide among {options.processes} "
-            "processes; choose a multiple of their number"
-        )
     if (options.process is None) != (options.coordinator is None):
-        parser.error("--process and --coordinator go together: give both or none")
+        parser.error("--process and --coordinator go together; give both or none")
     if options.process is None:
         return _launch(options.processes, options.patience, arguments)
 
@@ -62,7 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         data = load(options.data_dir)
     except DataError as error:
-        parser.error(str(error))
+        return _refuse(str(error))
+    images, devices = len(data.train.labels), jax.device_count()
+    if options.batch_size > images or options.batch_size % devices:
+        return _refuse(
+            f"--batch-size {options.batch_size} must be a multiple of the {devices} devices, and "
+            f"at most the {images} training images in {options.data_dir}."
+        )
     return _train(options, data)
 
 
@@ -90,12 +91,10 @@ def _train(options: argparse.Namespace, data: Dataset) -> int:
         try:
             state = restore(checkpoints, jax.eval_shape(start), layout)
         except ValueError as error:
-            _say(
+            return _refuse(
                 f"--checkpoints {options.checkpoints} has no state of --method {options.method}. "
-                f"Name the method that saved it, or another directory. {error}",
-                file=sys.stderr,
+                f"Name the method that saved it, or another directory. {error}"
             )
-            return REFUSED
         _say(f"goes on from step {done}")
     else:
         state = jax.jit(start, out_shardings=layout)()
@@ -161,6 +160,11 @@ def _say(text: str, file: TextIO | None = None) -> None:
         print(text, file=file, flush=True)
 
 
+def _refuse(text: str) -> int:
+    _say(text, file=sys.stderr)
+    return REFUSED
+
+
 def _launch(processes: int, patience: int, arguments: Sequence[str]) -> int:
     """Runs all processes on this machine; when one fails, the others do not outlive it by long."""
     with socket.socket() as port:
@@ -216,30 +220,79 @@ def _end(number: int, status: int | None) -> str | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m examples.distributed", description="Train on MNIST in several processes."
+        prog="python -m examples.distributed",
+        description="Train the network of examples.mnist in several processes, each on its part "
+        "of every batch, and go on from the last checkpoint.",
     )
-    parser.add_argument("--processes", type=int, default=2, help="how many (default: 2)")
-    parser.add_argument("--process", type=int, help="the number of this one, on a cluster")
-    parser.add_argument("--coordinator", help="host:port of process 0, on a cluster")
-    parser.add_argument("--method", choices=ROSTER, default="adam", help="(default: adam)")
-    parser.add_argument("--steps", type=int, default=600, help="in all (default: 600)")
-    parser.add_argument("--batch-size", type=int, default=100, help="in all (default: 100)")
-    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--save-every", type=int, default=100, help="steps (default: 100)")
+    parser.add_argument(
+        "--processes", metavar="N", type=_positive, default=2, help="how many (%(default)s)"
+    )
+    parser.add_argument(
+        "--process", metavar="I", type=int, help="the number of this one, from 0, on a cluster"
+    )
+    parser.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="where process 0 listens, on a cluster"
+    )
+    parser.add_argument(
+        "--method",
+        metavar="NAME",
+        choices=ROSTER,
+        default="adam",
+        help=f"%(default)s by default; one of {', '.join(ROSTER)}",
+    )
+    parser.add_argument(
+        "--steps", metavar="N", type=_positive, default=600, help="in all (%(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=_positive,
+        default=100,
+        help="images in a batch of all processes together (%(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=0,
+        help="for the first weights and the order of the images (%(default)s)",
+    )
+    parser.add_argument(
+        "--save-every",
+        metavar="N",
+        type=_positive,
+        default=100,
+        help="steps from one checkpoint to the next (%(default)s)",
+    )
     parser.add_argument(
         "--checkpoints",
+        metavar="DIR",
         type=Path,
         default=Path("results/checkpoints"),
-        help="directory, shared by all processes (default: results/checkpoints)",
+        help="shared by all processes (%(default)s)",
     )
     parser.add_argument(
         "--patience",
-        type=int,
+        metavar="SECONDS",
+        type=_positive,
         default=30,
-        help="seconds until a silent process counts as dead (default: 30)",
+        help="until a process that does not answer counts as dead (%(default)s)",
     )
-    parser.add_argument("--data-dir", type=Path, default=SHIPPED, help="four IDX files (MNIST)")
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        type=Path,
+        default=SHIPPED,
+        help="the four IDX files of another data set (MNIST comes with this example)",
+    )
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
 
 
 if __name__ == "__main__":

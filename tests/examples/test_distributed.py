@@ -19,6 +19,7 @@ import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
 
+from examples.distributed import main
 from examples.mnist.data import Dataset
 from examples.mnist.model import MLP
 from examples.mnist.roster import ROSTER
@@ -178,3 +179,20 @@ def test_a_process_that_dies(
     assert f"goes on from step {steps - 2}" in output
     expected = one_process("adam", steps)
     assert_equal("adam", saved(checkpoints, steps, expected), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--process", "0"], "--coordinator go together"),
+        (["--processes", "0"], "--processes: 0 is not at least 1"),
+        (["--method", "sdg"], "'sdg'"),
+    ],
+)
+def test_wrong_arguments(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert words in capsys.readouterr().err
