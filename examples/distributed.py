@@ -2,9 +2,9 @@
 
     python -m examples.distributed --processes 2 --method adam --checkpoints results/adam
 
-starts that many processes on this machine. Each reads its own part of every batch, all hold the
-weights, and each keeps its part of the optimizer's state, as in `examples.zero1`. On a cluster,
-start one process on each machine yourself, and tell it who it is:
+starts that many processes on the CPUs of this machine. Each reads its own part of every batch, all
+hold the weights, and each keeps its part of the optimizer's state, as in `examples.zero1`. On a
+cluster, start one process on each machine yourself, and tell it who it is:
 
     python -m examples.distributed --processes 2 --process 0 --coordinator 10.0.0.1:1234 …
     python -m examples.distributed --processes 2 --process 1 --coordinator 10.0.0.1:1234 …

@@ -16,7 +16,7 @@ import pytest
 
 HERE = Path(__file__).parent
 FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"  # quick
-SECONDS = 300
+SECONDS = 600
 
 
 @pytest.mark.parametrize(
