@@ -15,6 +15,7 @@ from gdmethods._rmsprop import RMSPropState, rmsprop, scale_by_rms
 from gdmethods._rprop import RpropState, rprop, scale_by_rprop
 from gdmethods._schedules import sutskever_momentum_schedule
 from gdmethods._sgd import SGDState, scale_by_learning_rate, sgd
+from gdmethods._state_bytes import state_bytes
 
 __version__ = "0.1.0"
 
@@ -48,4 +49,5 @@ __all__ = [  # in the lecture's order
     "AdamState",
     "adam",
     "scale_by_adam",
+    "state_bytes",
 ]

@@ -39,6 +39,7 @@ NAMES = [
     "AdamState",
     "adam",
     "scale_by_adam",
+    "state_bytes",
 ]
 FIELDS = {
     "SGDState": "count",
@@ -94,6 +95,7 @@ SIGNATURES = {
     "scale_by_adam": (
         f"b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, bias_correction=True, {ACCUMULATOR}"
     ),
+    "state_bytes": "tx, params, sharding=None",
 }
 
 

@@ -107,7 +107,7 @@ def _pass(
     def step(carry: tuple[Any, Any], batch: jax.Array) -> tuple[tuple[Any, Any], None]:
         params, opt_state = carry
         minibatch = jax.tree.map(lambda array: array[batch], examples)
-        cost, gradients = jax.value_and_grad(_cost)(params, graphdef, minibatch)
+        cost, gradients = jax.value_and_grad(mean_cost)(params, graphdef, minibatch)
         updates, opt_state = optimizer.update(gradients, opt_state, params, value=cost)
         return (optax.apply_updates(params, updates), opt_state), None
 
@@ -116,7 +116,7 @@ def _pass(
     return jax.lax.scan(step, (params, opt_state), batches)[0]
 
 
-def _cost(params: Any, graphdef: nnx.GraphDef[MLP], examples: Examples) -> jax.Array:
+def mean_cost(params: Any, graphdef: nnx.GraphDef[MLP], examples: Examples) -> jax.Array:
     return _mean_cross_entropy(nnx.merge(graphdef, params)(examples.images), examples)
 
 

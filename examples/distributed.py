@@ -1,0 +1,299 @@
+"""Data-parallel MNIST over several processes, which goes on from its last checkpoint.
+
+    python -m examples.distributed --processes 2 --method adam --checkpoints results/adam
+
+starts that many processes on the CPUs of this machine. Each reads its own part of every batch, all
+hold the weights, and each keeps its part of the optimizer's state, as in `examples.zero1`. On a
+cluster, start one process on each machine yourself, and tell it who it is:
+
+    python -m examples.distributed --processes 2 --process 0 --coordinator 10.0.0.1:1234 …
+    python -m examples.distributed --processes 2 --process 1 --coordinator 10.0.0.1:1234 …
+
+with a directory for checkpoints that all of them share. When a process dies, the others end with
+an error within `--patience` seconds (twice as many if it hangs instead), and the same command goes
+on from the last checkpoint, also with another number of processes or devices.
+"""
+
+import argparse
+import functools
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from numpy.typing import NDArray
+
+from examples.mnist.data import SHIPPED, DataError, Dataset, Examples, load
+from examples.mnist.roster import ROSTER
+from examples.zero1 import TrainState, cut, network, of_state, replicas, share, step, whole
+
+FAILED, REFUSED = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if (options.process is None) != (options.coordinator is None):
+        parser.error("--process and --coordinator go together; give both or none")
+    if options.process is None:
+        return _launch(options.processes, options.patience, arguments)
+
+    jax.distributed.initialize(
+        options.coordinator,
+        options.processes,
+        options.process,
+        heartbeat_timeout_seconds=options.patience,
+    )
+    try:
+        data = load(options.data_dir)
+    except DataError as error:
+        return _refuse(str(error))
+    images, devices = len(data.train.labels), jax.device_count()
+    if options.batch_size > images or options.batch_size % devices:
+        return _refuse(
+            f"--batch-size {options.batch_size} must be a multiple of the {devices} devices, and "
+            f"at most the {images} training images in {options.data_dir}."
+        )
+    return _train(options, data)
+
+
+def _train(options: argparse.Namespace, data: Dataset) -> int:
+    mesh, tx = replicas(), ROSTER[options.method].optimizer()
+    graphdef, first_weights = network(data, options.seed)
+    params = jax.eval_shape(first_weights)
+    layout = TrainState(whole(mesh), of_state(tx, params, cut(params, mesh), mesh))
+
+    def start() -> TrainState:
+        params = first_weights()
+        return TrainState(params, tx.init(params))
+
+    train = jax.jit(
+        functools.partial(step, tx, graphdef),
+        donate_argnums=0,
+        out_shardings=(layout, whole(mesh)),
+    )
+    checkpoints = ocp.CheckpointManager(
+        options.checkpoints.absolute(),
+        options=ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False),
+    )
+    done = checkpoints.latest_step() or 0
+    if done:
+        try:
+            state = restore(checkpoints, jax.eval_shape(start), layout)
+        except ValueError as error:
+            return _refuse(
+                f"--checkpoints {options.checkpoints} has no state of --method {options.method}. "
+                f"Name the method that saved it, or another directory. {error}"
+            )
+        _say(f"goes on from step {done}")
+    else:
+        state = jax.jit(start, out_shardings=layout)()
+
+    try:
+        for number, batch in _batches(options, data.train, first=done + 1):
+            rows = (jax.make_array_from_process_local_data(share(mesh), x) for x in batch)
+            state, cost = train(state, Examples(*rows))
+            if number % options.save_every == 0 or number == options.steps:
+                checkpoints.save(number, args=ocp.args.StandardSave(state))
+                _say(f"step {number}: cost {cost:.4f}")
+        checkpoints.close()
+    except jax.errors.JaxRuntimeError as error:
+        print(
+            f"Process {options.process} ends in step {number}: it lost another process "
+            f"({str(error).splitlines()[0][-200:]}). Start all of them again; they go on from the "
+            "last checkpoint.",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(FAILED)  # to leave by the door would be to wait for the lost one
+    return 0
+
+
+def restore(
+    checkpoints: ocp.CheckpointManager, state: TrainState, layout: TrainState
+) -> TrainState:
+    """The last checkpoint, of a state with these shapes, laid out anew.
+
+    A state of another method is refused by Orbax with the name of its first field that differs.
+    """
+    shardings = jax.tree.broadcast(layout, state)
+    abstract = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        state,
+        shardings,
+    )
+    restored: TrainState = checkpoints.restore(
+        checkpoints.latest_step(), args=ocp.args.StandardRestore(abstract)
+    )
+    return restored
+
+
+def _batches(
+    options: argparse.Namespace, examples: Examples, first: int
+) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+    """Of each step that is left its number and this process' rows of its batch.
+
+    Every process draws the same order, so that a batch is the same for any number of them.
+    """
+    images, labels = map(np.asarray, examples)
+    per_pass = len(labels) // options.batch_size
+    for number in range(first, options.steps + 1):
+        passes, position = divmod(number - 1, per_pass)
+        order = np.random.default_rng((options.seed, passes)).permutation(len(labels))
+        batch = order[position * options.batch_size :][: options.batch_size]
+        rows = np.split(batch, options.processes)[options.process]
+        yield number, [images[rows], labels[rows]]
+
+
+def _say(text: str, file: TextIO | None = None) -> None:
+    if jax.process_index() == 0:
+        print(text, file=file, flush=True)
+
+
+def _refuse(text: str) -> int:
+    _say(text, file=sys.stderr)
+    return REFUSED
+
+
+def _launch(processes: int, patience: int, arguments: Sequence[str]) -> int:
+    """Runs all processes on this machine; when one fails, the others do not outlive it by long."""
+    with socket.socket() as port:
+        # Bound and not listening, it keeps the port from others; gRPC shares such a port.
+        port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        port.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{port.getsockname()[1]}"
+        environment = {"JAX_PLATFORMS": "cpu"} | os.environ
+        environment["JAX_COORDINATOR_BIND_ADDRESS"] = coordinator
+        command = [sys.executable, "-m", "examples.distributed", *arguments]
+        command += ["--coordinator", coordinator, "--process"]
+        children = [
+            subprocess.Popen([*command, str(number)], env=environment)
+            for number in range(processes)
+        ]
+        try:
+            for number, child in enumerate(children):
+                print(f"process {number} has the id {child.pid}", flush=True)
+            return _watch(children, patience)
+        finally:
+            for child in children:
+                child.kill()
+                child.wait()
+
+
+def _watch(children: Sequence["subprocess.Popen[bytes]"], patience: int) -> int:
+    """Waits for all, or for `patience` seconds after the first that fails."""
+    deadline = math.inf
+    while None in [child.poll() for child in children] and time.monotonic() < deadline:
+        if any(child.returncode for child in children):
+            deadline = min(deadline, time.monotonic() + patience)
+        time.sleep(0.1)
+    statuses = {child.returncode for child in children}
+    if statuses <= {0, REFUSED}:
+        return max(statuses)
+    ends = [_end(number, child.returncode) for number, child in enumerate(children)]
+    print(
+        f"The run failed: {'; '.join(filter(None, ends))}. The same command goes on from the last "
+        "checkpoint.",
+        file=sys.stderr,
+        flush=True,
+    )
+    return FAILED
+
+
+def _end(number: int, status: int | None) -> str | None:
+    if status is None:
+        return f"process {number} did not end by itself"
+    if status < 0:
+        return f"process {number} was ended by {signal.Signals(-status).name}"
+    return f"process {number} ended with status {status}" if status else None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.distributed",
+        description="Train the network of examples.mnist in several processes, each on its part "
+        "of every batch, and go on from the last checkpoint.",
+    )
+    parser.add_argument(
+        "--processes", metavar="N", type=_positive, default=2, help="how many (%(default)s)"
+    )
+    parser.add_argument(
+        "--process", metavar="I", type=int, help="the number of this one, from 0, on a cluster"
+    )
+    parser.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="where process 0 listens, on a cluster"
+    )
+    parser.add_argument(
+        "--method",
+        metavar="NAME",
+        choices=ROSTER,
+        default="adam",
+        help=f"%(default)s by default; one of {', '.join(ROSTER)}",
+    )
+    parser.add_argument(
+        "--steps", metavar="N", type=_positive, default=600, help="in all (%(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=_positive,
+        default=100,
+        help="images in a batch of all processes together (%(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=0,
+        help="for the first weights and the order of the images (%(default)s)",
+    )
+    parser.add_argument(
+        "--save-every",
+        metavar="N",
+        type=_positive,
+        default=100,
+        help="steps from one checkpoint to the next (%(default)s)",
+    )
+    parser.add_argument(
+        "--checkpoints",
+        metavar="DIR",
+        type=Path,
+        default=Path("results/checkpoints"),
+        help="shared by all processes (%(default)s)",
+    )
+    parser.add_argument(
+        "--patience",
+        metavar="SECONDS",
+        type=_positive,
+        default=30,
+        help="until a process that does not answer counts as dead (%(default)s)",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        type=Path,
+        default=SHIPPED,
+        help="the four IDX files of another data set (MNIST comes with this example)",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

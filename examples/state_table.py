@@ -1,0 +1,138 @@
+"""What each method's state takes, and how fast a step could be, for large transformers, on paper.
+
+    python -m examples.state_table
+
+prints the tables of examples/README.md. The weights have the shapes of Llama 3's, each cut over
+the devices along its largest axis; nothing of that size is ever allocated. A step reads gradient,
+weight and state, and writes weight and state; no step is faster than memory can move that, and
+communication and arithmetic come on top. Call `gdmethods.state_bytes` for a model of your own.
+
+Source of the shapes: A. Grattafiori et al., The Llama 3 herd of models, arXiv:2407.21783, 2024,
+and for 1 B Meta's model card of Llama 3.2.
+"""
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
+
+import gdmethods
+
+METHODS: Mapping[str, optax.GradientTransformation] = {
+    "`sgd`": gdmethods.sgd(1.0),
+    "`momentum`, `nesterov`": gdmethods.momentum(1.0),
+    "`adaptive_gains`": gdmethods.adaptive_gains(1.0),
+    "`adaptive_gains(momentum=0.9)`": gdmethods.adaptive_gains(1.0, 0.9),
+    "`adagrad`": gdmethods.adagrad(1.0),
+    "`adadelta`": gdmethods.adadelta(1.0),
+    "`rprop`": gdmethods.rprop(),
+    "`rmsprop`": gdmethods.rmsprop(1.0),
+    "`rmsprop(momentum=0.9)`": gdmethods.rmsprop(1.0, momentum=0.9),
+    "`adam`": gdmethods.adam(1.0),
+    "`adam(accumulator_dtype=bfloat16)`": gdmethods.adam(1.0, accumulator_dtype=jnp.bfloat16),
+}
+DEVICES = (1, 8, 64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Transformer:
+    """The sizes of a decoder with grouped-query attention and a gated feed-forward layer."""
+
+    layers: int
+    width: int
+    hidden: int
+    heads: int
+    key_value_heads: int
+    tied: bool
+    vocabulary: int = 128_256
+
+    def params(self, dtype: jnp.dtype) -> dict[str, jax.ShapeDtypeStruct]:
+        """Its weights, those of all layers stacked."""
+        narrow = self.width // self.heads * self.key_value_heads
+        shapes = {
+            "embedding": (self.vocabulary, self.width),
+            "query": (self.layers, self.width, self.width),
+            "key": (self.layers, self.width, narrow),
+            "value": (self.layers, self.width, narrow),
+            "output": (self.layers, self.width, self.width),
+            "gate": (self.layers, self.width, self.hidden),
+            "up": (self.layers, self.width, self.hidden),
+            "down": (self.layers, self.hidden, self.width),
+            "attention_norm": (self.layers, self.width),
+            "feed_forward_norm": (self.layers, self.width),
+            "last_norm": (self.width,),
+        }
+        if not self.tied:
+            shapes["head"] = (self.width, self.vocabulary)
+        return {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in shapes.items()}
+
+
+MODELS = {
+    "1 B": Transformer(16, 2048, 8192, 32, 8, tied=True),
+    "8 B": Transformer(32, 4096, 14336, 32, 8, tied=False),
+    "70 B": Transformer(80, 8192, 28672, 64, 8, tied=False),
+}
+
+
+def cut(leaf: jax.ShapeDtypeStruct, devices: int) -> NamedSharding:
+    """Along the largest axis."""
+    axis = max(range(len(leaf.shape)), key=leaf.shape.__getitem__)
+    mesh = AbstractMesh((devices,), ("devices",))
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, "devices"))
+
+
+def cells(
+    tx: optax.GradientTransformation, model: Transformer, dtype: jnp.dtype, bandwidth: float
+) -> Iterator[str]:
+    """For each number of devices the GB of state on each, and the ms to move what a step moves."""
+    params = model.params(dtype)
+    for devices in DEVICES:
+        shardings = jax.tree.map(lambda leaf, devices=devices: cut(leaf, devices), params)
+        state = gdmethods.state_bytes(tx, params, shardings)
+        weights = sum(
+            math.prod(shardings[name].shard_shape(leaf.shape)) * leaf.dtype.itemsize
+            for name, leaf in params.items()
+        )
+        seconds = (3 * weights + 2 * state) / bandwidth
+        yield f"{_digits(state / 1e9)} · {_digits(seconds * 1e3)}"
+
+
+def _digits(x: float) -> str:
+    """Three of them; of less than a millionth none is left."""
+    return f"{round(x, 6):#.3g}".rstrip(".")
+
+
+def table(dtype: jnp.dtype, bandwidth: float) -> str:
+    """In Markdown: a row for each method, a column for each model and number of devices."""
+    columns = [f"{name}, {devices}" for name in MODELS for devices in DEVICES]
+    lines = [[f"{dtype.name} weights", *columns], ["---"] * (1 + len(columns))]
+    for label, tx in METHODS.items():
+        row = (cell for model in MODELS.values() for cell in cells(tx, model, dtype, bandwidth))
+        lines.append([label, *row])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.state_table", description="State and step time, on paper."
+    )
+    parser.add_argument(
+        "--bandwidth",
+        type=float,
+        default=3.35,
+        help="of a device's memory in TB/s (default: 3.35, an H100's)",
+    )
+    options = parser.parse_args(arguments)
+    if not options.bandwidth > 0:
+        parser.error(f"--bandwidth {options.bandwidth} must be more than 0 TB/s")
+    for dtype in map(jnp.dtype, ("float32", "bfloat16")):
+        print(table(dtype, options.bandwidth * 1e12), end="\n\n")
+
+
+if __name__ == "__main__":
+    main()
