@@ -67,14 +67,14 @@ def accumulator(
         slot = _at_least_float32(_dtype(leaf)) if dtype is None else dtype
         if jnp.issubdtype(_dtype(leaf), jnp.complexfloating) and not real:
             slot = jnp.promote_types(slot, jnp.complex64)
-        return jnp.full_like(leaf, value, dtype=slot)
+        return _full_like(leaf, value, slot)
 
     return jax.tree.map(of_leaf, params)
 
 
 def no_signs(params: optax.Params) -> optax.Updates:
     """A slot for what only lends its sign, one byte a weight, before there was any."""
-    return jax.tree.map(lambda leaf: jnp.zeros_like(leaf, dtype=jnp.int8), params)
+    return jax.tree.map(lambda leaf: _full_like(leaf, 0, jnp.dtype(jnp.int8)), params)
 
 
 def sign_after(slot: jax.Array, sign: jax.Array) -> jax.Array:
@@ -225,6 +225,19 @@ def _first_difference(gradients: optax.Updates, params: optax.Params) -> str:
 def at_path(path: tuple[Any, ...]) -> str:
     """A leaf's place, for a message."""
     return f"at {jax.tree_util.keystr(path)}" if path else "(the only one)"
+
+
+def _full_like(leaf: Any, value: Any, dtype: jnp.dtype) -> jax.Array:
+    """`jnp.full_like`, with the leaf's sharding also under jit, where only the compiler knows it.
+
+    XLA gives a result the layout of what it is computed from. So the leaf chooses between the
+    value and itself, which the barrier hides.
+    """
+    if not isinstance(leaf, jax.core.Tracer):
+        return jnp.full_like(leaf, value, dtype=dtype)
+    value = jnp.asarray(value, dtype)
+    value, itself = jax.lax.optimization_barrier((value, value))
+    return jnp.where(leaf == leaf, value, itself)
 
 
 def _dtype(leaf: Any) -> jnp.dtype:

@@ -101,23 +101,13 @@ def test_init_of_arrays_and_of_abstract_values(method, kind):
             assert_laid_out(mesh, tx.init(given), specs_of(tx, params))
 
 
+@every_mesh
 @every_method()
-def test_init_under_jit_on_explicit_axes(method):
-    """There a sharding is part of the type, and nothing need be said."""
-    mesh, tx = mesh_of(AxisType.Explicit), method.build()
+def test_init_under_jit(method, kind):
+    mesh, tx = mesh_of(kind), method.build()
     with jax.set_mesh(mesh):
         params = placed(mesh, PARAMS)
         assert_laid_out(mesh, jax.jit(tx.init)(params), specs_of(tx, params))
-
-
-@every_method()
-def test_init_under_jit_on_automatic_axes(method):
-    """There a traced value has no sharding that init could see, and out_shardings tells it."""
-    mesh, tx = mesh_of(AxisType.Auto), method.build()
-    with jax.set_mesh(mesh):
-        params = placed(mesh, PARAMS)
-        specs = specs_of(tx, params)
-        assert_laid_out(mesh, jax.jit(tx.init, out_shardings=specs)(params), specs)
 
 
 @every_mesh
