@@ -228,13 +228,16 @@ def at_path(path: tuple[Any, ...]) -> str:
 
 
 def _full_like(leaf: Any, value: Any, dtype: jnp.dtype) -> jax.Array:
-    """`jnp.full_like`, with the leaf's sharding also under jit, where only the compiler knows it.
+    """`jnp.full_like`, laid out as the leaf also under jit, where only the compiler knows how."""
+    if isinstance(leaf, jax.core.Tracer):
+        return _computed_like(leaf, value, dtype=dtype)
+    return jnp.full_like(leaf, value, dtype=dtype)
 
-    XLA gives a result the layout of what it is computed from. So the leaf chooses between the
-    value and itself, which the barrier hides.
-    """
-    if not isinstance(leaf, jax.core.Tracer):
-        return jnp.full_like(leaf, value, dtype=dtype)
+
+# XLA gives a result the layout of what it is computed from. So the leaf chooses between the value
+# and itself, which the barrier hides. An inner jit for the same reason as that of `_on_leaf`.
+@functools.partial(jax.jit, static_argnames="dtype")
+def _computed_like(leaf: jax.Array, value: Any, *, dtype: jnp.dtype) -> jax.Array:
     value = jnp.asarray(value, dtype)
     value, itself = jax.lax.optimization_barrier((value, value))
     return jnp.where(leaf == leaf, value, itself)
