@@ -31,6 +31,7 @@ class Method:
     needs_value: whether update asks for the loss.
     refuses_complex: whether a complex weight has no sign that it could use.
     converges_with: for an alias, the arguments that settle within STEPS_TO_CONVERGE.
+    claims: the laws of gdmethods.testing that only some keep.
     """
 
     factory: Callable[..., optax.GradientTransformationExtraArgs]
@@ -44,6 +45,7 @@ class Method:
     needs_value: bool = False
     refuses_complex: bool = False
     converges_with: Mapping[str, Any] | None = None
+    claims: tuple[str, ...] = ()
 
     def build(self, **others: Any) -> optax.GradientTransformationExtraArgs:
         return self.factory(**{**self.hyperparameters, **self.flags, **others})
@@ -105,6 +107,7 @@ def rprop_row(variant: str) -> Method:
         needs_value=variant == "irprop+",
         refuses_complex=True,
         converges_with=RPROP_CONVERGES | {"variant": variant},
+        claims=("scale_invariance",),
     )
 
 
@@ -210,6 +213,7 @@ METHODS: dict[str, Method] = {
         {"eps": 0.0},
         squares=("sum_of_squares",),
         bytes_per_weight=4,
+        claims=("scale_invariance",),
     ),
     "scale_by_rss": Method(
         gdmethods.scale_by_rss, RSS, squares=("sum_of_squares",), bytes_per_weight=4
@@ -239,6 +243,7 @@ METHODS: dict[str, Method] = {
         signs=("sign",),
         bytes_per_weight=5,
         refuses_complex=True,
+        claims=("scale_invariance",),
     ),
     "rmsprop": Method(
         gdmethods.rmsprop,
@@ -254,6 +259,7 @@ METHODS: dict[str, Method] = {
         {"eps": 0.0, "bias_correction": True},
         squares=("nu",),
         bytes_per_weight=4,
+        claims=("scale_invariance",),
     ),
     "rmsprop, centered": Method(
         gdmethods.rmsprop,
@@ -308,6 +314,7 @@ METHODS: dict[str, Method] = {
         accumulators=("mu",),
         squares=("nu",),
         bytes_per_weight=8,
+        claims=("scale_invariance",),
     ),
     "adam, no correction": Method(
         gdmethods.adam,
