@@ -32,6 +32,8 @@ class Method:
     refuses_complex: whether a complex weight has no sign that it could use.
     converges_with: for an alias, the arguments that settle within STEPS_TO_CONVERGE.
     claims: the laws of gdmethods.testing that only some keep.
+    after_inf, after_nan: what such a gradient makes of its own update, and of those after it:
+        "finite", "zero", "inf" or "nan".
     """
 
     factory: Callable[..., optax.GradientTransformationExtraArgs]
@@ -46,6 +48,8 @@ class Method:
     refuses_complex: bool = False
     converges_with: Mapping[str, Any] | None = None
     claims: tuple[str, ...] = ()
+    after_inf: tuple[str, str] = ("nan", "nan")
+    after_nan: tuple[str, str] = ("nan", "nan")
 
     def build(self, **others: Any) -> optax.GradientTransformationExtraArgs:
         return self.factory(**{**self.hyperparameters, **self.flags, **others})
@@ -108,6 +112,8 @@ def rprop_row(variant: str) -> Method:
         refuses_complex=True,
         converges_with=RPROP_CONVERGES | {"variant": variant},
         claims=("scale_invariance",),
+        after_inf=("finite", "finite"),
+        after_nan=("nan", "finite"),
     )
 
 
@@ -123,6 +129,8 @@ def gains_row(**flags: Any) -> Method:
         bytes_per_weight=5,
         refuses_complex=True,
         converges_with={"learning_rate": 3e-4} | flags,
+        after_inf=("inf", "finite"),
+        after_nan=("nan", "finite"),
     )
 
 
@@ -137,6 +145,7 @@ def gains_with_momentum_row(**flags: Any) -> Method:
         bytes_per_weight=9,
         refuses_complex=True,
         converges_with={"learning_rate": 5e-4, "momentum": 0.9} | flags,
+        after_inf=("inf", "inf"),
     )
 
 
@@ -146,8 +155,16 @@ METHODS: dict[str, Method] = {
         {"learning_rate": 0.1},
         core=lambda: optax.scale_by_learning_rate(0.1),
         converges_with={"learning_rate": 1.5e-3},
+        after_inf=("inf", "finite"),
+        after_nan=("nan", "finite"),
     ),
-    "sgd, schedule": Method(gdmethods.sgd, {}, {"learning_rate": decaying}),
+    "sgd, schedule": Method(
+        gdmethods.sgd,
+        {},
+        {"learning_rate": decaying},
+        after_inf=("inf", "finite"),
+        after_nan=("nan", "finite"),
+    ),
     "momentum": Method(
         gdmethods.momentum,
         {"learning_rate": 0.1, "momentum": 0.9},
@@ -155,6 +172,7 @@ METHODS: dict[str, Method] = {
         accumulators=("velocity",),
         bytes_per_weight=4,
         converges_with={"learning_rate": 1e-3},
+        after_inf=("inf", "inf"),
     ),
     "momentum, schedules": Method(
         gdmethods.momentum,
@@ -162,9 +180,14 @@ METHODS: dict[str, Method] = {
         {"learning_rate": decaying, "momentum": rising},
         accumulators=("velocity",),
         bytes_per_weight=4,
+        after_inf=("inf", "inf"),
     ),
     "velocity": Method(
-        gdmethods.velocity, {"momentum": 0.9}, accumulators=("velocity",), bytes_per_weight=4
+        gdmethods.velocity,
+        {"momentum": 0.9},
+        accumulators=("velocity",),
+        bytes_per_weight=4,
+        after_inf=("inf", "inf"),
     ),
     "nesterov": Method(
         gdmethods.nesterov,
@@ -173,6 +196,7 @@ METHODS: dict[str, Method] = {
         accumulators=("velocity",),
         bytes_per_weight=4,
         converges_with={"learning_rate": 1e-3},
+        after_inf=("inf", "inf"),
     ),
     "nesterov, schedules": Method(
         gdmethods.nesterov,
@@ -180,12 +204,14 @@ METHODS: dict[str, Method] = {
         {"learning_rate": decaying, "momentum": rising},
         accumulators=("velocity",),
         bytes_per_weight=4,
+        after_inf=("inf", "inf"),
     ),
     "nesterov_velocity": Method(
         gdmethods.nesterov_velocity,
         {"momentum": 0.9},
         accumulators=("velocity",),
         bytes_per_weight=4,
+        after_inf=("inf", "inf"),
     ),
     "adaptive_gains": gains_row(),
     "adaptive_gains, velocity": gains_row(agreement="velocity"),
@@ -198,6 +224,8 @@ METHODS: dict[str, Method] = {
         signs=("sign",),
         bytes_per_weight=5,
         refuses_complex=True,
+        after_inf=("inf", "finite"),
+        after_nan=("nan", "finite"),
     ),
     "adagrad": Method(
         gdmethods.adagrad,
@@ -206,6 +234,7 @@ METHODS: dict[str, Method] = {
         squares=("sum_of_squares",),
         bytes_per_weight=4,
         converges_with={"learning_rate": 0.5},
+        after_inf=("nan", "zero"),
     ),
     "adagrad, eps zero": Method(
         gdmethods.adagrad,
@@ -214,9 +243,14 @@ METHODS: dict[str, Method] = {
         squares=("sum_of_squares",),
         bytes_per_weight=4,
         claims=("scale_invariance",),
+        after_inf=("nan", "zero"),
     ),
     "scale_by_rss": Method(
-        gdmethods.scale_by_rss, RSS, squares=("sum_of_squares",), bytes_per_weight=4
+        gdmethods.scale_by_rss,
+        RSS,
+        squares=("sum_of_squares",),
+        bytes_per_weight=4,
+        after_inf=("nan", "zero"),
     ),
     "adadelta": Method(
         gdmethods.adadelta,
@@ -244,6 +278,8 @@ METHODS: dict[str, Method] = {
         bytes_per_weight=5,
         refuses_complex=True,
         claims=("scale_invariance",),
+        after_inf=("finite", "finite"),
+        after_nan=("nan", "finite"),
     ),
     "rmsprop": Method(
         gdmethods.rmsprop,
@@ -252,6 +288,7 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=4,
         converges_with={"learning_rate": exponential(1e-2)},
+        after_inf=("nan", "zero"),
     ),
     "rmsprop, eps zero": Method(
         gdmethods.rmsprop,
@@ -260,6 +297,7 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=4,
         claims=("scale_invariance",),
+        after_inf=("nan", "zero"),
     ),
     "rmsprop, centered": Method(
         gdmethods.rmsprop,
@@ -270,6 +308,7 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=8,
         converges_with={"learning_rate": exponential(1e-2), "centered": True},
+        after_inf=("nan", "zero"),
     ),
     "rmsprop, momentum": Method(
         gdmethods.rmsprop,
@@ -297,7 +336,9 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=12,
     ),
-    "scale_by_rms": Method(gdmethods.scale_by_rms, RMS, squares=("nu",), bytes_per_weight=4),
+    "scale_by_rms": Method(
+        gdmethods.scale_by_rms, RMS, squares=("nu",), bytes_per_weight=4, after_inf=("nan", "zero")
+    ),
     "adam": Method(
         gdmethods.adam,
         {"learning_rate": 0.1} | ADAM,
