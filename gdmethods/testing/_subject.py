@@ -135,7 +135,8 @@ class Subject:
     def course(self, gradients: Any = None) -> list[Any]:
         """The gradients and the loss of one step after another."""
         gradients = self.gradients if gradients is None else gradients
-        return list(zip(unstacked(gradients), self.losses, strict=True))
+        inputs = zip(unstacked(gradients), self.losses, strict=True)
+        return [jax.tree.map(jnp.asarray, each) for each in inputs]
 
 
 def step(tx: Any, params: Any, state: Any, gradients: Any, loss: Any) -> Any:
