@@ -291,6 +291,22 @@ def test_a_wrong_argument_is_named(arguments: dict[str, Any], message: str) -> N
         check_contract(honest, **arguments)
 
 
+def test_parameters_and_steps_of_ones_own() -> None:
+    """A transformation that is made for one tree is walked over that tree, as far as asked for."""
+    params = {"layer": {"w": jnp.ones(2, jnp.bfloat16)}, "frozen": jnp.ones(3)}
+
+    def make() -> optax.GradientTransformation:
+        labels = {"layer": "moves", "frozen": "stays"}
+        return optax.partition({"moves": honest(), "stays": optax.set_to_zero()}, labels)
+
+    subject = Subject(make, params, steps=2)
+    for law in ("purity", "jit_equals_eager", "scan_equals_loop", "checkpoint", "donation"):
+        LAWS[law](subject)
+    assert subject.eager.updates["layer"]["w"].shape == (2, 2)
+    with pytest.raises(AssertionError, match=r"weight\['frozen'\]\[0\] is 0 after"):
+        LAWS["no_lag"](subject)
+
+
 def test_the_search_shows_the_smallest_case_that_it_finds() -> None:
     """A large gradient after a negative one, and nothing else."""
     with pytest.raises(AssertionError, match=r"with gradients \(-4, 40\): update 2"):

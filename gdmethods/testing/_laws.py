@@ -71,7 +71,7 @@ def jit_equals_eager(subject: Subject) -> None:
 
 def vmap_equals_loop(subject: Subject) -> None:
     """Walks batched by `jax.vmap` are those taken one after another."""
-    problems = [jax.tree.map(lambda g, c=c: c * g, subject.gradients) for c in (1.0, -0.5, 2.0)]
+    problems = [jax.tree.map(lambda g, c=c: c * g, subject.gradients) for c in (1.0, -0.5)]
     with jax.disable_jit():
         walks = jax.vmap(lambda gradients: subject.walk(gradients=gradients))(stacked(problems))
     for k, problem in enumerate(problems):

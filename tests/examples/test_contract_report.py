@@ -21,6 +21,7 @@ def test_it_finds_the_lag_of_rprop_and_the_drift_of_adam(
     assert row.count("×") + row.count("·") == 19
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_optimizers_are_those_of_the_namespace() -> None:
     names = set(optimizers())
     assert {"adam", "rprop", "sgd", "lbfgs", "contrib.muon", "contrib.schedule_free"} <= names
