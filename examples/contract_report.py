@@ -10,16 +10,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import optax
 
 from gdmethods.testing import LAWS, ContractReport, check_contract
 
 RATE = 0.1
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
-    # A line search takes dozens of steps, each operation by operation in some laws.
-    "lbfgs": {"learning_rate": None, "linesearch": optax.scale_by_zoom_linesearch(3)},
-    "noisy_sgd": {"learning_rate": RATE, "key": jax.random.PRNGKey(0)},
+    # Short, because some laws run its loops operation by operation.
+    "lbfgs": {"memory_size": 2, "linesearch": optax.scale_by_zoom_linesearch(2)},
+    "noisy_sgd": {"learning_rate": RATE, "key": 0},
     "polyak_sgd": {},
     "contrib.schedule_free": {"base_optimizer": optax.sgd(RATE), "learning_rate": RATE},
 }

@@ -307,6 +307,12 @@ def test_parameters_and_steps_of_ones_own() -> None:
         LAWS["no_lag"](subject)
 
 
+def test_a_state_may_hold_a_random_key() -> None:
+    subject = Subject(lambda: optax.noisy_sgd(0.1, key=0), params=None, steps=2)
+    for law in ("purity", "jit_equals_eager", "checkpoint", "state_dtypes"):
+        LAWS[law](subject)
+
+
 def test_the_search_shows_the_smallest_case_that_it_finds() -> None:
     """A large gradient after a negative one, and nothing else."""
     with pytest.raises(AssertionError, match=r"with gradients \(-4, 40\): update 2"):

@@ -39,8 +39,9 @@ def first_difference(actual: Any, wanted: Any, rtol: float = 0.0) -> Difference 
     found = []
     leaves = zip(named_leaves(actual), jax.tree.leaves(wanted), strict=True)
     for leaf, ((path, x), y) in enumerate(leaves):
-        rounding = jnp.finfo(y.dtype).eps if jnp.issubdtype(jnp.result_type(y), jnp.inexact) else 0
-        x, y = _comparable(x), _comparable(y)
+        x, y = to_numpy(x), to_numpy(y)
+        rounding = jnp.finfo(y.dtype).eps if jnp.issubdtype(y.dtype, jnp.inexact) else 0.0
+        x, y = (z.astype(np.complex128 if np.iscomplexobj(z) else np.float64) for z in (x, y))
         if x.shape != y.shape:
             return Difference(leaf, path, (), f"of shape {x.shape}", f"of shape {y.shape}")
         finite = np.abs(y[np.isfinite(y)])
@@ -96,7 +97,8 @@ def named_leaves(tree: Any) -> Iterator[tuple[str, Any]]:
 
 
 def type_of(leaf: Any) -> str:
-    return f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"
+    dtype = leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+    return f"{dtype}{list(jnp.shape(leaf))}"
 
 
 def brackets(index: Any) -> str:
@@ -107,7 +109,10 @@ def number(x: Any) -> str:
     return f"{x:.6g}"
 
 
-def _comparable(leaf: Any) -> Any:
-    """In NumPy, where every dtype has an absolute value; booleans and signed integers too."""
-    x = np.asarray(leaf)
-    return x.astype(np.complex128 if np.iscomplexobj(x) else np.float64)
+def to_numpy(leaf: Any) -> Any:
+    """In NumPy; of a random key, what it is made of."""
+    return np.array(jax.random.key_data(leaf) if is_key(leaf) else leaf)
+
+
+def is_key(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -23,11 +23,13 @@ from gdmethods.testing._differences import (
     TOLERANCE,
     brackets,
     first_difference,
+    is_key,
     named_leaves,
     number,
     require_same_types,
     require_same_updates,
     require_same_walk,
+    to_numpy,
 )
 from gdmethods.testing._subject import (
     DTYPES,
@@ -204,14 +206,17 @@ def checkpoint(subject: Subject) -> None:
         for inputs in course[:half]:
             params, state, _ = step(subject.tx, params, state, *inputs)
     chex.assert_tree_has_only_ndarrays(state)
-    written = {path: np.asarray(leaf).tobytes() for path, leaf in named_leaves(state)}
+    keys = {path: jax.random.key_impl(leaf) for path, leaf in named_leaves(state) if is_key(leaf)}
+    written = {path: to_numpy(leaf) for path, leaf in named_leaves(state)}
 
     tx = subject.make()
     layout = jax.eval_shape(tx.init, subject.params)
     require_same_types(state, layout, f"after {half} updates", "after init")
     read = [
-        jnp.asarray(np.frombuffer(written[path], leaf.dtype).reshape(leaf.shape))
-        for path, leaf in named_leaves(layout)
+        jax.random.wrap_key_data(written[path], impl=keys[path])
+        if path in keys
+        else jnp.asarray(written[path])
+        for path, _ in named_leaves(layout)
     ]
     state = jax.tree.unflatten(jax.tree.structure(layout), read)
     path = []
