@@ -18,7 +18,6 @@ import optax
 PARAMS = {
     "bias": np.array([0.5, -1.0, 2.0], np.float32),
     "kernel": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3),
-    "scale": np.array(0.25, np.float32),
 }
 DTYPES = ("bfloat16", "float32", "float16", "float64")
 SLOPES = (1.0, -1.0, 2.0, -0.5, 4.0)
