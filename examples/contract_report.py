@@ -1,6 +1,21 @@
 """Hold every optimizer of the installed Optax to the laws of gdmethods.testing.
 
 $ python -m examples.contract_report [NAME ...]
+
+With Optax 0.2.8, and parameters of bfloat16 where dtypes matter:
+
+* `rprop` lags: its first update is 0, whatever the first gradient. So is that of `adopt`, which as
+  published only fills its state first.
+* Gradients of float32 change the state's dtypes after one update in nearly all that keep one
+  (`adam`, `rmsprop`, `rprop`, `lion`, `muon`, …), which breaks `jax.lax.scan`; the branches of
+  `novograd` and `galore` do not compile then.
+* float16 gradients of 0 make NaN in `adam` and its kin, `rmsprop`, `adan`, `muon` and others: their
+  ε is 0 in float16. Weight decay and noise move such weights too, as they should.
+* The state of `lbfgs`, `madgrad`, `cocob`, `dog`, `dowg` and `prodigy` shares buffers, most with
+  the parameters, so that they cannot be donated; `lbfgs` compiles twice.
+* `yogi` starts from a mean of 1e-6, which has a sign; `sm3` fails on scalars, `galore` on None.
+* The rates that `dadapt_adamw` and `prodigy` estimate from sums that cancel differ by more than
+  rounding of one operation between compiled and eager steps.
 """
 
 import argparse
