@@ -55,6 +55,9 @@ def adadelta(
         bₜ = ρ bₜ₋₁ + (1 − ρ) |δₜ|²
         Δₜ = −ηₜ δₜ
 
+    An infinite or NaN gradient makes all updates of its weight NaN from then on; one whose square
+    overflows (beyond 1.8e19 in float32) makes them 0.
+
     Arguments:
       learning_rate: η ≥ 0, 1 in the paper; a number or a schedule. It does not enter b.
       rho: ρ in [0, 1).

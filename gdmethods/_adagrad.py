@@ -50,7 +50,9 @@ def adagrad(
         sₜ = sₜ₋₁ + |gₜ|²,    s₀ = initial_accumulator_value
         Δₜ = −ηₜ gₜ / (√(sₜ + eps_root) + eps)
 
-    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too.
+    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. An infinite gradient
+    makes its own update NaN and the later ones of its weight 0, and NaN makes all of them NaN. One
+    whose square overflows (beyond 1.8e19 in float32) makes them 0.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

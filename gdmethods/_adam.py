@@ -53,10 +53,9 @@ def _rule(
     m = b1 * m + (1 - b1) * g
     v = b2 * v + (1 - b2) * square(g)
     v_max = jnp.maximum(v_max, v)
-    m_hat = m / correction1
     v_hat = (v_max if amsgrad else v) / correction2
-    direction = divide(m_hat, sqrt(v_hat + eps_root) + eps, least=eps)
-    return -learning_rate * direction, m, v, v_max
+    scaled = divide(m, sqrt(v_hat + eps_root) + eps, least=eps)
+    return -learning_rate / correction1 * scaled, m, v, v_max  # m / correction1 may overflow
 
 
 def adam(
@@ -78,7 +77,9 @@ def adam(
         Δₜ = −ηₜ m̂ₜ / (√(v̂ₜ + eps_root) + eps)
 
     A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. 1 − βᵗ is computed as
-    −expm1(t log β), which keeps its digits at small t and β near 1.
+    −expm1(t log β), which keeps its digits at small t and β near 1. An infinite or NaN gradient
+    makes all updates of its weight NaN from then on; one whose square overflows (beyond 1.8e19 in
+    float32) makes them 0.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

@@ -229,9 +229,9 @@ def at_path(path: tuple[Any, ...]) -> str:
 
 def _full_like(leaf: Any, value: Any, dtype: jnp.dtype) -> jax.Array:
     """`jnp.full_like`, laid out as the leaf also under jit, where only the compiler knows how."""
-    if isinstance(leaf, jax.core.Tracer):
-        return _computed_like(leaf, value, dtype=dtype)
-    return jnp.full_like(leaf, value, dtype=dtype)
+    like = _computed_like if isinstance(leaf, jax.core.Tracer) else jnp.full_like
+    slot: jax.Array = like(leaf, value, dtype=dtype)
+    return slot
 
 
 # XLA gives a result the layout of what it is computed from. So the leaf chooses between the value

@@ -40,7 +40,8 @@ def momentum(
         Δₜ = μₜ Δₜ₋₁ − ηₜ gₜ,    Δ₀ = 0
 
     A gradient that persists is followed up to 1/(1 − μ) times as fast as by `sgd`; one that turns
-    its sign at every step is damped.
+    its sign at every step is damped. An infinite or NaN gradient stays in the velocity: all
+    updates of its weight are so from then on.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

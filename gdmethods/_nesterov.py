@@ -52,7 +52,8 @@ def nesterov(
     The parameters that you hold and differentiate at are the look-ahead points y, and the update
     is yₜ₊₁ − yₜ = −ηₜ gₜ + μₜ₊₁ Δₜ: one gradient a step. `nesterov_eval_params` gives the weights
     w, at which to evaluate. Nothing may scale the updates after this in a chain, or y is not at
-    yₜ.
+    yₜ. An infinite or NaN gradient stays in the velocity: all updates of its weight are so from
+    then on.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

@@ -55,7 +55,7 @@ def _rule(
     mu = decay * mu + (1 - decay) * g
     s = nu / correction
     if centered:
-        s = jnp.maximum(s - square(mu / correction), 0.0)
+        s = jnp.where(s == jnp.inf, s, jnp.maximum(s - square(mu / correction), 0.0))
     direction = divide(g, sqrt(s + eps_root) + eps, least=eps)
     velocity = momentum * velocity - learning_rate * direction
     return velocity, nu, mu, velocity
@@ -79,7 +79,10 @@ def rmsprop(
         Δₜ = μₜ Δₜ₋₁ − ηₜ gₜ / (√(νₜ + eps_root) + eps),    Δ₀ = 0
 
     A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. With ν₀ = 0 and without
-    bias correction the first steps are up to 1/√(1 − decay) times η.
+    bias correction the first steps are up to 1/√(1 − decay) times η. An infinite gradient makes
+    its own update NaN and the later ones of its weight 0, and NaN makes all of them NaN; with
+    momentum both do. One whose square overflows (beyond 1.8e19 in float32) counts as 0, and so do
+    all after it.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

@@ -29,6 +29,8 @@ def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArg
 
         Δₜ = −ηₜ gₜ
 
+    An infinite or NaN gradient makes its own update so, and no later one.
+
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
 

@@ -31,6 +31,9 @@ class Method:
     needs_value: whether update asks for the loss.
     refuses_complex: whether a complex weight has no sign that it could use.
     converges_with: for an alias, the arguments that settle within STEPS_TO_CONVERGE.
+    claims: the laws of gdmethods.testing that only some keep.
+    after_inf, after_nan: what such a gradient makes of its own update, and of those after it:
+        "finite", "zero", "inf" or "nan".
     """
 
     factory: Callable[..., optax.GradientTransformationExtraArgs]
@@ -44,6 +47,9 @@ class Method:
     needs_value: bool = False
     refuses_complex: bool = False
     converges_with: Mapping[str, Any] | None = None
+    claims: tuple[str, ...] = ()
+    after_inf: tuple[str, str] = ("nan", "nan")
+    after_nan: tuple[str, str] = ("nan", "nan")
 
     def build(self, **others: Any) -> optax.GradientTransformationExtraArgs:
         return self.factory(**{**self.hyperparameters, **self.flags, **others})
@@ -105,6 +111,8 @@ def rprop_row(variant: str) -> Method:
         needs_value=variant == "irprop+",
         refuses_complex=True,
         converges_with=RPROP_CONVERGES | {"variant": variant},
+        claims=("scale_invariance",),
+        after_inf=("finite", "finite"),
     )
 
 
@@ -120,6 +128,8 @@ def gains_row(**flags: Any) -> Method:
         bytes_per_weight=5,
         refuses_complex=True,
         converges_with={"learning_rate": 3e-4} | flags,
+        after_inf=("inf", "finite"),
+        after_nan=("nan", "finite"),
     )
 
 
@@ -134,6 +144,7 @@ def gains_with_momentum_row(**flags: Any) -> Method:
         bytes_per_weight=9,
         refuses_complex=True,
         converges_with={"learning_rate": 5e-4, "momentum": 0.9} | flags,
+        after_inf=("inf", "inf"),
     )
 
 
@@ -143,8 +154,16 @@ METHODS: dict[str, Method] = {
         {"learning_rate": 0.1},
         core=lambda: optax.scale_by_learning_rate(0.1),
         converges_with={"learning_rate": 1.5e-3},
+        after_inf=("inf", "finite"),
+        after_nan=("nan", "finite"),
     ),
-    "sgd, schedule": Method(gdmethods.sgd, {}, {"learning_rate": decaying}),
+    "sgd, schedule": Method(
+        gdmethods.sgd,
+        {},
+        {"learning_rate": decaying},
+        after_inf=("inf", "finite"),
+        after_nan=("nan", "finite"),
+    ),
     "momentum": Method(
         gdmethods.momentum,
         {"learning_rate": 0.1, "momentum": 0.9},
@@ -152,6 +171,7 @@ METHODS: dict[str, Method] = {
         accumulators=("velocity",),
         bytes_per_weight=4,
         converges_with={"learning_rate": 1e-3},
+        after_inf=("inf", "inf"),
     ),
     "momentum, schedules": Method(
         gdmethods.momentum,
@@ -159,9 +179,14 @@ METHODS: dict[str, Method] = {
         {"learning_rate": decaying, "momentum": rising},
         accumulators=("velocity",),
         bytes_per_weight=4,
+        after_inf=("inf", "inf"),
     ),
     "velocity": Method(
-        gdmethods.velocity, {"momentum": 0.9}, accumulators=("velocity",), bytes_per_weight=4
+        gdmethods.velocity,
+        {"momentum": 0.9},
+        accumulators=("velocity",),
+        bytes_per_weight=4,
+        after_inf=("inf", "inf"),
     ),
     "nesterov": Method(
         gdmethods.nesterov,
@@ -170,6 +195,7 @@ METHODS: dict[str, Method] = {
         accumulators=("velocity",),
         bytes_per_weight=4,
         converges_with={"learning_rate": 1e-3},
+        after_inf=("inf", "inf"),
     ),
     "nesterov, schedules": Method(
         gdmethods.nesterov,
@@ -177,12 +203,14 @@ METHODS: dict[str, Method] = {
         {"learning_rate": decaying, "momentum": rising},
         accumulators=("velocity",),
         bytes_per_weight=4,
+        after_inf=("inf", "inf"),
     ),
     "nesterov_velocity": Method(
         gdmethods.nesterov_velocity,
         {"momentum": 0.9},
         accumulators=("velocity",),
         bytes_per_weight=4,
+        after_inf=("inf", "inf"),
     ),
     "adaptive_gains": gains_row(),
     "adaptive_gains, velocity": gains_row(agreement="velocity"),
@@ -195,6 +223,8 @@ METHODS: dict[str, Method] = {
         signs=("sign",),
         bytes_per_weight=5,
         refuses_complex=True,
+        after_inf=("inf", "finite"),
+        after_nan=("nan", "finite"),
     ),
     "adagrad": Method(
         gdmethods.adagrad,
@@ -203,6 +233,7 @@ METHODS: dict[str, Method] = {
         squares=("sum_of_squares",),
         bytes_per_weight=4,
         converges_with={"learning_rate": 0.5},
+        after_inf=("nan", "zero"),
     ),
     "adagrad, eps zero": Method(
         gdmethods.adagrad,
@@ -210,9 +241,15 @@ METHODS: dict[str, Method] = {
         {"eps": 0.0},
         squares=("sum_of_squares",),
         bytes_per_weight=4,
+        claims=("scale_invariance",),
+        after_inf=("nan", "zero"),
     ),
     "scale_by_rss": Method(
-        gdmethods.scale_by_rss, RSS, squares=("sum_of_squares",), bytes_per_weight=4
+        gdmethods.scale_by_rss,
+        RSS,
+        squares=("sum_of_squares",),
+        bytes_per_weight=4,
+        after_inf=("nan", "zero"),
     ),
     "adadelta": Method(
         gdmethods.adadelta,
@@ -239,6 +276,9 @@ METHODS: dict[str, Method] = {
         signs=("sign",),
         bytes_per_weight=5,
         refuses_complex=True,
+        claims=("scale_invariance",),
+        after_inf=("finite", "finite"),
+        after_nan=("nan", "finite"),
     ),
     "rmsprop": Method(
         gdmethods.rmsprop,
@@ -247,6 +287,7 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=4,
         converges_with={"learning_rate": exponential(1e-2)},
+        after_inf=("nan", "zero"),
     ),
     "rmsprop, eps zero": Method(
         gdmethods.rmsprop,
@@ -254,6 +295,8 @@ METHODS: dict[str, Method] = {
         {"eps": 0.0, "bias_correction": True},
         squares=("nu",),
         bytes_per_weight=4,
+        claims=("scale_invariance",),
+        after_inf=("nan", "zero"),
     ),
     "rmsprop, centered": Method(
         gdmethods.rmsprop,
@@ -264,6 +307,7 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=8,
         converges_with={"learning_rate": exponential(1e-2), "centered": True},
+        after_inf=("nan", "zero"),
     ),
     "rmsprop, momentum": Method(
         gdmethods.rmsprop,
@@ -291,7 +335,9 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=12,
     ),
-    "scale_by_rms": Method(gdmethods.scale_by_rms, RMS, squares=("nu",), bytes_per_weight=4),
+    "scale_by_rms": Method(
+        gdmethods.scale_by_rms, RMS, squares=("nu",), bytes_per_weight=4, after_inf=("nan", "zero")
+    ),
     "adam": Method(
         gdmethods.adam,
         {"learning_rate": 0.1} | ADAM,
@@ -308,6 +354,7 @@ METHODS: dict[str, Method] = {
         accumulators=("mu",),
         squares=("nu",),
         bytes_per_weight=8,
+        claims=("scale_invariance",),
     ),
     "adam, no correction": Method(
         gdmethods.adam,

@@ -8,6 +8,7 @@ import pkgutil
 import pytest
 
 import gdmethods
+from gdmethods import testing
 
 NAMES = [
     "SGDState",
@@ -99,6 +100,46 @@ SIGNATURES = {
 }
 
 
+TESTING = [
+    "LAWS",
+    "ContractReport",
+    "Outcome",
+    "Verdict",
+    "assert_contract",
+    "check_contract",
+]
+LAWS = [
+    "purity",
+    "jit_equals_eager",
+    "vmap_equals_loop",
+    "scan_equals_loop",
+    "one_compilation",
+    "donation",
+    "sharding",
+    "checkpoint",
+    "abstract_init",
+    "extra_args",
+    "tree_kinds",
+    "update_dtypes",
+    "state_dtypes",
+    "complex_leaves",
+    "non_finite_step",
+    "no_lag",
+    "elementwise",
+    "zero_gradient",
+    "sign_symmetry",
+    "scale_invariance",
+]
+
+
+def test_the_checker():
+    assert testing.__all__ == TESTING
+    assert list(testing.LAWS) == LAWS
+    assert all(law.__doc__ for law in testing.LAWS.values())
+    for check in (testing.check_contract, testing.assert_contract):
+        assert bare_signature(check) == "(make, *, params=None, steps=4, allow=None, claims=())"
+
+
 def test_all():
     assert gdmethods.__all__ == NAMES
     assert all(hasattr(gdmethods, name) for name in NAMES)
@@ -108,16 +149,21 @@ def test_each_name_has_its_row():
     assert sorted([*FIELDS, *SIGNATURES]) == sorted(NAMES)
 
 
-@pytest.mark.parametrize("name", SIGNATURES)
-def test_signature(name):
-    signature = inspect.signature(getattr(gdmethods, name))
+def bare_signature(function):
+    """Without annotations."""
+    signature = inspect.signature(function)
     bare = signature.replace(
         parameters=[
             p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()
         ],
         return_annotation=inspect.Signature.empty,
     )
-    assert str(bare) == f"({SIGNATURES[name]})"
+    return str(bare)
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signature(name):
+    assert bare_signature(getattr(gdmethods, name)) == f"({SIGNATURES[name]})"
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -1,0 +1,20 @@
+"""The contract of a gradient transformation as laws that can be checked, for any Optax-style one.
+
+Optimizers fail quietly: one that lags by a step still converges, and a state that changes its
+dtype breaks only the first `jax.lax.scan`. `check_contract` holds a transformation to the laws of
+`LAWS` and reports each; `assert_contract` is the same as a test. Needs the extra `testing`.
+"""
+
+try:
+    import chex as _chex  # noqa: F401
+    import hypothesis as _hypothesis  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f'gdmethods.testing needs {error.name}: pip install "gdmethods[testing]".'
+    ) from error
+
+from gdmethods.testing._contract import assert_contract, check_contract
+from gdmethods.testing._laws import LAWS
+from gdmethods.testing._report import ContractReport, Outcome, Verdict
+
+__all__ = ["LAWS", "ContractReport", "Outcome", "Verdict", "assert_contract", "check_contract"]

@@ -1,0 +1,118 @@
+"""Where two trees differ first, in words: the case that a broken law shows."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gdmethods.testing._subject import Walk
+
+TOLERANCE = 1e-4
+
+
+class Difference(NamedTuple):
+    """The first element in which two trees differ.
+
+    leaf: the number of its leaf.
+    path: of its leaf, in brackets.
+    index: in its leaf.
+    got, wanted: its values.
+    """
+
+    leaf: int
+    path: str
+    index: tuple[int, ...]  # type: ignore[assignment]  # a field, not tuple.index
+    got: str
+    wanted: str
+
+
+def first_difference(actual: Any, wanted: Any, rtol: float = 0.0) -> Difference | None:
+    """The element with the lowest index, or None where all agree to `rtol`; NaN equals NaN.
+
+    What cancels has no digits of its own: `rtol` counts a hundredth of a leaf's largest element as
+    well. It is never less than four roundings of the leaf's dtype.
+    """
+    chex.assert_trees_all_equal_structs(actual, wanted)
+    found = []
+    leaves = zip(named_leaves(actual), jax.tree.leaves(wanted), strict=True)
+    for leaf, ((path, x), y) in enumerate(leaves):
+        x, y = to_numpy(x), to_numpy(y)
+        rounding = jnp.finfo(y.dtype).eps if jnp.issubdtype(y.dtype, jnp.inexact) else 0.0
+        x, y = (z.astype(np.complex128 if np.iscomplexobj(z) else np.float64) for z in (x, y))
+        if x.shape != y.shape:
+            return Difference(leaf, path, (), f"of shape {x.shape}", f"of shape {y.shape}")
+        finite = np.abs(y[np.isfinite(y)])
+        allowed = rtol and max(rtol, 4 * rounding) * (np.abs(y) + finite.max(initial=0.0) / 100)
+        with np.errstate(invalid="ignore"):
+            same = (x == y) | (np.isnan(x) & np.isnan(y)) | (np.abs(x - y) <= allowed)
+        for index in np.argwhere(~same)[:1]:
+            at = tuple(index.tolist())
+            found.append(Difference(leaf, path, at, number(x[at]), number(y[at])))
+    return min(found, key=lambda d: d.index[:1], default=None)
+
+
+def require_same_walk(actual: Walk, wanted: Walk, gradients: Any, here: str, there: str) -> None:
+    """Raises the first difference of the updates, or else of the states after them."""
+    require_same_updates(actual.updates, wanted.updates, gradients, here, there)
+    difference = first_difference(actual.state, wanted.state, TOLERANCE)
+    if difference:
+        place = f"{difference.path}{brackets(difference.index)}"
+        raise AssertionError(
+            f"state{place} is {difference.got} {here}, and {difference.wanted} {there}"
+        )
+
+
+def require_same_updates(
+    actual: Any, wanted: Any, gradients: Any, here: str, there: str, rtol: float = TOLERANCE
+) -> None:
+    """Raises the first difference of stacked updates, with the gradients that led there."""
+    difference = first_difference(actual, wanted, rtol)
+    if difference:
+        t, *at = difference.index or (0,)
+        rows = np.asarray(jax.tree.leaves(gradients)[difference.leaf])[: t + 1]
+        course = [row[tuple(at)] for row in rows]
+        raise AssertionError(
+            f"weight{difference.path}{brackets(at)} with gradients "
+            f"({', '.join(map(number, course))}): update {t + 1} is {difference.got} {here}, "
+            f"and {difference.wanted} {there}"
+        )
+
+
+def require_same_types(actual: Any, wanted: Any, here: str, there: str) -> None:
+    """Raises the first leaf of a state with another shape or dtype, or else another tree."""
+    trees = [str(jax.tree.structure(tree)) for tree in (actual, wanted)]
+    if trees[0] != trees[1]:
+        raise AssertionError(f"the state is {trees[0]} {here}, and {trees[1]} {there}")
+    for (path, x), y in zip(named_leaves(actual), jax.tree.leaves(wanted), strict=True):
+        if type_of(x) != type_of(y):
+            raise AssertionError(f"state{path} is {type_of(x)} {here}, and {type_of(y)} {there}")
+
+
+def named_leaves(tree: Any) -> Iterator[tuple[str, Any]]:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        yield jax.tree_util.keystr(path), leaf
+
+
+def type_of(leaf: Any) -> str:
+    dtype = leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+    return f"{dtype}{list(jnp.shape(leaf))}"
+
+
+def brackets(index: Any) -> str:
+    return f"[{', '.join(map(str, index))}]" if index else ""
+
+
+def number(x: Any) -> str:
+    return f"{x:.6g}"
+
+
+def to_numpy(leaf: Any) -> Any:
+    """In NumPy; of a random key, what it is made of."""
+    return np.array(jax.random.key_data(leaf) if is_key(leaf) else leaf)
+
+
+def is_key(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
