@@ -39,6 +39,8 @@ NAMES = [
     "AdamState",
     "adam",
     "scale_by_adam",
+    "Float32MasterState",
+    "with_float32_master",
 ]
 FIELDS = {
     "SGDState": "count",
@@ -50,6 +52,7 @@ FIELDS = {
     "RpropState": "step_sizes sign value",
     "RMSPropState": "count nu mu velocity",
     "AdamState": "count mu nu nu_max",
+    "Float32MasterState": "master inner_state",
 }
 ACCUMULATOR = "accumulator_dtype=None"
 GAINS = (
@@ -94,6 +97,7 @@ SIGNATURES = {
     "scale_by_adam": (
         f"b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, bias_correction=True, {ACCUMULATOR}"
     ),
+    "with_float32_master": "inner",
 }
 
 
