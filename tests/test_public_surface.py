@@ -45,7 +45,7 @@ NAMES = [
 FIELDS = {
     "SGDState": "count",
     "MomentumState": "count velocity",
-    "NesterovState": "count velocity momentum",
+    "NesterovState": "count velocity next_momentum",
     "AdaptiveGainsState": "count gains sign velocity",
     "AdaGradState": "count sum_of_squares",
     "AdaDeltaState": "count e_g e_x",
