@@ -283,6 +283,16 @@ def test_accumulator_dtype(method):
             assert_unchanged(state, following)
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, "bfloat16", jnp.dtype("bfloat16")], ids=repr)
+def test_accumulator_dtype_among_hyperparameters_to_inject(dtype):
+    """A class such as jnp.bfloat16 is callable: Optax takes it for a schedule, and calls it."""
+    tx = optax.inject_hyperparams(gdmethods.momentum)(0.1, accumulator_dtype=dtype)
+    state = tx.init(single(PARAMS))
+    _, following = jax.jit(tx.update)(single(PARAMS), state, single(PARAMS))
+    assert_unchanged(state, following)
+    assert optax.tree.get(following, "velocity")["kernel"].dtype == jnp.bfloat16
+
+
 @every_method()
 def test_state_bytes_per_weight(method):
     weights = jax.ShapeDtypeStruct((1000,), jnp.float32)
@@ -486,7 +496,7 @@ def test_unknown_extra_args_are_ignored(method):
     tx, params = method.build(), single(PARAMS)
     extra_args = method.extra_args(jnp.float32(1))
     expected = tx.update(params, tx.init(params), params, **extra_args)
-    others = {"value": jnp.float32(1), "grad": params, "batch_size": 7, "tag": "unknown"}
+    others = {"value": jnp.float32(1), "grad": params, "value_fn": jnp.sum, "tag": "unknown"}
     actual = tx.update(params, tx.init(params), params, **others)
     chex.assert_trees_all_equal(actual, expected)
 
