@@ -1,4 +1,4 @@
-"""The quickstart prints what its docstring says."""
+"""Each example prints what its docstring says."""
 
 import ast
 import re
@@ -9,21 +9,26 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-QUICKSTART = REPOSITORY / "examples" / "quickstart.py"
-LINE = re.compile(r"step +(\d+): loss ([\d.]+)")
+NUMBER = re.compile(r"\d+\.\d+(?:e[+-]\d+)?")
 
 
-def test_quickstart_prints_its_docstring() -> None:
+@pytest.mark.parametrize("name", ["quickstart", "flax_nnx", "flax_linen", "layers", "monitoring"])
+def test_an_example_prints_its_docstring(name: str) -> None:
+    """The words and the steps to the letter, and the numbers nearly: other machines round."""
     process = subprocess.run(
-        [sys.executable, "-m", "examples.quickstart"],
+        [sys.executable, "-W", "error", "-m", f"examples.{name}"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=True,
     )
-    stated = LINE.findall(ast.get_docstring(ast.parse(QUICKSTART.read_text())) or "")
-    printed = LINE.findall(process.stdout)
-    assert [step for step, _ in printed] == [step for step, _ in stated]
-    assert len(printed) == 6
-    for (_, loss), (_, expected) in zip(printed, stated, strict=True):
-        assert float(loss) == pytest.approx(float(expected), rel=0.1, abs=2e-5)
+    source = (REPOSITORY / "examples" / f"{name}.py").read_text()
+    docstring = ast.get_docstring(ast.parse(source)) or ""
+    _, command, stated = docstring.partition(f"examples.{name}\n")
+    assert command
+    assert stated.count("\n") >= 1
+    assert NUMBER.split(process.stdout.strip()) == NUMBER.split(stated)
+    for printed, expected in zip(
+        NUMBER.findall(process.stdout), NUMBER.findall(stated), strict=True
+    ):
+        assert float(printed) == pytest.approx(float(expected), rel=0.1, abs=2e-5)

@@ -1,0 +1,67 @@
+"""Inside of solvers, which pass value, grad and value_fn to whatever they drive."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+import optimistix
+import pytest
+from table import METHODS, every_method
+
+START = {"x": jnp.array([1.0, -2.0]), "y": jnp.array(3.0)}
+
+
+def bowl(params):
+    return jnp.sum(jnp.array([1.0, 5.0]) * params["x"] ** 2) + params["y"] ** 2
+
+
+def walk(tx, steps, extra_args):
+    """The parameters after so many steps, where `extra_args(loss, gradients)` goes to update."""
+    params, state = START, tx.init(START)
+    for _ in range(steps):
+        loss, gradients = jax.value_and_grad(bowl)(params)
+        updates, state = tx.update(gradients, state, params, **extra_args(loss, gradients))
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+@pytest.mark.parametrize("name", ["sgd", "nesterov", "irprop+", "adam"])
+def test_optimistix(name):
+    """Ten steps of `optimistix.OptaxMinimiser` are ten steps; "irprop+" gets its loss unasked."""
+    method = METHODS[name]
+    tx = method.build(learning_rate=0.01)
+    solver = optimistix.OptaxMinimiser(tx, rtol=0.0, atol=0.0)
+    solution = optimistix.minimise(
+        lambda params, _: bowl(params), solver, START, max_steps=10, throw=False
+    )
+    expected = walk(tx, 10, lambda loss, gradients: method.extra_args(loss))
+    chex.assert_trees_all_close(solution.value, expected, rtol=1e-5)
+
+
+@every_method()
+def test_line_search(method):
+    """The method gives the direction, and `optax.scale_by_backtracking_linesearch` its length."""
+    tx = optax.chain(
+        method.build(), optax.scale_by_backtracking_linesearch(max_backtracking_steps=2)
+    )
+    jax.eval_shape(
+        lambda: walk(tx, 2, lambda loss, g: {"value": loss, "grad": g, "value_fn": bowl})
+    )
+
+
+def test_a_line_search_shortens_a_rate_that_is_too_long():
+    """At a rate of 1 the bowl's step is 10 times too long across; the search makes it descend."""
+    tx = METHODS["sgd"].build(learning_rate=1.0)
+    searched = optax.chain(tx, optax.scale_by_backtracking_linesearch(max_backtracking_steps=15))
+    end = walk(searched, 5, lambda loss, g: {"value": loss, "grad": g, "value_fn": bowl})
+    assert bowl(end) < 0.1 * bowl(START)
+    assert bowl(walk(tx, 5, lambda loss, g: {})) > bowl(START)
+
+
+@pytest.mark.parametrize("name", ["rprop-", "irprop+", "adam"])
+def test_plateau(name):
+    """`optax.contrib.reduce_on_plateau` takes the loss, and so does "irprop+" beside it."""
+    tx = optax.chain(METHODS[name].build(), optax.contrib.reduce_on_plateau(patience=1))
+    end = walk(tx, 3, lambda loss, gradients: {"value": loss})
+    alone = walk(METHODS[name].build(), 3, lambda loss, gradients: {"value": loss})
+    chex.assert_trees_all_close(end, alone)
