@@ -1,10 +1,9 @@
-"""Inside of solvers, which pass value, grad and value_fn to whatever they drive."""
+"""Beside transformations that want value, grad and value_fn, which then reach the methods too."""
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
-import optimistix
 import pytest
 from table import METHODS, every_method
 
@@ -23,19 +22,6 @@ def walk(tx, steps, extra_args):
         updates, state = tx.update(gradients, state, params, **extra_args(loss, gradients))
         params = optax.apply_updates(params, updates)
     return params
-
-
-@pytest.mark.parametrize("name", ["sgd", "nesterov", "irprop+", "adam"])
-def test_optimistix(name):
-    """Ten steps of `optimistix.OptaxMinimiser` are ten steps; "irprop+" gets its loss unasked."""
-    method = METHODS[name]
-    tx = method.build(learning_rate=0.01)
-    solver = optimistix.OptaxMinimiser(tx, rtol=0.0, atol=0.0)
-    solution = optimistix.minimise(
-        lambda params, _: bowl(params), solver, START, max_steps=10, throw=False
-    )
-    expected = walk(tx, 10, lambda loss, gradients: method.extra_args(loss))
-    chex.assert_trees_all_close(solution.value, expected, rtol=1e-5)
 
 
 @every_method()
