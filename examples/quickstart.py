@@ -1,6 +1,6 @@
 """Fit a sine with clipped gradients and Adam, in a Flax NNX training step.
 
-$ python examples/quickstart.py
+$ python -m examples.quickstart
 step    0: loss 0.39765
 step  200: loss 0.01982
 step  400: loss 0.00723

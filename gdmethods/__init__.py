@@ -9,6 +9,7 @@ from gdmethods._adadelta import AdaDeltaState, adadelta, scale_by_adadelta
 from gdmethods._adagrad import AdaGradState, adagrad, scale_by_rss
 from gdmethods._adam import AdamState, adam, scale_by_adam
 from gdmethods._gains import AdaptiveGainsState, adaptive_gains, scale_by_gains
+from gdmethods._master import Float32MasterState, with_float32_master
 from gdmethods._momentum import MomentumState, momentum, velocity
 from gdmethods._nesterov import NesterovState, nesterov, nesterov_eval_params, nesterov_velocity
 from gdmethods._rmsprop import RMSPropState, rmsprop, scale_by_rms
@@ -49,5 +50,7 @@ __all__ = [  # in the lecture's order
     "AdamState",
     "adam",
     "scale_by_adam",
+    "Float32MasterState",
+    "with_float32_master",
     "state_bytes",
 ]

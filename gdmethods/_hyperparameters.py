@@ -81,6 +81,8 @@ def float_dtype(name: str, value: Any) -> jnp.dtype | None:
     """The dtype asked for, None for each parameter's own widened to float32."""
     if value is None:
         return None
+    if isinstance(value, jax.Array):  # optax.inject_hyperparams calls jnp.bfloat16 as a schedule
+        value = value.dtype
     try:
         dtype: jnp.dtype = jnp.dtype(value)
     except TypeError as error:

@@ -21,13 +21,13 @@ class NesterovState(NamedTuple):
     Attributes:
       count: updates so far; int32, shape ().
       velocity: Δₜ; a tree like the parameters, at least float32.
-      momentum: μₜ₊₁, with which the parameters look ahead; float32 (float64 in 64-bit JAX), shape
-        ().
+      next_momentum: μₜ₊₁, with which the parameters look ahead; float32 (float64 in 64-bit JAX),
+        shape ().
     """
 
     count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
     velocity: optax.Updates
-    momentum: jax.Array
+    next_momentum: jax.Array
 
 
 def _rule(
@@ -152,7 +152,7 @@ def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> opt
     leaves, structure = jax.tree_util.tree_flatten_with_path(params)
     weights = dict(leaves)
     for state in states:
-        (momentum,) = jax.tree.leaves(state.momentum)  # which a framework may have wrapped
+        (momentum,) = jax.tree.leaves(state.next_momentum)  # which a framework may have wrapped
         for path, velocity in jax.tree_util.tree_leaves_with_path(state.velocity):
             if path not in weights or jnp.shape(weights[path]) != jnp.shape(velocity):
                 raise ValueError(
@@ -181,7 +181,7 @@ def _nesterov(
         return NesterovState(
             count=count,
             velocity=accumulator(params, dtype=dtype),
-            momentum=jnp.asarray(at(momentum, count), jnp.result_type(float)),
+            next_momentum=jnp.asarray(at(momentum, count), jnp.result_type(float)),
         )
 
     def update(
@@ -198,10 +198,10 @@ def _nesterov(
             (state.velocity,),
             params,
             learning_rate=at(learning_rate, state.count),
-            momentum=state.momentum,
+            momentum=state.next_momentum,
             next_momentum=next_momentum,
         )
-        next_momentum = jnp.asarray(next_momentum, state.momentum.dtype)
+        next_momentum = jnp.asarray(next_momentum, state.next_momentum.dtype)
         return updates, NesterovState(count, velocity, next_momentum)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -93,7 +93,9 @@ def rmsprop(
       centered: take the variance instead, νₜ − |mₜ|² and never below 0, with mₜ = decay mₜ₋₁ +
         (1 − decay) gₜ and m₀ = 0.
       momentum: μ in [0, 1]; a number or a schedule. Python's 0 keeps no velocity.
-      bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ.
+      bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ. Together with centered and ν₀ = 0 the
+        first variance is |g|² − |g|² = 0, and the first step η g / eps: take an eps or eps_root of
+        the gradients' size, or ν₀ > 0.
       accumulator_dtype: of ν, m and Δ; None keeps each parameter's own, float32 for narrower ones.
 
     Returns:

@@ -234,6 +234,16 @@ def test_accumulator_dtype(method):
             assert_unchanged(state, following)
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, "bfloat16", jnp.dtype("bfloat16")], ids=repr)
+def test_accumulator_dtype_among_hyperparameters_to_inject(dtype):
+    """A class such as jnp.bfloat16 is callable: Optax takes it for a schedule, and calls it."""
+    tx = optax.inject_hyperparams(gdmethods.momentum)(0.1, accumulator_dtype=dtype)
+    state = tx.init(single(PARAMS))
+    _, following = jax.jit(tx.update)(single(PARAMS), state, single(PARAMS))
+    assert_unchanged(state, following)
+    assert optax.tree.get(following, "velocity")["kernel"].dtype == jnp.bfloat16
+
+
 @every_method()
 def test_state_bytes_per_weight(method):
     weights = jax.ShapeDtypeStruct((1000,), jnp.float32)

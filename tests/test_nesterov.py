@@ -263,6 +263,27 @@ class TestEvalParamsInside:
         _, expected = oracle(gradient, W, 8, RATE, lambda count: momenta[max(count - 1, 0)])
         assert_weights(weights, expected)
 
+    def test_inject_hyperparams_by_name(self):
+        """Rate and momentum set in the state by Optax's own means, which finds each once."""
+        tx = optax.chain(optax.inject_hyperparams(gdmethods.nesterov)(RATE, momentum=0.5))
+        rates = [0.1, 0.1, 0.02, 0.3, 0.3, 0.05]
+        momenta = [0.5, 0.9, 0.2, 0.99, 0.0, 0.7]
+        with x64(np.float64):
+            y = jnp.asarray(W)
+            state = tx.init(y)
+            weights = []
+            for t, (rate, mu) in enumerate(zip(rates, momenta, strict=True), 1):
+                new = {"learning_rate": jnp.asarray(rate), "momentum": jnp.asarray(mu)}
+                state = optax.tree.set(state, **new)
+                assert {name: optax.tree.get(state, name) for name in new} == new
+                updates, state = tx.update(gradient(y, t), state, y)
+                y = y + updates
+                weights.append(gdmethods.nesterov_eval_params(state, y))
+        _, expected = oracle(
+            gradient, W, 6, rates.__getitem__, lambda count: momenta[max(count - 1, 0)]
+        )
+        assert_weights(weights, expected)
+
     def test_multi_steps(self):
         """Three gradients a step, at one look-ahead point; the weights wait meanwhile."""
 

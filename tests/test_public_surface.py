@@ -40,18 +40,21 @@ NAMES = [
     "AdamState",
     "adam",
     "scale_by_adam",
+    "Float32MasterState",
+    "with_float32_master",
     "state_bytes",
 ]
 FIELDS = {
     "SGDState": "count",
     "MomentumState": "count velocity",
-    "NesterovState": "count velocity momentum",
+    "NesterovState": "count velocity next_momentum",
     "AdaptiveGainsState": "count gains sign velocity",
     "AdaGradState": "count sum_of_squares",
     "AdaDeltaState": "count e_g e_x",
     "RpropState": "step_sizes sign value",
     "RMSPropState": "count nu mu velocity",
     "AdamState": "count mu nu nu_max",
+    "Float32MasterState": "master inner_state",
 }
 ACCUMULATOR = "accumulator_dtype=None"
 GAINS = (
@@ -96,6 +99,7 @@ SIGNATURES = {
     "scale_by_adam": (
         f"b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, bias_correction=True, {ACCUMULATOR}"
     ),
+    "with_float32_master": "inner",
     "state_bytes": "tx, params, sharding=None",
 }
 

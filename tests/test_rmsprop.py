@@ -119,6 +119,16 @@ def test_the_first_step():
     np.testing.assert_allclose(corrected, -0.01 * np.sign(g), rtol=1e-6)
 
 
+def test_a_first_variance_of_zero():
+    """Of one gradient: corrected, ν − |m|² = g² − g², and of η g/(√0 + eps) only eps is left."""
+    g = jnp.array([[0.5, -0.25]])  # whose squares are exact
+    options = {"decay": 0.5, "centered": True, "bias_correction": True}
+    step = displacements(gdmethods.rmsprop(0.01, eps=0.1, **options), g)
+    np.testing.assert_allclose(step, -0.01 * g / 0.1, rtol=1e-6)
+    with_scale = displacements(gdmethods.rmsprop(0.01, initial_scale=1.0, **options), g)
+    np.testing.assert_allclose(with_scale, -0.01 * g, rtol=1e-6)  # ν̂₁ − g² = 1
+
+
 def test_a_constant_gradient_is_followed_at_the_learning_rate():
     """ν_t = (1 − decayᵗ) g²."""
     with x64(np.float64):

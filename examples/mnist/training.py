@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import nnx
 
@@ -51,14 +52,17 @@ def train(
     batch_size: int,
     seed: int,
     eval_params: Callable[[optax.OptState, optax.Params], optax.Params],
+    param_dtype: Any = jnp.float32,
 ) -> Iterator[Measurement]:
     """Train for a number of passes; yields before the first and after each.
 
-    `eval_params(opt_state, params)` gives the weights to measure.
+    `eval_params(opt_state, params)` gives the weights to measure. The first weights are rounded
+    to `param_dtype`; signals are float32.
     """
     graphdef, params = nnx.split(
         MLP(data.train.images.shape[1], data.classes, rngs=nnx.Rngs(seed))
     )
+    params = jax.tree.map(lambda w: w.astype(param_dtype), params)
     opt_state = optimizer.init(params)
     state_bytes_per_weight = _bytes(opt_state) / sum(w.size for w in jax.tree.leaves(params))
     key = jax.random.key(seed)

@@ -1,0 +1,87 @@
+"""Train with every method, be killed at any time, and go on to a bit-identical end.
+
+$ python -m examples.checkpoint DIRECTORY
+
+saves every twenty steps to DIRECTORY, and starts from the last step that it finds there. Orbax is
+given a fresh run to restore into, so that states come back as the NamedTuples that they were.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+import orbax.checkpoint as ocp
+
+import gdmethods
+
+STEPS, INTERVAL = 200, 20
+METHODS = {
+    "sgd": gdmethods.sgd(0.1),
+    "momentum": gdmethods.momentum(0.1, gdmethods.sutskever_momentum_schedule()),
+    "nesterov": gdmethods.nesterov(0.1, gdmethods.sutskever_momentum_schedule()),
+    "adaptive_gains": gdmethods.adaptive_gains(0.01, 0.9, agreement="velocity"),
+    "adagrad": gdmethods.adagrad(0.1),
+    "adadelta": gdmethods.adadelta(),
+    "rprop-": gdmethods.rprop(0.1, variant="rprop-"),
+    "rprop+": gdmethods.rprop(0.1, variant="rprop+"),
+    "irprop-": gdmethods.rprop(0.1, variant="irprop-"),
+    "irprop+": gdmethods.rprop(0.1, variant="irprop+"),
+    "rmsprop": gdmethods.rmsprop(0.01, centered=True, momentum=0.9, bias_correction=True),
+    "adam": gdmethods.adam(0.1),
+    "adam, float32 master": gdmethods.with_float32_master(gdmethods.adam(0.1)),
+}
+
+
+def start() -> dict[str, tuple[Any, Any]]:
+    """The parameters and the state of each method, before the first step."""
+    narrow = {name: jnp.bfloat16 for name in METHODS if "master" in name}
+    weights = {
+        name: {"w": jnp.ones(8, narrow.get(name)), "b": jnp.zeros((), narrow.get(name))}
+        for name in METHODS
+    }
+    return {name: (weights[name], tx.init(weights[name])) for name, tx in METHODS.items()}
+
+
+def loss(params: Any, step: jax.Array) -> jax.Array:
+    """Of a minibatch, drawn by the number of the step: another start draws the same."""
+    x = jax.random.normal(jax.random.fold_in(jax.random.key(0), step), (16, 8))
+    error = x @ params["w"] + params["b"] - jnp.sin(x).sum(axis=1)
+    return jnp.mean(error**2)
+
+
+@jax.jit
+def train_step(run: dict[str, tuple[Any, Any]], step: jax.Array) -> dict[str, tuple[Any, Any]]:
+    following = {}
+    for name, (params, state) in run.items():
+        value, gradients = jax.value_and_grad(loss)(params, step)
+        updates, state = METHODS[name].update(gradients, state, params, value=value)
+        following[name] = optax.apply_updates(params, updates), state
+    return following
+
+
+def digest(run: dict[str, tuple[Any, Any]]) -> str:
+    """Of every bit of parameters and states."""
+    leaves = jax.tree.leaves(run)
+    return hashlib.sha256(b"".join(jax.device_get(leaf).tobytes() for leaf in leaves)).hexdigest()
+
+
+def main(directory: Path) -> None:
+    run, done = start(), 0
+    with ocp.CheckpointManager(directory.resolve()) as checkpoints:
+        if (saved := checkpoints.latest_step()) is not None:
+            run, done = checkpoints.restore(saved, args=ocp.args.StandardRestore(run)), saved
+            print(f"restored step {done}", flush=True)
+        for step in range(done + 1, STEPS + 1):
+            run = train_step(run, jnp.int32(step))
+            if step % INTERVAL == 0:
+                checkpoints.save(step, args=ocp.args.StandardSave(run))
+                print(f"step {step}", flush=True)
+    print(f"end {digest(run)}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
