@@ -278,7 +278,6 @@ METHODS: dict[str, Method] = {
         refuses_complex=True,
         claims=("scale_invariance",),
         after_inf=("finite", "finite"),
-        after_nan=("nan", "finite"),
     ),
     "rmsprop": Method(
         gdmethods.rmsprop,
