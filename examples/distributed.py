@@ -167,6 +167,7 @@ def _refuse(text: str) -> int:
 
 def _launch(processes: int, patience: int, arguments: Sequence[str]) -> int:
     """Runs all processes on this machine; when one fails, the others do not outlive it by long."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with socket.socket() as port:
         # Bound and not listening, it keeps the port from others; gRPC shares such a port.
         port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -4,7 +4,8 @@ Every method of this library is a *rule*: a plain function of arrays that holds 
 in the paper's order, and takes a gradient and the slots of its state to a displacement and the new
 slots. This module is what all methods share around their rules:
 
-* `require_float_leaves`, `accumulator` and `no_signs` lay out a state shaped like the parameters;
+* `require_float_leaves`, `accumulator` and `no_signs` lay out a state shaped like the parameters,
+  and `sign_after` renews the signs without a copy;
 * `lift` runs a rule over the leaves: it compares trees and shapes, computes in float32 or wider,
   and rounds once, when a displacement goes back to its parameter's dtype and a slot to its own;
 * `negated` turns a method of learning rate 1 into its core, the direction that a rate scales.

@@ -162,9 +162,9 @@ def test_a_process_that_dies(
 ) -> None:
     """The other one ends, with an error and soon; a new start goes on from what was saved."""
     checkpoints = tmp_path / "checkpoints"
-    where = ["--data-dir", slice_directory, "--checkpoints", checkpoints]
+    where = ["--data-dir", slice_directory, "--checkpoints", checkpoints, "--save-every", 20]
     with started("--processes", 2, "--steps", 100_000, *where) as process:
-        output = read_until(process, "step 4: cost")
+        output = read_until(process, "step 20: cost")
         (victim,) = re.findall(r"process 1 has the id (\d+)", output)
         os.kill(int(victim), signal.SIGKILL)
         died = time.monotonic()
@@ -179,6 +179,22 @@ def test_a_process_that_dies(
     assert f"goes on from step {steps - 2}" in output
     expected = one_process("adam", steps)
     assert_equal("adam", saved(checkpoints, steps, expected), expected)
+
+
+def test_a_launcher_that_is_ended_leaves_nobody_behind(
+    slice_directory: Path, tmp_path: Path
+) -> None:
+    where = ["--data-dir", slice_directory, "--checkpoints", tmp_path / "checkpoints"]
+    with started("--processes", 2, "--steps", 100_000, *where) as process:
+        output = read_until(process, "process 1 has the id")
+        process.terminate()
+        process.communicate(timeout=SECONDS)
+        assert process.returncode == 128 + signal.SIGTERM
+        children = [int(number) for number in re.findall(r"has the id (\d+)", output)]
+        assert len(children) == 2
+        for child in children:
+            with pytest.raises(ProcessLookupError):
+                os.kill(child, 0)
 
 
 @pytest.mark.parametrize(
