@@ -18,6 +18,7 @@ from benchmarks.peers import METHODS
 
 SCALING = "scaling in place"
 ALLOWED = "memory allows"
+LEAVES_IN_ALL = 3000  # compiled in all rounds: the largest trees, which take minutes, only once
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +64,7 @@ def _steps(name: str, layout: str, options: argparse.Namespace) -> Iterator[Meas
 
 
 def _compilations(name: str, leaves: int, rounds: int) -> Iterator[Measurement]:
-    rounds = rounds if leaves < 1000 else min(rounds, 3)
+    rounds = max(1, min(rounds, LEAVES_IN_ALL // leaves))
     for library, stages in compiling.interleaved(METHODS[name], leaves, rounds).items():
         for stage, taken in stages.items():
             yield measurement(name, library, f"{leaves:,} leaves", stage, "s", taken)
