@@ -107,7 +107,7 @@ def _train(options: argparse.Namespace, data: Dataset) -> int:
                 checkpoints.save(number, args=ocp.args.StandardSave(state))
                 _say(f"step {number}: cost {cost:.4f}")
         checkpoints.close()
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # the latter in jax 0.8
         print(
             f"Process {options.process} ends in step {number}: it lost another process "
             f"({str(error).splitlines()[0][-200:]}). Start all of them again; they go on from the "
