@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.measurements import Measurement
 
@@ -20,7 +21,7 @@ STAGES = {"trace": "", "lower": "///", "compile": "..."}
 
 
 def draw(measurements: Sequence[Measurement], path: Path) -> None:
-    figure = Figure(figsize=(13, 6.5), layout="constrained")
+    figure = Figure(figsize=(13, 7.5), layout="constrained")
     FigureCanvasAgg(figure)
     first = measurements[0]
     figure.suptitle(f"{first.device}\n{first.versions}", fontsize="medium")
@@ -50,9 +51,13 @@ def _steps(axes: Axes, measurements: Sequence[Measurement]) -> None:
         [methods.index(m.method) - 0.45 for m in allowed],
         [methods.index(m.method) + 0.45 for m in allowed],
         color="black",
-        label="what memory allows: reading gradient, weight, state,\nwriting the latter two",
+        label="what memory allows",
     )
-    _finish(axes, methods, f"a step over {layout} (ms)")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    _finish(axes, methods, f"a step over {layout} (ms, log scale)")
 
 
 def _compilations(axes: Axes, measurements: Sequence[Measurement]) -> None:
@@ -95,4 +100,4 @@ def _finish(axes: Axes, methods: Sequence[str], title: str) -> None:
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     if methods:
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
