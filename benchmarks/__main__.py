@@ -15,9 +15,9 @@ from benchmarks import compiling, memory, picture, stepping
 from benchmarks.layouts import LAYOUTS, MI
 from benchmarks.measurements import Measurement, device, measurement, read, versions, write
 from benchmarks.peers import METHODS
+from benchmarks.picture import ALLOWED
 
 SCALING = "scaling in place"
-ALLOWED = "memory allows"
 LEAVES_IN_ALL = 3000  # compiled in all rounds: the largest trees, which take minutes, only once
 
 

@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+import gdmethods
 from benchmarks.stepping import traced_step
 
 FLOAT32 = 4
 
 
 def state_bytes(tx: optax.GradientTransformation, weights: int) -> float:
-    leaves = jax.tree.leaves(jax.eval_shape(tx.init, _leaf(weights)))
-    return float(sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)) / weights
+    return gdmethods.state_bytes(tx, _leaf(weights)) / weights
 
 
 def temporary_bytes(tx: optax.GradientTransformation, weights: int) -> float:

@@ -17,6 +17,7 @@ COLORS = {  # colours that stay apart under colour blindness
     "torch foreach": "#999999",
     "torch fused": "#666666",
 }
+ALLOWED = "memory allows"
 STAGES = {"trace": "", "lower": "///", "compile": "..."}
 
 
@@ -39,19 +40,19 @@ def _steps(axes: Axes, measurements: Sequence[Measurement]) -> None:
     for library, color in COLORS.items():
         bars = [m for m in rows if m.library == library]
         axes.barh(
-            [_place(methods, m, COLORS) for m in bars],
+            [_place(methods, m, list(COLORS)) for m in bars],
             [m.median for m in bars],
             0.2,
             color=color,
             label=library,
         )
-    allowed = [m for m in rows if m.library == "memory allows"]
+    allowed = [m for m in rows if m.library == ALLOWED]
     axes.vlines(
         [m.median for m in allowed],
         [methods.index(m.method) - 0.45 for m in allowed],
         [methods.index(m.method) + 0.45 for m in allowed],
         color="black",
-        label="what memory allows",
+        label=f"what {ALLOWED}",
     )
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -85,12 +86,9 @@ def _compilations(axes: Axes, measurements: Sequence[Measurement]) -> None:
     _finish(axes, methods, f"before the first step, {layout} (s)")
 
 
-def _place(
-    methods: Sequence[str], m: Measurement, libraries: Sequence[str] | dict[str, str]
-) -> float:
-    order = list(libraries)
-    offset = order.index(m.library) - (len(order) - 1) / 2
-    return methods.index(m.method) + 0.8 / len(order) * offset
+def _place(methods: Sequence[str], m: Measurement, libraries: Sequence[str]) -> float:
+    offset = libraries.index(m.library) - (len(libraries) - 1) / 2
+    return methods.index(m.method) + 0.8 / len(libraries) * offset
 
 
 def _finish(axes: Axes, methods: Sequence[str], title: str) -> None:
