@@ -3,7 +3,7 @@
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -129,24 +129,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--layouts", nargs="*", choices=LAYOUTS, default=list(LAYOUTS), metavar="LAYOUT"
     )
-    parser.add_argument(
-        "--weights", type=_positive, default=64 * MI, help="of the large leaf; ≥ 64"
-    )
+    parser.add_argument("--weights", type=_at_least(64), default=64 * MI, help="of the large leaf")
     parser.add_argument(
         "--leaves",
         nargs="*",
-        type=_positive,
+        type=_at_least(1),
         default=[10, 100, 1000, 5000],
         help="of the trees that are compiled",
     )
-    parser.add_argument("--rounds", type=_positive, default=9, help="of each measurement")
+    parser.add_argument("--rounds", type=_at_least(1), default=9, help="of each measurement")
     return parser
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
+        return value
+
     return number
 
 

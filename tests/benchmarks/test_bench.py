@@ -71,6 +71,7 @@ def test_layouts_of_real_networks():
     ("arguments", "message"),
     [
         (["--rounds", "0"], "must be at least 1, got 0"),
+        (["--weights", "63"], "must be at least 64, got 63"),
         (["--methods", "adamw"], "adamw"),
     ],
 )
