@@ -23,13 +23,16 @@ from rich.table import Table
 import gdmethods
 from examples.mnist import plots, results
 from examples.mnist.data import SHIPPED, DataError, Dataset, load
+from examples.mnist.options import INTERRUPTED, positive, seed
 from examples.mnist.roster import ROSTER, Method
+from examples.mnist.study import command as study
 from examples.mnist.training import train
-
-INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["study"]:
+        return study.main(arguments[1:])
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -161,7 +164,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Train a network of two tanh layers (500 and 300 units) on MNIST with each "
         "method of gdmethods, from the same first weights on the same minibatches, and compare "
         "them. Writes results.csv, a row as it comes, and curves.png. Ctrl-C ends the run early "
-        "and keeps what was measured.",
+        "and keeps what was measured. "
+        "`python -m examples.mnist study` compares any methods, each at a learning rate that was "
+        "chosen for it; see its own --help.",
     )
     parser.add_argument(
         "--methods",
@@ -173,21 +178,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--epochs",
         metavar="N",
-        type=_positive,
+        type=positive,
         default=6,
         help="passes over the training set for each method on minibatches (%(default)s)",
     )
     parser.add_argument(
         "--full-batch-epochs",
         metavar="N",
-        type=_positive,
+        type=positive,
         default=15,
         help="passes for a method on full batches, where a pass is a single step (%(default)s)",
     )
     parser.add_argument(
         "--batch-size",
         metavar="N",
-        type=_positive,
+        type=positive,
         default=100,
         help="images in a minibatch (%(default)s); those left over at the end of a pass are "
         "skipped, others in each pass",
@@ -195,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed",
         metavar="N",
-        type=_seed,
+        type=seed,
         default=0,
         help="for the first weights and the order of the images (%(default)s)",
     )
@@ -225,24 +230,6 @@ def _methods(names: str) -> list[Method]:
             f"unknown: {', '.join(map(repr, unknown))}; the methods are {', '.join(ROSTER)}"
         )
     return [method for name, method in ROSTER.items() if name in chosen]
-
-
-def _positive(text: str) -> int:
-    return _integer(text, 1, sys.maxsize)
-
-
-def _seed(text: str) -> int:
-    return _integer(text, 0, 2**32 - 1)
-
-
-def _integer(text: str, least: int, most: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if not least <= number <= most:
-        raise argparse.ArgumentTypeError(f"{number} is not between {least} and {most}")
-    return number
 
 
 if __name__ == "__main__":

@@ -37,8 +37,11 @@ class Examples(NamedTuple):
 
 
 class Dataset(NamedTuple):
+    """Two sets of images, each `shape` (height, width) before they were flattened."""
+
     train: Examples
     test: Examples
+    shape: tuple[int, int]
 
     @property
     def classes(self) -> int:
@@ -47,13 +50,14 @@ class Dataset(NamedTuple):
 
 def load(directory: Path = SHIPPED) -> Dataset:
     """Read and check a whole data set; a `DataError` names the file that is at fault."""
-    train = _examples(directory, "train")
-    test = _examples(directory, "t10k")
-    dataset = Dataset(train, test)
-    if train.images.shape[1] != test.images.shape[1]:
+    train, shape = _examples(directory, "train")
+    test, test_shape = _examples(directory, "t10k")
+    dataset = Dataset(train, test, shape)
+    if shape != test_shape:
         raise DataError(
-            f"The training images of {directory} have {train.images.shape[1]} pixels, the test "
-            f"images {test.images.shape[1]}. Put the four files of one data set there."
+            f"The training images of {directory} have {' × '.join(map(str, shape))} pixels, the "
+            f"test images {' × '.join(map(str, test_shape))}. Put the four files of one data set "
+            "there."
         )
     if test.labels.max() >= dataset.classes:
         raise DataError(
@@ -89,7 +93,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _examples(directory: Path, split: str) -> Examples:
+def _examples(directory: Path, split: str) -> tuple[Examples, tuple[int, int]]:
     images_path = _find(directory, f"{split}-images-idx3-ubyte")
     labels_path = _find(directory, f"{split}-labels-idx1-ubyte")
     images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
@@ -101,7 +105,8 @@ def _examples(directory: Path, split: str) -> Examples:
     if not images.size:
         raise DataError(f"{images_path} holds no images. Put a file with some there.")
     pixels = jnp.asarray(images.reshape(len(images), -1), jnp.float32)
-    return Examples(pixels / 255, jnp.asarray(labels, jnp.int32))
+    _, height, width = images.shape
+    return Examples(pixels / 255, jnp.asarray(labels, jnp.int32)), (height, width)
 
 
 def _find(directory: Path, stem: str) -> Path:

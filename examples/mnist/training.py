@@ -20,7 +20,7 @@ from flax import nnx
 from examples.mnist.data import Dataset, Examples
 from examples.mnist.model import MLP
 
-_MEASURED = 10_000
+MEASURED = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ def train(
     opt_state = optimizer.init(params)
     state_bytes_per_weight = _bytes(opt_state) / sum(w.size for w in jax.tree.leaves(params))
     key = jax.random.key(seed)
-    drawn = jax.random.permutation(key, len(data.train.labels))[:_MEASURED]
+    drawn = jax.random.permutation(key, len(data.train.labels))[:MEASURED]
     measured = jax.tree.map(lambda array: array[drawn], data.train)
 
     start = time.perf_counter()
@@ -79,8 +79,8 @@ def train(
 
     def measure(passes: int, seconds: float) -> Measurement:
         weights = eval_params(opt_state, params)
-        cost, _ = _cost_and_errors(graphdef, weights, measured)
-        _, errors = _cost_and_errors(graphdef, weights, data.test)
+        cost, _ = cost_and_errors(graphdef, weights, measured)
+        _, errors = cost_and_errors(graphdef, weights, data.test)
         return Measurement(
             passes,
             float(cost),
@@ -108,26 +108,51 @@ def _pass(
     key: jax.Array,
     examples: Examples,
 ) -> tuple[Any, Any]:
-    def step(carry: tuple[Any, Any], batch: jax.Array) -> tuple[tuple[Any, Any], None]:
+    order = jax.random.permutation(key, len(examples.labels))
+    batches = order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)
+    return descend(graphdef, optimizer, params, opt_state, examples, batches, key)
+
+
+def descend(
+    graphdef: nnx.GraphDef[Any],
+    optimizer: optax.GradientTransformationExtraArgs,
+    params: Any,
+    opt_state: Any,
+    examples: Examples,
+    batches: jax.Array,
+    key: jax.Array,
+) -> tuple[Any, Any]:
+    """One step for each row of `batches`, the indices of a minibatch; `key` is for dropout."""
+
+    def step(
+        carry: tuple[Any, Any], batch_and_key: tuple[jax.Array, jax.Array]
+    ) -> tuple[tuple[Any, Any], None]:
         params, opt_state = carry
+        batch, key = batch_and_key
         minibatch = jax.tree.map(lambda array: array[batch], examples)
-        cost, gradients = jax.value_and_grad(mean_cost)(params, graphdef, minibatch)
+        cost, gradients = jax.value_and_grad(mean_cost)(params, graphdef, minibatch, key)
         updates, opt_state = optimizer.update(gradients, opt_state, params, value=cost)
         return (optax.apply_updates(params, updates), opt_state), None
 
-    order = jax.random.permutation(key, len(examples.labels))
-    batches = order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)
-    return jax.lax.scan(step, (params, opt_state), batches)[0]
+    keys = jax.random.split(key, len(batches))
+    return jax.lax.scan(step, (params, opt_state), (batches, keys))[0]
 
 
-def mean_cost(params: Any, graphdef: nnx.GraphDef[MLP], examples: Examples) -> jax.Array:
-    return _mean_cross_entropy(nnx.merge(graphdef, params)(examples.images), examples)
+def mean_cost(
+    params: Any,
+    graphdef: nnx.GraphDef[Any],
+    examples: Examples,
+    key: jax.Array | None = None,
+) -> jax.Array:
+    """The cross-entropy; with dropout, where the network has it, if there is a key."""
+    return _mean_cross_entropy(nnx.merge(graphdef, params)(examples.images, key), examples)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _cost_and_errors(
-    graphdef: nnx.GraphDef[MLP], params: Any, examples: Examples
+def cost_and_errors(
+    graphdef: nnx.GraphDef[Any], params: Any, examples: Examples
 ) -> tuple[jax.Array, jax.Array]:
+    """The mean cross-entropy, and how many images are misclassified."""
     logits = nnx.merge(graphdef, params)(examples.images)
     return (
         _mean_cross_entropy(logits, examples),

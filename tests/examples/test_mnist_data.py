@@ -170,5 +170,5 @@ def test_sets_of_different_image_sizes_are_refused(slice_directory: Path) -> Non
     (slice_directory / "t10k-images-idx3-ubyte").write_bytes(
         struct.pack(">4B3I", 0, 0, 8, 3, 200, 10, 10) + pixels
     )
-    with pytest.raises(DataError, match="have 784 pixels, the test images 100"):
+    with pytest.raises(DataError, match="have 28 × 28 pixels, the test images 10 × 10"):
         load(slice_directory)

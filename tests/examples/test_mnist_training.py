@@ -36,13 +36,15 @@ def test_network_is_zeilers() -> None:
     params = nnx.to_pure_dict(nnx.state(MLP(784, 10, rngs=nnx.Rngs(0))))
     shapes = jax.tree.map(jnp.shape, params)
     assert shapes == {
-        "hidden_1": {"kernel": (784, 500), "bias": (500,)},
-        "hidden_2": {"kernel": (500, 300), "bias": (300,)},
+        "hidden": {
+            0: {"kernel": (784, 500), "bias": (500,)},
+            1: {"kernel": (500, 300), "bias": (300,)},
+        },
         "output": {"kernel": (300, 10), "bias": (10,)},
     }
     limit = math.sqrt(6 / (784 + 500))  # Glorot's
-    assert 0.99 * limit < jnp.abs(params["hidden_1"]["kernel"]).max() <= limit
-    assert not params["hidden_1"]["bias"].any()
+    assert 0.99 * limit < jnp.abs(params["hidden"][0]["kernel"]).max() <= limit
+    assert not params["hidden"][0]["bias"].any()
 
 
 def test_network_takes_a_batch_and_saturates_at_tanh() -> None:

@@ -1,0 +1,1 @@
+"""Which method? Tuned equally, repeated, on several problems: `python -m examples.mnist study`."""

@@ -1,0 +1,70 @@
+"""Finished runs on disk, a file each: `runs/PROBLEM/METHOD, RATE, seed SEED, CRC.json`.
+
+A file appears whole or not at all, so that a study that was killed goes on where it was. The
+name's end is a checksum of all settings: a run with others has another file, and none is lost.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+from examples.mnist.study.runs import Point, Run, Settings
+
+
+class ArchiveError(Exception):
+    """A file among the runs is none."""
+
+
+class Archive:
+    """The runs below a directory, which need not be there yet."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def save(self, run: Run) -> None:
+        """Put the run on disk; infinite costs become NaN, which JSON has as null."""
+        path = self._path(run.settings)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished")
+        with unfinished.open("w") as file:
+            json.dump(_without_nan(dataclasses.asdict(run)), file, indent=1, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+
+    def load(self, settings: Settings) -> Run | None:
+        """The run with these settings, if it has finished."""
+        path = self._path(settings)
+        try:
+            content = json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ArchiveError(
+                f"{path} is no run ({error}); delete it, to train it again"
+            ) from None
+        points = tuple(Point(**_with_nan(point)) for point in content.pop("points"))
+        return Run(**content | {"settings": Settings(**content["settings"]), "points": points})
+
+    def _path(self, settings: Settings) -> Path:
+        crc = zlib.crc32(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode())
+        method = re.sub(r"[^\w.=,()-]", "", settings.method)[:100]
+        name = f"{method}, {settings.learning_rate:g}, seed {settings.seed}, {crc:08x}.json"
+        return self._directory / settings.problem / name
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _with_nan(point: dict[str, Any]) -> dict[str, Any]:
+    return {name: math.nan if value is None else value for name, value in point.items()}

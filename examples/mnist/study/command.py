@@ -1,0 +1,228 @@
+"""The command line of the study."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from examples.mnist.data import SHIPPED, DataError, load
+from examples.mnist.options import INTERRUPTED, positive, positive_float
+from examples.mnist.study import methods, tables
+from examples.mnist.study.archive import Archive, ArchiveError
+from examples.mnist.study.problems import PROBLEMS, Problem, split
+from examples.mnist.study.study import SELECT, Outcome, Plan, Study, StudyError, rates
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    console = Console()
+    outcomes: list[Outcome] = []
+    status = 0
+    try:
+        study = _study(options)
+        with _progress(console) as progress:
+            task = progress.add_task("", total=1.0)
+
+            def watch(what: str, *, trained: float = 0.0, found: float = 0.0) -> None:
+                total = progress.tasks[task].total or 0.0
+                progress.update(task, description=what, advance=trained, total=total - found)
+
+            for outcome in study.outcomes(watch):
+                outcomes.append(outcome)
+                tables.write(options.out, outcomes)
+    except (DataError, StudyError, ArchiveError) as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"--out {options.out} cannot be written ({error}); name another directory")
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on from here.")
+        status = INTERRUPTED
+    if outcomes:
+        console.print(tables.table(outcomes))
+    return status
+
+
+def _study(options: argparse.Namespace) -> Study:
+    data = load(options.data_dir)
+    size = len(data.train.labels)
+    validation = size // 6 if options.validation_size is None else options.validation_size
+    if validation >= size:
+        raise StudyError(
+            f"--validation-size {validation} leaves none of the {size} training images in "
+            f"{options.data_dir} to train with"
+        )
+    for problem in options.problems:
+        batch_size = options.batch_size or problem.batch_size
+        batches = (size - validation) // batch_size
+        if batches < options.points:
+            raise StudyError(
+                f"{problem.name} has {batches} minibatches of {batch_size} in its "
+                f"{size - validation} images, too few to measure --points {options.points} times "
+                "a pass; choose a smaller --batch-size or fewer --points"
+            )
+    (options.out / "runs").mkdir(parents=True, exist_ok=True)
+    lowest, highest = options.rates
+    plan = Plan(
+        data="MNIST" if options.data_dir == SHIPPED else options.data_dir.resolve().name,
+        problems=options.problems,
+        methods=options.methods,
+        rates=rates(lowest, highest, options.trials),
+        seeds=options.seeds,
+        passes=options.passes,
+        points=options.points,
+        batch_size=options.batch_size,
+        together=options.together or (1 if jax.default_backend() == "cpu" else 8),
+        select=options.select,
+        target=100 - options.target,
+    )
+    return Study(plan, split(data, validation), Archive(options.out / "runs"))
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("gone,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        speed_estimate_period=600,  # a method's first run waits for its compilation
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.mnist study",
+        description="Compare methods, each tuned equally: all try the same learning rates, and "
+        "repeat the one that ends best with new seeds. Every finished run is on disk at once; "
+        "after Ctrl-C, or a kill, the same command goes on where it was.",
+    )
+    parser.add_argument(
+        "--problems",
+        metavar="NAMES",
+        type=_problems,
+        default=[PROBLEMS["zeiler"]],
+        help="the networks to train: "
+        + "; ".join(f"{problem.name}: {problem.text}" for problem in PROBLEMS.values())
+        + " (zeiler)",
+    )
+    parser.add_argument(
+        "--methods",
+        metavar="FACTORIES",
+        type=_methods,
+        default=methods.parse(methods.DEFAULT),
+        help="importable factories that take a learning_rate, with arguments if need be: "
+        f'"optax.lion, gdmethods.momentum(momentum=0.99)" ({methods.DEFAULT})',
+    )
+    parser.add_argument(
+        "--rates",
+        metavar=("LOWEST", "HIGHEST"),
+        nargs=2,
+        type=positive_float,
+        default=[1e-4, 10.0],
+        help="the range of learning rates (1e-4 10)",
+    )
+    parser.add_argument(
+        "--trials",
+        metavar="N",
+        type=positive,
+        default=11,
+        help="learning rates in it that each method tries, evenly on a log scale (%(default)s)",
+    )
+    parser.add_argument(
+        "--seeds",
+        metavar="N",
+        type=positive,
+        default=5,
+        help="repeats at the best learning rate (%(default)s)",
+    )
+    parser.add_argument(
+        "--select",
+        choices=SELECT,
+        default="validation-error",
+        help="what the best learning rate has the lowest of, at the end (%(default)s)",
+    )
+    parser.add_argument(
+        "--passes",
+        metavar="N",
+        type=positive,
+        default=6,
+        help="passes over the images that train (%(default)s)",
+    )
+    parser.add_argument(
+        "--points",
+        metavar="N",
+        type=positive,
+        default=2,
+        help="measurements in a pass (%(default)s)",
+    )
+    parser.add_argument(
+        "--target",
+        metavar="PERCENT",
+        type=positive_float,
+        default=97.0,
+        help="validation accuracy that the time is taken to (%(default)s)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=positive,
+        help="images in a minibatch, in place of what each problem prescribes",
+    )
+    parser.add_argument(
+        "--validation-size",
+        metavar="N",
+        type=positive,
+        help="training images set aside to choose the learning rate (a sixth)",
+    )
+    parser.add_argument(
+        "--together",
+        metavar="N",
+        type=positive,
+        help="runs that train at once, under jax.vmap (1 on a CPU, else 8)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("results/study"),
+        help="where the runs and the report go (%(default)s)",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        type=Path,
+        default=SHIPPED,
+        help="the four IDX files of another data set, as for `python -m examples.mnist`",
+    )
+    return parser
+
+
+def _problems(names: str) -> list[Problem]:
+    chosen = list(dict.fromkeys(name.strip() for name in names.split(",")))
+    unknown = [name for name in chosen if name not in PROBLEMS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"unknown: {', '.join(map(repr, unknown))}; the problems are {', '.join(PROBLEMS)}"
+        )
+    return [PROBLEMS[name] for name in chosen]
+
+
+def _methods(text: str) -> list[methods.Method]:
+    try:
+        return methods.parse(text)
+    except methods.MethodError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
