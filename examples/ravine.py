@@ -51,7 +51,7 @@ METHODS: Sequence[Alias] = (  # in the lecture's order
 RATES = np.logspace(-4, 3, 7 * 8 + 1, dtype=np.float32)
 STEPS = 200
 TARGET = 0.01  # of the loss at the start
-STEPS_A_FRAME = 2
+FRAMES = (*range(20), *range(20, STEPS + 1, 4))  # the first steps in slow motion
 TAIL = 12  # steps
 LEGEND: Mapping[str, Any] = {
     "frameon": False,
@@ -203,9 +203,9 @@ def animate(descents: Sequence[Mapping[str, Descent]], animation: Path) -> None:
         contours(axes, valley)
         moving += zip(lines(axes, found), found.values(), strict=True)
     figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=9, **LEGEND)
-    writer = PillowWriter(fps=12)
+    writer = PillowWriter(fps=10)
     with writer.saving(figure, animation, dpi=80):
-        for step in range(0, STEPS + 1, STEPS_A_FRAME):
+        for step in FRAMES:
             title.set_text(f"step {step}")
             for line, descent in moving:
                 line.set_data(*descent.weights[max(0, step - TAIL) : step + 1].T)

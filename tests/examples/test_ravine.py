@@ -116,12 +116,12 @@ def test_the_program_shows_what_it_finds(tmp_path, capsys, monkeypatch):
         return ravine.Descent(rate=0.01 * i, weights=weights, losses=losses, steps=25 * i)
 
     monkeypatch.setattr(ravine, "best", best)
-    monkeypatch.setattr(ravine, "STEPS_A_FRAME", 50)
+    monkeypatch.setattr(ravine, "FRAMES", (0, 1, 50, 200))
     out = tmp_path / "new" / "results"
     ravine.main(["--out", str(out)])
 
     assert colors_in(out / "ravine.png", COLORS) == COLORS
-    assert frames(out / "ravine.gif") == 5
+    assert frames(out / "ravine.gif") == 4
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines.count(["momentum", "0.01", "25", "5.0e-01"]) == 3
     assert lines.count(["adam", "0.09", "–", "2.0e-03"]) == 3
@@ -133,7 +133,7 @@ def test_the_program_shows_what_it_finds(tmp_path, capsys, monkeypatch):
 
 def test_the_gallery_has_all_methods_and_all_frames():
     assert colors_in(PICTURES / "ravine.png", COLORS) == COLORS
-    assert frames(PICTURES / "ravine.gif") == 200 // 2 + 1
+    assert frames(PICTURES / "ravine.gif") == len(ravine.FRAMES) == 20 + 46
 
 
 def test_out_that_cannot_be_written_is_refused(tmp_path, capsys):
