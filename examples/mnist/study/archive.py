@@ -45,9 +45,7 @@ class Archive:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise ArchiveError(
-                f"{path} is no run ({error}); delete it, to train it again"
-            ) from None
+            raise ArchiveError(f"{path} is no run ({error}); delete it to train again") from None
         points = tuple(Point(**_with_nan(point)) for point in content.pop("points"))
         return Run(**content | {"settings": Settings(**content["settings"]), "points": points})
 

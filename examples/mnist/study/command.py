@@ -26,6 +26,11 @@ from examples.mnist.study.study import SELECT, Outcome, Plan, Study, StudyError,
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
+    lowest, highest = options.rates
+    if lowest > highest:
+        parser.error(f"--rates {lowest} {highest}: the lowest comes first")
+    if options.target > 100:
+        parser.error(f"--target {options.target} is more than 100 percent")
     console = Console()
     outcomes: list[Outcome] = []
     status = 0
@@ -72,12 +77,11 @@ def _study(options: argparse.Namespace) -> Study:
                 "a pass; choose a smaller --batch-size or fewer --points"
             )
     (options.out / "runs").mkdir(parents=True, exist_ok=True)
-    lowest, highest = options.rates
     plan = Plan(
         data="MNIST" if options.data_dir == SHIPPED else options.data_dir.resolve().name,
         problems=options.problems,
         methods=options.methods,
-        rates=rates(lowest, highest, options.trials),
+        rates=rates(*options.rates, options.trials),
         seeds=options.seeds,
         passes=options.passes,
         points=options.points,

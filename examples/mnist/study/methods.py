@@ -8,8 +8,8 @@ here. Arguments are literals, names, or calls themselves, as
 import ast
 import dataclasses
 import functools
-import importlib
 import inspect
+import pkgutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -83,11 +83,11 @@ def parse(text: str) -> list[Method]:
 
 
 def _method(node: ast.expr) -> Method:
-    text = _spelled(node)
-    if isinstance(node, ast.Call):
-        target, arguments = node.func, _keywords(node)
-    else:
-        target, arguments = node, {}
+    target, arguments = (node.func, _keywords(node)) if isinstance(node, ast.Call) else (node, {})
+    path = _path(target)
+    text = path + ast.unparse(node).removeprefix(ast.unparse(target))
+    if "learning_rate" in arguments:
+        raise MethodError(f"{text} has a learning rate already; the study chooses it")
     factory = _imported(target)
     if not callable(factory):
         raise MethodError(f"{text} is no factory of optimizers, but {factory!r}")
@@ -98,7 +98,7 @@ def _method(node: ast.expr) -> Method:
             f"{text} cannot be called with a learning_rate ({error}); write a factory of your own "
             "that takes one, in an importable module"
         ) from None
-    package = sys.modules[_path(target).split(".")[0]]
+    package = sys.modules[path.split(".")[0]]
     version = getattr(package, "__version__", None)
     return Method(
         text,
@@ -107,37 +107,21 @@ def _method(node: ast.expr) -> Method:
     )
 
 
-def _spelled(node: ast.expr) -> str:
-    """As the expression is shown and stored: whole paths, one way of spacing."""
-    spelled = ast.unparse(node)
-    return spelled if "." in spelled.split("(")[0] else f"gdmethods.{spelled}"
-
-
 def _path(node: ast.expr) -> str:
-    path = ast.unparse(node)
-    return path if "." in path else f"gdmethods.{path}"
+    """A bare name is one of gdmethods."""
+    return f"gdmethods.{node.id}" if isinstance(node, ast.Name) else ast.unparse(node)
 
 
 def _imported(node: ast.expr) -> Any:
-    """What a dotted path names; a bare name is one of gdmethods."""
     path = _path(node)
-    if not all(part.isidentifier() for part in path.split(".")):
-        raise MethodError(f"{path!r} is no importable name; write, for example, optax.adamw")
-    parts = path.split(".")
-    for end in range(len(parts) - 1, 0, -1):
-        module = ".".join(parts[:end])
-        try:
-            found: Any = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name is not None and f"{module}.".startswith(f"{error.name}."):
-                continue
-            raise
-        for part in parts[end:]:
-            if not hasattr(found, part):
-                raise MethodError(f"{module} has no {'.'.join(parts[end:])}")
-            found = getattr(found, part)
-        return found
-    raise MethodError(f"{path!r} cannot be imported; no module {parts[0]!r} is installed")
+    try:
+        return pkgutil.resolve_name(path)
+    except ValueError:
+        raise MethodError(
+            f"{path!r} is no importable name; write, for example, optax.adamw"
+        ) from None
+    except (ImportError, AttributeError) as error:
+        raise MethodError(f"{path} cannot be imported ({error})") from None
 
 
 def _keywords(node: ast.Call) -> dict[str, Any]:

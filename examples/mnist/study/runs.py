@@ -138,10 +138,8 @@ class Trainer:
 
     def train(self, runs: Sequence[Settings], advanced: Callable[[], None]) -> list[Run]:
         """Train at most `together` runs at once; `advanced` is called after each point."""
-        padded = [
-            *runs,
-            *[runs[-1]] * (self._together - len(runs)),
-        ]  # so that one shape serves all
+        spare = self._together - len(runs)  # filled, so that one shape serves all
+        padded = [*runs, *[runs[-1]] * spare]
         rates = jnp.asarray([run.learning_rate for run in padded], jnp.float32)
         seeds = jnp.asarray([run.seed for run in padded], jnp.uint32)
         start, advance, measure, compile_seconds = self._compiled

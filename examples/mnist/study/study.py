@@ -223,10 +223,7 @@ class Study:
                 together=plan.together,
             )
         except Exception as error:  # whatever a factory from anywhere may raise
-            raise StudyError(
-                f"{method.text} cannot train {problem.name} with a learning rate that JAX traces: "
-                f"{error}"
-            ) from error
+            raise StudyError(f"{method.text} cannot train {problem.name}: {error}") from error
 
     def _end(self, run: Run) -> float:
         end = SELECT[self._plan.select](run.points[-1])
