@@ -1,0 +1,207 @@
+"""t-SNE of MNIST with adaptive gains, its own optimizer, beside scikit-learn's.
+
+$ python -m examples.tsne
+
+The paper descends with momentum, 0.5 for 250 steps and then 0.8, and a rate for each coordinate
+after Jacobs. In t-SNE's implementations that is `gdmethods.adaptive_gains` with agreement with the
+velocity, + 0.2 and × 0.8, a lower limit of 0.01 and no upper one. Here it minimises the exact
+Kullback-Leibler divergence in 1,000 steps, and so does scikit-learn, with the same perplexity and
+from the same points; one function measures both.
+
+The paper exaggerates p fourfold for 50 steps. Here it is twelvefold for 250, at the rate n/48 (at
+least 50), since scikit-learn exaggerates for 250 steps whatever it is told. One difference is
+left: at step 250 scikit-learn starts gains and velocity afresh, and the paper does not. The same
+here, on 1,000 digits, ends at 0.750 instead of 0.766, the means over 16 starts.
+
+Source: L. van der Maaten, G. Hinton, Visualizing data using t-SNE, Journal of Machine Learning
+Research 9, 2008.
+"""
+
+import argparse
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+import optax
+import sklearn
+from jax.scipy.special import entr, rel_entr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from sklearn.manifold import TSNE
+
+import gdmethods
+from examples.mnist.data import load
+
+DIGITS = 1500
+PERPLEXITY = 30.0
+STEPS = 1000
+EARLY_STEPS = 250
+EARLY_EXAGGERATION = 12.0
+
+
+@jax.jit
+def conditional_probabilities(x: jax.Array, perplexity: float) -> jax.Array:
+    """pⱼ|ᵢ, row i: a Gaussian around xᵢ, as wide as makes its perplexity that of all rows.
+
+    The logarithms of the precisions are found by bisection, all at once.
+    """
+    n, norms = len(x), jnp.sum(x**2, axis=1)
+    squares = norms[:, None] + norms[None] - 2 * jnp.matmul(x, x.T, precision="highest")
+    squares = jnp.where(jnp.eye(n, dtype=bool), jnp.inf, squares / squares.mean())
+
+    def gaussians(log_precision: jax.Array) -> jax.Array:
+        return jax.nn.softmax(-jnp.exp(log_precision)[:, None] * squares, axis=1)
+
+    def halve(_: int, limits: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        low, high = limits
+        middle = (low + high) / 2
+        too_wide = entr(gaussians(middle)).sum(axis=1) > jnp.log(perplexity)
+        return jnp.where(too_wide, middle, low), jnp.where(too_wide, high, middle)
+
+    low, _ = jax.lax.fori_loop(0, 40, halve, (jnp.full(n, -20.0), jnp.full(n, 20.0)))
+    return gaussians(low)
+
+
+def joint_probabilities(x: jax.Array, perplexity: float) -> jax.Array:
+    """pᵢⱼ = (pⱼ|ᵢ + pᵢ|ⱼ) / 2n."""
+    conditional: jax.Array = conditional_probabilities(x, perplexity)
+    return (conditional + conditional.T) / (2 * len(x))
+
+
+def closeness(y: jax.Array) -> jax.Array:
+    """(1 + |yᵢ − yⱼ|²)⁻¹, and 0 where i = j; divided by its sum it is qᵢⱼ."""
+    squares = sum((axis[:, None] - axis[None]) ** 2 for axis in y.T)
+    return jnp.where(jnp.eye(len(y), dtype=bool), 0, 1 / (1 + squares))
+
+
+@jax.jit
+def kl_divergence(p: jax.Array, y: jax.Array) -> jax.Array:
+    """Σ pᵢⱼ log(pᵢⱼ / qᵢⱼ)."""
+    close = closeness(y)
+    return jnp.sum(rel_entr(p, close / close.sum()))
+
+
+def gradient(p: jax.Array, y: jax.Array) -> jax.Array:
+    """4 Σⱼ (pᵢⱼ − qᵢⱼ) (yᵢ − yⱼ) (1 + |yᵢ − yⱼ|²)⁻¹."""
+    close = closeness(y)
+    pull = (p - close / close.sum()) * close
+    return 4 * (y * pull.sum(axis=1, keepdims=True) - jnp.matmul(pull, y, precision="highest"))
+
+
+def learning_rate(n: int) -> float:
+    return max(n / EARLY_EXAGGERATION / 4, 50.0)
+
+
+def early_and_late(early: float, late: float) -> optax.Schedule:
+    schedules = [optax.constant_schedule(early), optax.constant_schedule(late)]
+    return optax.join_schedules(schedules, [EARLY_STEPS])
+
+
+@functools.partial(jax.jit, static_argnames="steps")
+def embed(p: jax.Array, start: jax.Array, *, steps: int = STEPS) -> jax.Array:
+    """The points y, (n, 2), to which so many steps lead from the start."""
+    exaggeration = early_and_late(EARLY_EXAGGERATION, 1.0)
+    tx = gdmethods.adaptive_gains(
+        learning_rate(len(p)),
+        momentum=early_and_late(0.5, 0.8),
+        increase=0.2,
+        decrease=0.8,
+        min_gain=0.01,
+        max_gain=jnp.inf,
+        agreement="velocity",
+    )
+
+    def step(carry: tuple[jax.Array, Any], t: jax.Array) -> tuple[tuple[jax.Array, Any], None]:
+        y, state = carry
+        updates, state = tx.update(gradient(exaggeration(t) * p, y), state, y)
+        return (optax.apply_updates(y, updates), state), None
+
+    (y, _), _ = jax.lax.scan(step, (start, tx.init(start)), jnp.arange(steps))
+    return y
+
+
+def scikit_learn(x: jax.Array, start: jax.Array) -> jax.Array:
+    tsne = TSNE(
+        method="exact",
+        perplexity=PERPLEXITY,
+        init=np.asarray(start),
+        learning_rate=learning_rate(len(x)),
+        early_exaggeration=EARLY_EXAGGERATION,
+        max_iter=STEPS,
+        min_grad_norm=0.0,
+    )
+    return jnp.asarray(tsne.fit_transform(np.asarray(x)))
+
+
+def turned(y: jax.Array, to: jax.Array) -> jax.Array:
+    """Rotated and mirrored, which leaves all distances as they are, to lie on other points."""
+    left, _, right = jnp.linalg.svd(y.T @ to)
+    return y @ left @ right
+
+
+def draw(panels: Mapping[str, jax.Array], labels: jax.Array, picture: Path) -> None:
+    """Each embedding under its title; each digit is named where it is densest."""
+    figure = Figure(figsize=(9, 4.9), layout="constrained")
+    FigureCanvasAgg(figure)
+    colors = matplotlib.colormaps["tab10"]
+    for axes, (title, y) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        axes.set(title=title, xticks=[], yticks=[], aspect="equal", adjustable="datalim")
+        density = jnp.sum(closeness(y) * (labels[:, None] == labels[None]), axis=1)
+        for digit in range(10):
+            axes.scatter(*y[labels == digit].T, s=6, linewidths=0, color=colors(digit))
+            axes.text(
+                *y[jnp.where(labels == digit, density, 0).argmax()],
+                str(digit),
+                color=colors(digit),
+                size=17,
+                weight="bold",
+                ha="center",
+                va="center",
+                path_effects=[withStroke(linewidth=4, foreground="white")],
+            )
+    figure.savefig(picture, dpi=150)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.tsne", description="t-SNE of MNIST, and scikit-learn's beside it."
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("results"),
+        help="where to write tsne.png (%(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    images, labels = (array[:DIGITS] for array in load().train)
+    p = joint_probabilities(images, PERPLEXITY)
+    start = 1e-2 * jax.random.normal(jax.random.key(0), (len(images), 2))
+
+    def measured(name: str, embedding: Callable[[], jax.Array]) -> tuple[str, jax.Array]:
+        began = time.perf_counter()
+        y = jax.block_until_ready(embedding())
+        seconds = time.perf_counter() - began
+        kl = f"KL(P‖Q) = {kl_divergence(p, y):.3f}"
+        print(f"{name}: {kl} after {STEPS} steps, {seconds:.1f} s")
+        return f"{name}: {kl}", y
+
+    title, y = measured("gdmethods", lambda: embed(p, start))
+    other_title, other = measured(
+        f"scikit-learn {sklearn.__version__}", lambda: scikit_learn(images, start)
+    )
+    draw({title: y, other_title: turned(other, to=y)}, labels, options.out / "tsne.png")
+    print(options.out / "tsne.png")
+
+
+if __name__ == "__main__":
+    main()
