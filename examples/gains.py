@@ -14,7 +14,6 @@ would make of them: on minibatches of 100, signs agree about every other time, a
 × 0.95 balance at a gain of 1.
 """
 
-import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from examples.gallery import pictures
 from examples.mnist.data import Dataset, load
 from examples.mnist.roster import ROSTER
 from examples.mnist.training import train
@@ -109,18 +109,12 @@ def _map(axes: Axes, title: str, pixels: NDArray[np.float32], **colors: Any) -> 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.gains", description="The gains of MNIST's first layer, as a map."
+    (picture,) = pictures(
+        arguments,
+        "examples.gains",
+        "The gains of MNIST's first layer, as a map.",
+        "gains.png",
     )
-    parser.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        default=Path("results"),
-        help="where to write gains.png (%(default)s)",
-    )
-    options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
 
     data = load()
     gains = first_layer_gains(data, passes=PASSES, batch_size=BATCH_SIZE)
@@ -130,8 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{np.mean(gains >= MAX_GAIN):.1%} at the upper of {MAX_GAIN:g}; "
         f"the median is {np.median(gains):.2f}"
     )
-    draw(gains, images, options.out / "gains.png")
-    print(options.out / "gains.png")
+    draw(gains, images, picture)
+    print(picture)
 
 
 if __name__ == "__main__":

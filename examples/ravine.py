@@ -12,7 +12,6 @@ count. All rates run at once: they are an axis of `jax.vmap`.
 What is drawn of `nesterov` are its weights, not the points ahead of them that it trains at.
 """
 
-import argparse
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -33,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 import gdmethods
+from examples.gallery import pictures
 from examples.mnist.plots import STYLES
 
 Alias = Callable[[jax.Array], optax.GradientTransformationExtraArgs]
@@ -242,25 +242,13 @@ def contours(axes: Axes, valley: Valley) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.ravine",
-        description="Nine methods go down three narrow valleys.",
+    picture, animation = pictures(
+        arguments,
+        "examples.ravine",
+        "Nine methods go down three narrow valleys.",
+        "ravine.png",
+        "ravine.gif",
     )
-    parser.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        default=Path("results"),
-        help="where to write ravine.png and ravine.gif (%(default)s)",
-    )
-    options = parser.parse_args(arguments)
-    picture, animation = options.out / "ravine.png", options.out / "ravine.gif"
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        picture.touch()
-        animation.touch()
-    except OSError as error:
-        parser.error(f"--out {options.out} cannot be written ({error}); name another directory")
 
     console = Console()
     descents = []

@@ -9,7 +9,6 @@ to 1, which all start at 1, so that most of the first cost is in steep direction
 `sutskever_momentum_schedule` rises every 250 updates, and every 50 in this short training.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 import gdmethods
+from examples.gallery import pictures
 
 MOMENTA: Mapping[str, optax.Schedule] = {
     **{str(mu): optax.constant_schedule(mu) for mu in (0.5, 0.9, 0.99)},
@@ -117,24 +117,12 @@ def curves(axes: Axes, courses: Mapping[str, NDArray[np.float32]]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.schedules",
-        description="Momentum that grows from 0.5 to 0.99, beside momentum that stays.",
+    (picture,) = pictures(
+        arguments,
+        "examples.schedules",
+        "Momentum that grows from 0.5 to 0.99, beside momentum that stays.",
+        "schedules.png",
     )
-    parser.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        default=Path("results"),
-        help="where to write schedules.png (%(default)s)",
-    )
-    options = parser.parse_args(arguments)
-    picture = options.out / "schedules.png"
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        picture.touch()
-    except OSError as error:
-        parser.error(f"--out {options.out} cannot be written ({error}); name another directory")
 
     console = Console()
     courses = {name: costs(momentum) for name, momentum in MOMENTA.items()}

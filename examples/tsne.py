@@ -17,7 +17,6 @@ Source: L. van der Maaten, G. Hinton, Visualizing data using t-SNE, Journal of M
 Research 9, 2008.
 """
 
-import argparse
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +36,7 @@ from matplotlib.patheffects import withStroke
 from sklearn.manifold import TSNE
 
 import gdmethods
+from examples.gallery import pictures
 from examples.mnist.data import load
 
 DIGITS = 1500
@@ -170,18 +170,12 @@ def draw(panels: Mapping[str, jax.Array], labels: jax.Array, picture: Path) -> N
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.tsne", description="t-SNE of MNIST, and scikit-learn's beside it."
+    (picture,) = pictures(
+        arguments,
+        "examples.tsne",
+        "t-SNE of MNIST, and scikit-learn's beside it.",
+        "tsne.png",
     )
-    parser.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        default=Path("results"),
-        help="where to write tsne.png (%(default)s)",
-    )
-    options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
 
     images, labels = (array[:DIGITS] for array in load().train)
     p = joint_probabilities(images, PERPLEXITY)
@@ -199,8 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     other_title, other = measured(
         f"scikit-learn {sklearn.__version__}", lambda: scikit_learn(images, start)
     )
-    draw({title: y, other_title: turned(other, to=y)}, labels, options.out / "tsne.png")
-    print(options.out / "tsne.png")
+    draw({title: y, other_title: turned(other, to=y)}, labels, picture)
+    print(picture)
 
 
 if __name__ == "__main__":

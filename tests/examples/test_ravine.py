@@ -134,11 +134,3 @@ def test_the_program_shows_what_it_finds(tmp_path, capsys, monkeypatch):
 def test_the_gallery_has_all_methods_and_all_frames():
     assert colors_in(PICTURES / "ravine.png", COLORS) == COLORS
     assert frames(PICTURES / "ravine.gif") == len(ravine.FRAMES) == 20 + 46
-
-
-def test_out_that_cannot_be_written_is_refused(tmp_path, capsys):
-    (tmp_path / "file").touch()
-    with pytest.raises(SystemExit):
-        ravine.main(["--out", str(tmp_path / "file")])
-    message = " ".join(capsys.readouterr().err.split())
-    assert f"--out {tmp_path / 'file'} cannot be written" in message

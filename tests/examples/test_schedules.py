@@ -62,11 +62,3 @@ def test_the_speed_tends_to_its_limit(name):
 
 def test_the_gallery_has_all_curves():
     assert colors_in(PICTURE, COLORS) == COLORS
-
-
-def test_out_that_cannot_be_written_is_refused(tmp_path, capsys):
-    (tmp_path / "file").touch()
-    with pytest.raises(SystemExit):
-        schedules.main(["--out", str(tmp_path / "file")])
-    message = " ".join(capsys.readouterr().err.split())
-    assert f"--out {tmp_path / 'file'} cannot be written" in message

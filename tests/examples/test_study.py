@@ -270,7 +270,7 @@ def test_killed_study_goes_on_to_the_same_numbers(
     assert mnist(command(whole, slice_directory, *changes)) == 0
     expected = rows(whole)
     runs = 2 * (3 + 2)  # methods, trials and seeds
-    assert len(expected) == runs * 3  # points
+    assert len(expected) == runs * 5  # points
     assert len(list(whole.rglob("*.json"))) == runs + 1
 
     process = subprocess.Popen(

@@ -77,11 +77,12 @@ def _study(options: argparse.Namespace) -> Study:
                 "a pass; choose a smaller --batch-size or fewer --points"
             )
     (options.out / "runs").mkdir(parents=True, exist_ok=True)
+    lowest, highest = options.rates
     plan = Plan(
         data="MNIST" if options.data_dir == SHIPPED else options.data_dir.resolve().name,
         problems=options.problems,
         methods=options.methods,
-        rates=rates(*options.rates, options.trials),
+        rates=rates(lowest, highest, options.trials),
         seeds=options.seeds,
         passes=options.passes,
         points=options.points,

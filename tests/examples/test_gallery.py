@@ -1,0 +1,22 @@
+"""What the gallery's programs share."""
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from examples import gains, ravine, schedules, tsne
+
+
+@pytest.mark.parametrize("program", [ravine, schedules, gains, tsne])
+def test_out_that_cannot_be_written_is_refused_before_any_work(
+    program: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as exit_:
+        program.main(["--out", str(tmp_path / "file")])
+    assert exit_.value.code == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert message.startswith(f"usage: python -m {program.__name__} ")
+    assert f"--out {tmp_path / 'file'} cannot be written" in message
+    assert "name another directory" in message
