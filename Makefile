@@ -48,7 +48,7 @@ bench: .venv/examples
 # Each lower bound of pyproject.toml as the only version.
 $(OLDEST)/test: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
-	grep -oE '[a-z-]+>=[0-9.]+' pyproject.toml | sed 's/>=/==/' > $(OLDEST)/constraints.txt
+	grep -oE '[a-z0-9-]+>=[0-9.]+' pyproject.toml | sed 's/>=/==/' > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt \
 		--editable ".[test]"
 	touch $@

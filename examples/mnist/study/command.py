@@ -1,6 +1,7 @@
 """The command line of the study."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,13 +18,13 @@ from rich.progress import (
 
 from examples.mnist.data import SHIPPED, DataError, load
 from examples.mnist.options import INTERRUPTED, positive, positive_float
-from examples.mnist.study import methods, tables
+from examples.mnist.study import methods, pictures, report, tables
 from examples.mnist.study.archive import Archive, ArchiveError
 from examples.mnist.study.problems import PROBLEMS, Problem, split
 from examples.mnist.study.study import SELECT, Outcome, Plan, Study, StudyError, rates
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     lowest, highest = options.rates
@@ -31,34 +32,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--rates {lowest} {highest}: the lowest comes first")
     if options.target > 100:
         parser.error(f"--target {options.target} is more than 100 percent")
+    command = shlex.join(["python", "-m", "examples.mnist", "study", *arguments])
     console = Console()
     outcomes: list[Outcome] = []
     status = 0
     try:
-        study = _study(options)
-        with _progress(console) as progress:
-            task = progress.add_task("", total=1.0)
+        try:
+            plan, study = _study(options)
+            with _progress(console) as progress:
+                task = progress.add_task("", total=1.0)
 
-            def watch(what: str, *, trained: float = 0.0, found: float = 0.0) -> None:
-                total = progress.tasks[task].total or 0.0
-                progress.update(task, description=what, advance=trained, total=total - found)
+                def watch(what: str, *, trained: float = 0.0, found: float = 0.0) -> None:
+                    total = progress.tasks[task].total or 0.0
+                    progress.update(task, description=what, advance=trained, total=total - found)
 
-            for outcome in study.outcomes(watch):
-                outcomes.append(outcome)
-                tables.write(options.out, outcomes)
+                for outcome in study.outcomes(watch):
+                    outcomes.append(outcome)
+                    tables.write(options.out, plan, command, outcomes)
+        except KeyboardInterrupt:
+            console.print("Interrupted. The same command goes on from here.")
+            status = INTERRUPTED
+        if outcomes:
+            _report(console, options.out, plan, command, outcomes)
     except (DataError, StudyError, ArchiveError) as error:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"--out {options.out} cannot be written ({error}); name another directory")
-    except KeyboardInterrupt:
-        console.print("Interrupted. The same command goes on from here.")
-        status = INTERRUPTED
-    if outcomes:
-        console.print(tables.table(outcomes))
     return status
 
 
-def _study(options: argparse.Namespace) -> Study:
+def _report(
+    console: Console, out: Path, plan: Plan, command: str, outcomes: Sequence[Outcome]
+) -> None:
+    console.print(tables.table(outcomes))
+    drawn = pictures.write(out, outcomes)
+    html = out / "report.html"
+    report.write(html, plan, command, outcomes, drawn)
+    paths = [path for its in drawn.values() for path in its.values()]
+    for path in (out / "points.csv", out / "summary.json", *paths, html):
+        console.print(path, soft_wrap=True, highlight=False)
+
+
+def _study(options: argparse.Namespace) -> tuple[Plan, Study]:
     data = load(options.data_dir)
     size = len(data.train.labels)
     validation = size // 6 if options.validation_size is None else options.validation_size
@@ -91,7 +106,7 @@ def _study(options: argparse.Namespace) -> Study:
         select=options.select,
         target=100 - options.target,
     )
-    return Study(plan, split(data, validation), Archive(options.out / "runs"))
+    return plan, Study(plan, split(data, validation), Archive(options.out / "runs"))
 
 
 def _progress(console: Console) -> Progress:

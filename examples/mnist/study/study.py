@@ -81,7 +81,7 @@ class Outcome:
     @property
     def near_best(self) -> int:
         """Rates whose trials end within a percent point of the best one's validation error."""
-        ends = [_error(run) for run in self.trials]
+        ends = [run.points[-1].validation_error_percent for run in self.trials if not run.diverged]
         return sum(end <= min(ends) + 1 for end in ends)
 
     @property
@@ -96,7 +96,7 @@ class Outcome:
     def last(self, column: str) -> tuple[float, float]:
         """Mean and standard deviation over the repeats, of a column of their last points."""
         ends = [getattr(run.points[-1], column) for run in self.repeats]
-        return statistics.fmean(ends), statistics.stdev(ends) if len(ends) > 1 else math.nan
+        return float(np.mean(ends)), float(np.std(ends, ddof=1)) if len(ends) > 1 else math.nan
 
     def to_target(self, column: str) -> list[float]:
         """Of each repeat that reaches the target, `passes` or `seconds` until it does."""
@@ -228,7 +228,3 @@ class Study:
     def _end(self, run: Run) -> float:
         end = SELECT[self._plan.select](run.points[-1])
         return math.inf if run.diverged or math.isnan(end) else end
-
-
-def _error(run: Run) -> float:
-    return math.inf if run.diverged else run.points[-1].validation_error_percent
