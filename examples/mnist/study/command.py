@@ -49,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
                 for outcome in study.outcomes(watch):
                     outcomes.append(outcome)
                     tables.write(options.out, plan, command, outcomes)
+                progress.update(task, total=1.0, completed=1.0)
         except KeyboardInterrupt:
             console.print("Interrupted. The same command goes on from here.")
             status = INTERRUPTED
