@@ -21,6 +21,7 @@ from flax import nnx
 
 from examples.mnist.__main__ import main as mnist
 from examples.mnist.data import Dataset
+from examples.mnist.model import MLP
 from examples.mnist.study.archive import Archive, ArchiveError
 from examples.mnist.study.methods import parse
 from examples.mnist.study.problems import PROBLEMS, Splits, split
@@ -162,6 +163,18 @@ def test_seed_decides_weights_and_order_and_dropout(splits: Splits) -> None:
     assert one[1] != other[1]
 
 
+def test_dropout_is_of_the_training_alone(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(splits: Splits, key: jax.Array) -> MLP:
+        return MLP(784, 10, (1000, 1000), nnx.relu, rngs=nnx.Rngs(key))
+
+    (dropped,) = train(trainer(splits, "dropout", "sgd", batch_size=1000), settings(passes=1))
+    problem = dataclasses.replace(PROBLEMS["dropout"], build=without)
+    monkeypatch.setitem(PROBLEMS, "dropout", problem)
+    (kept,) = train(trainer(splits, "dropout", "sgd", batch_size=1000), settings(passes=1))
+    assert numbers(dropped)[0] == numbers(kept)[0]
+    assert numbers(dropped)[1] != numbers(kept)[1]
+
+
 def test_dropout_trains_with_half_of_the_units_and_measures_with_all(splits: Splits) -> None:
     model = PROBLEMS["dropout"].build(splits, jax.random.key(0))
     images = splits.train.images[:20]
@@ -177,9 +190,10 @@ def test_dropout_trains_with_half_of_the_units_and_measures_with_all(splits: Spl
 
 def test_diverged_run_ends_where_it_shows(splits: Splits) -> None:
     sgd = trainer(splits, "zeiler-relu", "sgd")
-    (run,) = train(sgd, settings(learning_rate=1e30, passes=9))
+    points: list[None] = []
+    (run,) = sgd.train([settings(learning_rate=1e30, passes=9)], lambda: points.append(None))
     assert run.diverged
-    assert len(run.points) < 9
+    assert len(run.points) == len(points) + 1 < 9
     assert math.isnan(run.points[-1].train_cost)
     assert not math.isnan(run.points[0].train_cost)
 
@@ -319,6 +333,12 @@ def test_study_tunes_equally_and_reports_only_repeats(
     assert {row["data"] for row in table} == {"slice"}
     assert {row["together"] for row in table} == {"2"}
     assert all(row["jax"] == jax.__version__ for row in table)
+
+    lost = next(path for path in (tmp_path / "runs").rglob("*.json") if "seed 2" in path.name)
+    lost.unlink()
+    assert mnist(arguments) == 0
+    assert lost.exists()
+    assert rows(tmp_path) == table
     capsys.readouterr()
 
 
