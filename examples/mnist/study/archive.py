@@ -7,12 +7,12 @@ name's end is a checksum of all settings: a run with others has another file, an
 import dataclasses
 import json
 import math
-import os
 import re
 import zlib
 from pathlib import Path
 from typing import Any
 
+from examples.mnist.study import whole
 from examples.mnist.study.runs import Point, Run, Settings
 
 
@@ -30,12 +30,8 @@ class Archive:
         """Put the run on disk; infinite costs become NaN, which JSON has as null."""
         path = self._path(run.settings)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        with unfinished.open("w") as file:
-            json.dump(_without_nan(dataclasses.asdict(run)), file, indent=1, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        text = json.dumps(without_nan(dataclasses.asdict(run)), indent=1, allow_nan=False)
+        whole.write(path, text.encode())
 
     def load(self, settings: Settings) -> Run | None:
         """The run with these settings, if it has finished."""
@@ -56,11 +52,12 @@ class Archive:
         return self._directory / settings.problem / name
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """The same with None for each number that is not finite, at any depth."""
     if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
+        return {key: without_nan(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
+        return [without_nan(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

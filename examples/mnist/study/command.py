@@ -27,11 +27,6 @@ from examples.mnist.study.study import SELECT, Outcome, Plan, Study, StudyError,
 def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
-    lowest, highest = options.rates
-    if lowest > highest:
-        parser.error(f"--rates {lowest} {highest}: the lowest comes first")
-    if options.target > 100:
-        parser.error(f"--target {options.target} is more than 100 percent")
     command = shlex.join(["python", "-m", "examples.mnist", "study", *arguments])
     console = Console()
     outcomes: list[Outcome] = []
@@ -75,6 +70,11 @@ def _report(
 
 
 def _study(options: argparse.Namespace) -> tuple[Plan, Study]:
+    lowest, highest = options.rates
+    if lowest > highest:
+        raise StudyError(f"--rates {lowest} {highest}: the lowest comes first")
+    if options.target > 100:
+        raise StudyError(f"--target {options.target} is more than 100 percent")
     data = load(options.data_dir)
     size = len(data.train.labels)
     validation = size // 6 if options.validation_size is None else options.validation_size
@@ -93,7 +93,6 @@ def _study(options: argparse.Namespace) -> tuple[Plan, Study]:
                 "a pass; choose a smaller --batch-size or fewer --points"
             )
     (options.out / "runs").mkdir(parents=True, exist_ok=True)
-    lowest, highest = options.rates
     plan = Plan(
         data="MNIST" if options.data_dir == SHIPPED else options.data_dir.resolve().name,
         problems=options.problems,

@@ -119,14 +119,13 @@ class Trainer:
         self._points = points
         self._together = together
         self._steps = len(splits.train.labels) // batch_size // points  # between two points
-        self._sample = jax.tree.map(lambda array: array[:MEASURED], splits.train)
-        self._graphdef, self._params = nnx.split(
+        self._graphdef = nnx.graphdef(
             nnx.eval_shape(lambda: problem.build(splits, jax.random.key(0)))
         )
-        self._weights = sum(w.size for w in jax.tree.leaves(self._params))
         rate = jax.ShapeDtypeStruct((), jnp.float32)
-        params, opt_state, key = jax.eval_shape(lambda rate: self._start(0, rate), rate)
-        jax.eval_shape(self._advance, rate, params, opt_state, key, 0, splits.train)
+        self._params, opt_state, key = jax.eval_shape(lambda rate: self._start(0, rate), rate)
+        jax.eval_shape(self._advance, rate, self._params, opt_state, key, 0, splits.train)
+        self._weights = sum(w.size for w in jax.tree.leaves(self._params))
         self._state_bytes = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(opt_state))
 
     def flops(self) -> float:
@@ -182,7 +181,7 @@ class Trainer:
         )
         compile_seconds = time.perf_counter() - begin
         measure = jax.jit(jax.vmap(self._measure, in_axes=(0, 0, None)))
-        examples = self._sample, self._splits.validation, self._splits.test
+        examples = self._splits.train, self._splits.validation, self._splits.test
         return (
             start,
             advance,
@@ -211,8 +210,10 @@ class Trainer:
 
     def _measure(self, params: Any, opt_state: Any, examples: tuple[Examples, ...]) -> "_Measured":
         weights = eval_params(opt_state, params)
+        train, validation, test = examples
+        sample = jax.tree.map(lambda array: array[:MEASURED], train)
         (cost, _), (_, validation_errors), (_, test_errors) = (
-            cost_and_errors(self._graphdef, weights, these) for these in examples
+            cost_and_errors(self._graphdef, weights, these) for these in (sample, validation, test)
         )
         nan = jnp.stack([jnp.isnan(w).any() for w in jax.tree.leaves(params)])
         return _Measured(cost, validation_errors, test_errors, nan.any())

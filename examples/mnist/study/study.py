@@ -31,7 +31,7 @@ SELECT: dict[str, Callable[[Point], float]] = {
 
 
 class StudyError(Exception):
-    """A method cannot train a network of the study."""
+    """The options do not go together, or a method cannot train a network."""
 
 
 @dataclasses.dataclass(frozen=True)

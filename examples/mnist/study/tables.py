@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from examples.mnist.study import whole
+from examples.mnist.study.archive import without_nan
 from examples.mnist.study.runs import Point, Run
 from examples.mnist.study.study import Outcome, Plan
 
@@ -90,7 +91,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
     diverged = sum(run.diverged for run in outcome.repeats)
     cost, cost_deviation = (math.nan, math.nan) if diverged else outcome.last("train_cost")
     error, error_deviation = outcome.last("test_error_percent")
-    return _finite(
+    figures: dict[str, Any] = without_nan(
         {
             "problem": outcome.problem.name,
             "method": outcome.method.text,
@@ -112,6 +113,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
             "state_bytes_per_weight": outcome.repeats[0].state_bytes_per_weight,
         }
     )
+    return figures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,7 +271,7 @@ def _row(stage: str, run: Run, point: Point) -> dict[str, Any]:
 
 def _trial(run: Run) -> dict[str, Any]:
     end = run.points[-1]
-    return _finite(
+    figures: dict[str, Any] = without_nan(
         {
             "learning_rate": run.settings.learning_rate,
             "diverged": run.diverged,
@@ -278,10 +280,4 @@ def _trial(run: Run) -> dict[str, Any]:
             "test_error_percent": end.test_error_percent,
         }
     )
-
-
-def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: None if isinstance(figure, float) and not math.isfinite(figure) else figure
-        for name, figure in figures.items()
-    }
+    return figures
