@@ -1,47 +1,54 @@
 # make mnist   train all methods side by side on MNIST; writes a table and a picture to results/
-# make test    run all tests
-# make oldest  run the tests on the oldest versions that pyproject.toml admits
-# make parity  run the tests against the real PyTorch (large) and Keras
+# make test    run the tests
+# make proofs  run the tests that take long
+# make oldest  run what depends on versions on the oldest ones that pyproject.toml admits
+# make parity  run the tests against the newest PyTorch (large) and Keras
 # make lint    check style and types
 # make bench   measure steps, compilation and memory beside Optax (and PyTorch after make parity)
 # make clean   remove what the others made
 #
-# Each creates its environment in .venv first, the oldest versions' in .venv-oldest. PYTHON chooses
-# the interpreter (3.11 or newer).
+# Each creates its environment in VENV first. PYTHON chooses the interpreter (3.11 or newer), ARGS
+# goes to the program.
 
 PYTHON ?= python3
-ARGS ?=
-BIN := .venv/bin
+VENV ?= .venv
 OLDEST := .venv-oldest
+ARGS ?=
+BIN := $(VENV)/bin
+PYTEST := -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: mnist test oldest parity lint bench clean
+.PHONY: mnist test proofs oldest parity lint bench clean
 
-mnist: .venv/examples
+mnist: $(VENV)/examples
 	$(BIN)/python -m examples.mnist $(ARGS)
 
-test: .venv/test
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+test: $(VENV)/test
+	$(BIN)/python $(PYTEST) $(ARGS)
 
-# All but what no version has a part in: the wheel, the data files, the command line.
+proofs: $(VENV)/test
+	$(BIN)/python $(PYTEST) -m proof $(ARGS)
+
+# All but what no version has a part in: data files, command lines, pictures, the wheel.
 oldest: $(OLDEST)/test
-	$(OLDEST)/bin/python -m pytest --numprocesses auto --dist worksteal \
-		--ignore tests/test_wheel.py --ignore tests/examples/test_mnist_data.py \
-		--ignore tests/examples/test_mnist_command.py $(ARGS)
+	$(OLDEST)/bin/python $(PYTEST) tests --ignore tests/test_wheel.py --ignore tests/benchmarks \
+		--ignore-glob 'tests/examples/test_[!cmp]*' --ignore-glob 'tests/examples/test_mnist_[!t]*' \
+		$(ARGS)
 
-parity: .venv/parity
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal tests/dialects $(ARGS)
+parity: $(VENV)/parity
+	$(BIN)/python -c 'import keras, torch; print("Keras", keras.__version__, "PyTorch", torch.__version__)'
+	$(BIN)/python $(PYTEST) tests/dialects $(ARGS)
 
-lint: .venv/lint
+lint: $(VENV)/lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: .venv/examples
+bench: $(VENV)/examples
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # One environment; each extra is installed once, and again when pyproject.toml changes.
-.venv/examples .venv/test .venv/parity .venv/lint: .venv/%: pyproject.toml
-	$(PYTHON) -m venv .venv
+$(VENV)/examples $(VENV)/test $(VENV)/parity $(VENV)/lint: $(VENV)/%: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@
 
@@ -54,4 +61,4 @@ $(OLDEST)/test: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv $(OLDEST) results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* results .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -132,6 +132,7 @@ BOUNDS = {
 }
 
 
+@pytest.mark.proof
 @every_method()
 def test_is_where_its_oracle_is(method):
     updates, _ = last_period(method)
@@ -142,6 +143,7 @@ def test_is_where_its_oracle_is(method):
     assert np.all(error <= BOUNDS.get(method.factory, 2e-5) * largest)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("name", "field", "highest", "lowest"),
     [

@@ -15,9 +15,6 @@ import jax
 import numpy as np
 import pytest
 
-os.environ["KERAS_BACKEND"] = "jax"
-import keras
-
 from dialects.gradients import (
     GRADIENTS,
     START,
@@ -27,6 +24,9 @@ from dialects.gradients import (
     trajectory,
 )
 from gdmethods.dialects import keras as dialect
+
+os.environ["KERAS_BACKEND"] = "jax"
+keras = pytest.importorskip("keras", reason="`make parity` installs Keras and PyTorch")
 
 PEERS = {
     "sgd": "SGD",

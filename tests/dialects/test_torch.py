@@ -22,7 +22,7 @@ from dialects.gradients import (
 )
 from gdmethods.dialects import torch as dialect
 
-torch = pytest.importorskip("torch", reason="PyTorch is large; `make parity` installs it")
+torch = pytest.importorskip("torch", reason="`make parity` installs Keras and PyTorch")
 
 PEERS = {
     "sgd": "SGD",

@@ -11,6 +11,7 @@ from examples.mnist.roster import ROSTER
 TOLERANCE = 0.03  # of a cost that begins at 2.4, and ends below 0.5
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", ROSTER)
 def test_bfloat16_weights_reach_the_cost_of_float32_ones(name: str, small_data: Dataset) -> None:
     method = ROSTER[name]
@@ -22,6 +23,7 @@ def test_bfloat16_weights_reach_the_cost_of_float32_ones(name: str, small_data: 
     assert row.master == pytest.approx(row.float32, abs=TOLERANCE)
 
 
+@pytest.mark.proof
 def test_only_a_master_takes_steps_that_are_small(small_data: Dataset) -> None:
     """At a rate of 0.002 most steps are below half a unit in the last place of their weights."""
     method = dataclasses.replace(ROSTER["sgd"], settings={"learning_rate": 0.002})

@@ -3,20 +3,20 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import chex
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+import pytest
 
 from examples import checkpoint
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-def run(directory: Path) -> "subprocess.Popen[str]":
+def started(directory: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "examples.checkpoint", directory],
         cwd=REPOSITORY,
@@ -25,20 +25,19 @@ def run(directory: Path) -> "subprocess.Popen[str]":
     )
 
 
-def lines(process: "subprocess.Popen[str]") -> Iterator[str]:
-    assert process.stdout is not None
-    return map(str.strip, process.stdout)
-
-
-def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    with run(tmp_path / "undisturbed") as undisturbed, run(tmp_path / "killed") as killed:
-        for line in lines(killed):
-            if line == "step 100":
-                killed.kill()
-        assert killed.wait() == -signal.SIGKILL
-        *steps, end = lines(undisturbed)
-    with run(tmp_path / "killed") as again:
-        restored, *printed = lines(again)
+@pytest.mark.proof
+def test_a_run_that_was_killed_ends_as_one_that_was_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with started(tmp_path / "killed") as process:
+        for line in process.stdout or ():
+            if line == "step 100\n":
+                process.kill()
+        assert process.wait() == -signal.SIGKILL
+    checkpoint.main(tmp_path / "undisturbed")
+    *steps, end = capsys.readouterr().out.splitlines()
+    checkpoint.main(tmp_path / "killed")
+    restored, *printed = capsys.readouterr().out.splitlines()
     word, done = restored.rsplit(maxsplit=1)
     assert word == "restored step"
     assert 0 < int(done) < checkpoint.STEPS

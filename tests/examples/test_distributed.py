@@ -128,7 +128,7 @@ def assert_equal(method: str, actual: TrainState, expected: TrainState) -> None:
     assert np.count_nonzero(differences > tolerance) <= exceptions, differences.max()
 
 
-@pytest.mark.parametrize("method", ["momentum", "rprop"])
+@pytest.mark.parametrize("method", ["momentum", pytest.param("rprop", marks=pytest.mark.proof)])
 def test_two_processes_have_the_numbers_of_one(
     method: str,
     slice_directory: Path,
@@ -142,6 +142,7 @@ def test_two_processes_have_the_numbers_of_one(
     assert_equal(method, saved(tmp_path / "checkpoints", 8, expected), expected)
 
 
+@pytest.mark.proof
 def test_eight_devices_then_two_processes(
     slice_directory: Path, tmp_path: Path, one_process: Callable[[str, int], TrainState]
 ) -> None:
@@ -157,6 +158,7 @@ def test_eight_devices_then_two_processes(
     assert "opt_state.velocity" in refusal
 
 
+@pytest.mark.proof
 def test_a_process_that_dies(
     slice_directory: Path, tmp_path: Path, one_process: Callable[[str, int], TrainState]
 ) -> None:

@@ -84,7 +84,13 @@ STATE_BYTES = {
 }
 
 
-@pytest.mark.parametrize("name", ROSTER)
+QUICK = ["momentum", "nesterov", "rprop_full_batch"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.proof) for name in ROSTER],
+)
 def test_method_learns_and_its_state_is_weighed(name: str, small_data: Dataset) -> None:
     method = ROSTER[name]
     full_batch = {"passes": 20, "batch_size": len(small_data.train.labels)}

@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).parents[2]
 ZERO1 = REPOSITORY / "examples" / "zero1.py"
 BYTES = re.compile(r"state (\w+): (\d+) bytes on each device, cost ([\d.]+)")
 WEIGHTS = 784 * 500 + 500 + 500 * 300 + 300 + 300 * 10 + 10
 
 
+@pytest.mark.proof
 def test_zero1_prints_its_docstring() -> None:
     process = subprocess.run(
         [sys.executable, "-m", "examples.zero1"],

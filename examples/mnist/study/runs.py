@@ -123,7 +123,8 @@ class Trainer:
             nnx.eval_shape(lambda: problem.build(splits, jax.random.key(0)))
         )
         rate = jax.ShapeDtypeStruct((), jnp.float32)
-        self._params, opt_state, key = jax.eval_shape(lambda rate: self._start(0, rate), rate)
+        self._params, key = jax.eval_shape(lambda: self._first_weights(0))
+        opt_state = jax.eval_shape(self._first_state, rate, self._params)
         jax.eval_shape(self._advance, rate, self._params, opt_state, key, 0, splits.train)
         self._weights = sum(w.size for w in jax.tree.leaves(self._params))
         self._state_bytes = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(opt_state))
@@ -141,9 +142,10 @@ class Trainer:
         padded = [*runs, *[runs[-1]] * spare]
         rates = jnp.asarray([run.learning_rate for run in padded], jnp.float32)
         seeds = jnp.asarray([run.seed for run in padded], jnp.uint32)
-        start, advance, measure, compile_seconds = self._compiled
+        first_weights, first_state, advance, measure, compile_seconds = self._compiled
 
-        params, opt_state, keys = start(seeds, rates)
+        params, keys = first_weights(seeds)
+        opt_state = first_state(rates, params)
         seconds = [0.0]
         measured = [measure(params, opt_state)]
         for number in range(runs[0].passes * self._points):
@@ -167,11 +169,14 @@ class Trainer:
         ]
 
     @functools.cached_property
-    def _compiled(self) -> tuple[Any, Any, Callable[[Any, Any], "_Measured"], float]:
+    def _compiled(self) -> tuple[Any, Any, Any, Callable[[Any, Any], "_Measured"], float]:
         rates, seeds = jnp.zeros(self._together), jnp.zeros(self._together, jnp.uint32)
         begin = time.perf_counter()
-        start = jax.jit(jax.vmap(self._start)).lower(seeds, rates).compile()
-        params, opt_state, keys = jax.eval_shape(jax.vmap(self._start), seeds, rates)
+        # Apart from the state, so that a cache of compiled programs has them once for all methods.
+        first_weights = jax.jit(jax.vmap(self._first_weights)).lower(seeds).compile()
+        params, keys = first_weights.out_info
+        first_state = jax.jit(jax.vmap(self._first_state)).lower(rates, params).compile()
+        opt_state = first_state.out_info
         advance = (
             jax.jit(
                 jax.vmap(self._advance, in_axes=(0, 0, 0, 0, None, None)), donate_argnums=(1, 2)
@@ -183,17 +188,20 @@ class Trainer:
         measure = jax.jit(jax.vmap(self._measure, in_axes=(0, 0, None)))
         examples = self._splits.train, self._splits.validation, self._splits.test
         return (
-            start,
+            first_weights,
+            first_state,
             advance,
             lambda params, opt_state: jax.device_get(measure(params, opt_state, examples)),
             compile_seconds,
         )
 
-    def _start(self, seed: Any, rate: Any) -> tuple[Any, Any, jax.Array]:
-        """The first weights, the state, and the key for the rest of the run."""
+    def _first_weights(self, seed: Any) -> tuple[Any, jax.Array]:
+        """And the key for the rest of the run."""
         first_weights, key = jax.random.split(jax.random.key(seed))
-        params = nnx.state(self._problem.build(self._splits, first_weights))
-        return params, self._method.optimizer(rate).init(params), key
+        return nnx.state(self._problem.build(self._splits, first_weights)), key
+
+    def _first_state(self, rate: Any, params: Any) -> Any:
+        return self._method.optimizer(rate).init(params)
 
     def _advance(
         self, rate: Any, params: Any, opt_state: Any, key: Any, number: Any, train: Examples

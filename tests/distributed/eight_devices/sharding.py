@@ -33,6 +33,7 @@ COLLECTIVES = re.compile(
     "all-gather|all-reduce|all-to-all|collective-broadcast|collective-permute|reduce-scatter"
 )
 
+every_alias = every_method(lambda method: method.core is not None)
 every_mesh = pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=str)
 
 
@@ -111,7 +112,7 @@ def test_init_under_jit(method, kind):
 
 
 @every_mesh
-@every_method()
+@every_alias
 def test_steps(method, kind):
     """No collective; the layout stays; and the numbers are those of one device."""
     mesh, tx = mesh_of(kind), method.build()
@@ -133,7 +134,7 @@ def test_steps(method, kind):
     assert_equal_to_one_device(method, (params, state))
 
 
-@every_method()
+@every_alias
 def test_steps_under_shard_map(method):
     """From init on, by each device for its own part."""
     mesh, tx = mesh_of(AxisType.Explicit), method.build()
