@@ -200,6 +200,7 @@ def rprop_family(
                 f"value must be the loss, a scalar, got shape {jnp.shape(value)}. Take the mean "
                 "over examples that the gradient is of."
             )
+        value = jnp.asarray(value, state.value.dtype)
         updates, step_sizes, sign = lift(
             _rule,
             updates,
@@ -213,7 +214,7 @@ def rprop_family(
             zero_shortens=zero_shortens,
             loss_rose=value > state.value,
         )
-        return updates, RpropState(step_sizes, sign, jnp.asarray(value, state.value.dtype))
+        return updates, RpropState(step_sizes, sign, value)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -251,7 +251,7 @@ def test_state_bytes_per_weight(method):
     trees = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == weights.shape]
     assert sum(leaf.size * leaf.dtype.itemsize for leaf in trees) == 1000 * method.bytes_per_weight
     scalars = [leaf for leaf in jax.tree.leaves(state) if leaf.shape != weights.shape]
-    assert sum(leaf.size * leaf.dtype.itemsize for leaf in scalars) <= 8
+    assert sum(leaf.size * leaf.dtype.itemsize for leaf in scalars) <= 12
 
 
 # Composition with Optax: the method receives what it would alone, and its answer is passed on.
@@ -392,11 +392,12 @@ def test_trees_without_a_leaf(method, empty):
 @every_method()
 def test_numpy_arrays(method):
     """Of double precision, as NumPy has them, where JAX keeps float32."""
-    tx = method.build()
     params, (gradients, loss) = PARAMS, next(zip(unstacked(GRADIENTS), LOSSES, strict=True))
-    updates, state = tx.update(gradients, tx.init(params), params, **method.extra_args(loss))
-    assert_all_close(updates, jax.tree.map(lambda leaf: leaf[0], walked(method)[0]))
-    chex.assert_trees_all_equal_shapes_and_dtypes(state, tx.init(single(PARAMS)))
+    with x64(jnp.float32):
+        tx = method.build()
+        updates, state = tx.update(gradients, tx.init(params), params, **method.extra_args(loss))
+        assert_all_close(updates, jax.tree.map(lambda leaf: leaf[0], walked(method)[0]))
+        chex.assert_trees_all_equal_shapes_and_dtypes(state, tx.init(single(PARAMS)))
 
 
 @every_method()

@@ -116,11 +116,11 @@ def starts_from_values() -> optax.GradientTransformationExtraArgs:
 
 
 def counts_in_floats() -> optax.GradientTransformationExtraArgs:
-    return counting(lambda: jnp.int32(0), 1.0)
+    return counting(lambda: jnp.int32(0), jnp.float32(1))
 
 
 def starts_weakly() -> optax.GradientTransformationExtraArgs:
-    return counting(lambda: jnp.asarray(0.0), jnp.float32(1))
+    return counting(lambda: jnp.asarray(0.0), jnp.ones(()))
 
 
 def keeps_a_number() -> optax.GradientTransformationExtraArgs:

@@ -170,7 +170,7 @@ class Trainer:
 
     @functools.cached_property
     def _compiled(self) -> tuple[Any, Any, Any, Callable[[Any, Any], "_Measured"], float]:
-        rates, seeds = jnp.zeros(self._together), jnp.zeros(self._together, jnp.uint32)
+        rates, seeds = (jnp.zeros(self._together, dtype) for dtype in (jnp.float32, jnp.uint32))
         begin = time.perf_counter()
         # Apart from the state, so that a cache of compiled programs has them once for all methods.
         first_weights = jax.jit(jax.vmap(self._first_weights)).lower(seeds).compile()
