@@ -1,9 +1,9 @@
 """ADADELTA: displacements take the units of the weights, from their own recent size."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from gdmethods._arithmetic import divide, sqrt, square
@@ -15,9 +15,13 @@ from gdmethods._hyperparameters import (
     scalar,
     scalar_or_schedule,
 )
-from gdmethods._lifting import accumulator, lift, negated, require_float_leaves
+from gdmethods._lifting import Rule
+from gdmethods._method import method, negated
+from gdmethods._slots import Count, Slots, Square
+from gdmethods._trees import serializable
 
 
+@serializable
 class AdaDeltaState(NamedTuple):
     """State of `adadelta` and `scale_by_adadelta`.
 
@@ -27,9 +31,9 @@ class AdaDeltaState(NamedTuple):
       e_x: bₜ, the running mean of |δ|²; likewise.
     """
 
-    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
-    e_g: optax.Updates
-    e_x: optax.Updates
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    e_g: Square
+    e_x: Square
 
 
 def _rule(
@@ -90,32 +94,10 @@ def adadelta(
     eps = scalar("eps", eps, "[0, inf)")
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
-    def init(params: optax.Params) -> AdaDeltaState:
-        require_float_leaves(params)
-        return AdaDeltaState(
-            count=jnp.zeros([], jnp.int32),
-            e_g=accumulator(params, dtype=dtype, real=True),
-            e_x=accumulator(params, dtype=dtype, real=True),
-        )
+    def rule(old: AdaDeltaState, new: AdaDeltaState) -> Rule:
+        return partial(_rule, learning_rate=at(learning_rate, old.count), rho=rho, eps=eps)
 
-    def update(
-        updates: optax.Updates,
-        state: AdaDeltaState,
-        params: optax.Params | None = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, AdaDeltaState]:
-        updates, e_g, e_x = lift(
-            _rule,
-            updates,
-            (state.e_g, state.e_x),
-            params,
-            learning_rate=at(learning_rate, state.count),
-            rho=rho,
-            eps=eps,
-        )
-        return updates, AdaDeltaState(optax.safe_increment(state.count), e_g, e_x)
-
-    return optax.GradientTransformationExtraArgs(init, update)
+    return method(Slots(AdaDeltaState, dtype), rule)
 
 
 def scale_by_adadelta(

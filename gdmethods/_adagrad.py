@@ -1,9 +1,9 @@
 """AdaGrad: each weight's rate falls with the sum of its squared gradients."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from gdmethods._arithmetic import divide, sqrt, square
@@ -15,9 +15,13 @@ from gdmethods._hyperparameters import (
     scalar,
     scalar_or_schedule,
 )
-from gdmethods._lifting import accumulator, lift, negated, require_float_leaves
+from gdmethods._lifting import Rule
+from gdmethods._method import method, negated
+from gdmethods._slots import Count, Slots, Square
+from gdmethods._trees import serializable
 
 
+@serializable
 class AdaGradState(NamedTuple):
     """State of `adagrad` and `scale_by_rss`.
 
@@ -26,8 +30,8 @@ class AdaGradState(NamedTuple):
       sum_of_squares: sₜ; a tree like the parameters, real, at least float32.
     """
 
-    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
-    sum_of_squares: optax.Updates
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    sum_of_squares: Square
 
 
 def _rule(
@@ -93,31 +97,12 @@ def adagrad(
     initial = scalar("initial_accumulator_value", initial_accumulator_value, "[0, inf)")
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
-    def init(params: optax.Params) -> AdaGradState:
-        require_float_leaves(params)
-        return AdaGradState(
-            count=jnp.zeros([], jnp.int32),
-            sum_of_squares=accumulator(params, initial, dtype=dtype, real=True),
+    def rule(old: AdaGradState, new: AdaGradState) -> Rule:
+        return partial(
+            _rule, learning_rate=at(learning_rate, old.count), eps=eps, eps_root=eps_root
         )
 
-    def update(
-        updates: optax.Updates,
-        state: AdaGradState,
-        params: optax.Params | None = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, AdaGradState]:
-        updates, sum_of_squares = lift(
-            _rule,
-            updates,
-            (state.sum_of_squares,),
-            params,
-            learning_rate=at(learning_rate, state.count),
-            eps=eps,
-            eps_root=eps_root,
-        )
-        return updates, AdaGradState(optax.safe_increment(state.count), sum_of_squares)
-
-    return optax.GradientTransformationExtraArgs(init, update)
+    return method(Slots(AdaGradState, dtype, sum_of_squares=initial), rule)
 
 
 def scale_by_rss(

@@ -1,9 +1,9 @@
 """Adam: momentum's running mean over RMSProp's, both freed of the bias of starting at zero."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from gdmethods._arithmetic import divide, one_minus_power, sqrt, square
@@ -16,9 +16,13 @@ from gdmethods._hyperparameters import (
     scalar,
     scalar_or_schedule,
 )
-from gdmethods._lifting import accumulator, lift, negated, require_float_leaves
+from gdmethods._lifting import Rule
+from gdmethods._method import method, negated
+from gdmethods._slots import Count, Signed, Slots, Square
+from gdmethods._trees import serializable
 
 
+@serializable
 class AdamState(NamedTuple):
     """State of `adam` and `scale_by_adam`.
 
@@ -26,20 +30,17 @@ class AdamState(NamedTuple):
       count: updates so far; int32, shape ().
       mu: mₜ, the running mean of g; a tree like the parameters, at least float32.
       nu: vₜ, the running mean of |g|²; a tree like the parameters, real, at least float32.
-      nu_max: the largest v so far, which AMSGrad keeps in the dialects; likewise; else None.
     """
 
-    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
-    mu: optax.Updates
-    nu: optax.Updates
-    nu_max: optax.Updates | None = None
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    mu: Signed
+    nu: Square
 
 
 def _rule(
     g: jax.Array,
     m: jax.Array,
     v: jax.Array,
-    v_max: Any,
     *,
     learning_rate: Any,
     b1: Any,
@@ -48,14 +49,11 @@ def _rule(
     eps_root: Any,
     correction1: Any,
     correction2: Any,
-    amsgrad: bool,
-) -> tuple[Any, Any, Any, Any]:
+) -> tuple[Any, Any, Any]:
     m = b1 * m + (1 - b1) * g
     v = b2 * v + (1 - b2) * square(g)
-    v_max = jnp.maximum(v_max, v)
-    v_hat = (v_max if amsgrad else v) / correction2
-    scaled = divide(m, sqrt(v_hat + eps_root) + eps, least=eps)
-    return -learning_rate / correction1 * scaled, m, v, v_max  # m / correction1 may overflow
+    scaled = divide(m, sqrt(v / correction2 + eps_root) + eps, least=eps)
+    return -learning_rate / correction1 * scaled, m, v  # m / correction1 may overflow
 
 
 def adam(
@@ -111,80 +109,27 @@ def adam(
 
     Source: D. P. Kingma, J. Ba, Adam: a method for stochastic optimization, ICLR 2015.
     """
-    return adam_family(
-        learning_rate,
-        b1,
-        b2,
-        eps,
-        eps_root,
-        bias_correction=bias_correction,
-        accumulator_dtype=accumulator_dtype,
-    )
-
-
-def adam_family(
-    learning_rate: ScalarOrSchedule,
-    b1: Scalar,
-    b2: Scalar,
-    eps: Scalar,
-    eps_root: Scalar = 0.0,
-    *,
-    bias_correction: bool = True,
-    amsgrad: bool = False,
-    eps_hat: bool = False,
-    accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
-    """`adam`, with what its dialects add.
-
-    Arguments:
-      amsgrad: v̂ is taken of the largest v so far.
-      eps_hat: eps is added to √v before the correction, as the paper's ε̂: it counts as
-        eps / √(1 − β₂ᵗ).
-    """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
     b1 = scalar("b1", b1, "[0, 1)")
     b2 = scalar("b2", b2, "[0, 1)")
     eps = scalar("eps", eps, "[0, inf)")
     eps_root = scalar("eps_root", eps_root, "[0, inf)")
     bias_correction = flag("bias_correction", bias_correction)
-    amsgrad = flag("amsgrad", amsgrad)
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
-    def init(params: optax.Params) -> AdamState:
-        require_float_leaves(params)
-        return AdamState(
-            count=jnp.zeros([], jnp.int32),
-            mu=accumulator(params, dtype=dtype),
-            nu=accumulator(params, dtype=dtype, real=True),
-            nu_max=accumulator(params, dtype=dtype, real=True) if amsgrad else None,
-        )
-
-    def update(
-        updates: optax.Updates,
-        state: AdamState,
-        params: optax.Params | None = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, AdamState]:
-        count = optax.safe_increment(state.count)
-        correction1 = one_minus_power(b1, count) if bias_correction else 1.0
-        correction2 = one_minus_power(b2, count) if bias_correction else 1.0
-        updates, mu, nu, nu_max = lift(
+    def rule(old: AdamState, new: AdamState) -> Rule:
+        return partial(
             _rule,
-            updates,
-            (state.mu, state.nu, state.nu_max),
-            params,
-            learning_rate=at(learning_rate, state.count),
+            learning_rate=at(learning_rate, old.count),
             b1=b1,
             b2=b2,
-            eps=eps / correction2**0.5 if eps_hat else eps,
+            eps=eps,
             eps_root=eps_root,
-            correction1=correction1,
-            correction2=correction2,
-            amsgrad=amsgrad,
+            correction1=one_minus_power(b1, new.count) if bias_correction else 1.0,
+            correction2=one_minus_power(b2, new.count) if bias_correction else 1.0,
         )
-        return updates, AdamState(count, mu, nu, nu_max)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return method(Slots(AdamState, dtype), rule)
 
 
 def scale_by_adam(

@@ -1,5 +1,6 @@
 """Adaptive gains: a rate of its own for every weight, told by whether its gradients agree."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,16 +18,13 @@ from gdmethods._hyperparameters import (
     scalar,
     scalar_or_schedule,
 )
-from gdmethods._lifting import (
-    accumulator,
-    lift,
-    negated,
-    no_signs,
-    require_float_leaves,
-    sign_after,
-)
+from gdmethods._lifting import Rule
+from gdmethods._method import method, negated
+from gdmethods._slots import Count, Positive, Sign, Signed, Slots, sign_after
+from gdmethods._trees import serializable
 
 
+@serializable
 class AdaptiveGainsState(NamedTuple):
     """State of `adaptive_gains` and `scale_by_gains`.
 
@@ -37,10 +35,10 @@ class AdaptiveGainsState(NamedTuple):
       velocity: Δₜ; a tree like the parameters, at least float32; None without momentum.
     """
 
-    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
-    gains: optax.Updates
-    sign: optax.Updates
-    velocity: optax.Updates | None
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    gains: Positive
+    sign: Sign
+    velocity: Signed | None
 
 
 def _rule(
@@ -139,39 +137,21 @@ def adaptive_gains(
     agreement = choice("agreement", agreement, ("gradient", "velocity"))
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
-    def init(params: optax.Params) -> AdaptiveGainsState:
-        require_float_leaves(params, real_for="adaptive_gains")
-        return AdaptiveGainsState(
-            count=jnp.zeros([], jnp.int32),
-            gains=accumulator(params, 1.0, dtype=dtype),
-            sign=no_signs(params),
-            velocity=None if is_zero(momentum) else accumulator(params, dtype=dtype),
-        )
-
-    def update(
-        updates: optax.Updates,
-        state: AdaptiveGainsState,
-        params: optax.Params | None = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, AdaptiveGainsState]:
-        updates, gains, sign, velocity = lift(
+    def rule(old: AdaptiveGainsState, new: AdaptiveGainsState) -> Rule:
+        return partial(
             _rule,
-            updates,
-            (state.gains, state.sign, state.velocity),
-            params,
-            learning_rate=at(learning_rate, state.count),
-            momentum=at(momentum, state.count),
+            learning_rate=at(learning_rate, old.count),
+            momentum=at(momentum, old.count),
             increase=increase,
             decrease=decrease,
             min_gain=min_gain,
             max_gain=max_gain,
             agreement=agreement,
-            first=state.count == 0,
+            first=old.count == 0,
         )
-        count = optax.safe_increment(state.count)
-        return updates, AdaptiveGainsState(count, gains, sign, velocity)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    velocity = None if is_zero(momentum) else 0.0
+    return method(Slots(AdaptiveGainsState, dtype, gains=1.0, velocity=velocity), rule)
 
 
 def scale_by_gains(

@@ -1,15 +1,19 @@
 """Momentum: a velocity gathers what gradients agree on, and averages out what they do not."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from gdmethods._hyperparameters import ScalarOrSchedule, at, float_dtype, scalar_or_schedule
-from gdmethods._lifting import accumulator, lift, require_float_leaves
+from gdmethods._lifting import Rule
+from gdmethods._method import method
+from gdmethods._slots import Count, Signed, Slots
+from gdmethods._trees import serializable
 
 
+@serializable
 class MomentumState(NamedTuple):
     """State of `momentum` and `velocity`.
 
@@ -18,8 +22,8 @@ class MomentumState(NamedTuple):
       velocity: Δₜ; a tree like the parameters, at least float32.
     """
 
-    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
-    velocity: optax.Updates
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    velocity: Signed
 
 
 def _rule(
@@ -107,26 +111,11 @@ def _momentum(
     momentum = scalar_or_schedule("momentum", momentum, "[0, 1]")
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
-    def init(params: optax.Params) -> MomentumState:
-        require_float_leaves(params)
-        return MomentumState(
-            count=jnp.zeros([], jnp.int32), velocity=accumulator(params, dtype=dtype)
-        )
-
-    def update(
-        updates: optax.Updates,
-        state: MomentumState,
-        params: optax.Params | None = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, MomentumState]:
-        updates, velocity = lift(
+    def rule(old: MomentumState, new: MomentumState) -> Rule:
+        return partial(
             _rule,
-            updates,
-            (state.velocity,),
-            params,
-            learning_rate=at(learning_rate, state.count),
-            momentum=at(momentum, state.count),
+            learning_rate=at(learning_rate, old.count),
+            momentum=at(momentum, old.count),
         )
-        return updates, MomentumState(optax.safe_increment(state.count), velocity)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return method(Slots(MomentumState, dtype), rule)

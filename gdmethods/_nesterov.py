@@ -5,6 +5,7 @@ look-ahead points y here, and the weights w are a subtraction away. Hence the μ
 built with it.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,9 +13,13 @@ import jax.numpy as jnp
 import optax
 
 from gdmethods._hyperparameters import ScalarOrSchedule, at, float_dtype, scalar_or_schedule
-from gdmethods._lifting import accumulator, at_path, lift, require_float_leaves
+from gdmethods._lifting import Rule
+from gdmethods._method import method
+from gdmethods._slots import Count, Number, Signed, Slots
+from gdmethods._trees import at_path, serializable
 
 
+@serializable
 class NesterovState(NamedTuple):
     """State of `nesterov` and `nesterov_velocity`.
 
@@ -25,9 +30,9 @@ class NesterovState(NamedTuple):
         shape ().
     """
 
-    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
-    velocity: optax.Updates
-    next_momentum: jax.Array
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    velocity: Signed
+    next_momentum: Number
 
 
 def _rule(
@@ -175,33 +180,15 @@ def _nesterov(
     momentum = scalar_or_schedule("momentum", momentum, "[0, 1]")
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
-    def init(params: optax.Params) -> NesterovState:
-        require_float_leaves(params)
-        count = jnp.zeros([], jnp.int32)
-        return NesterovState(
-            count=count,
-            velocity=accumulator(params, dtype=dtype),
-            next_momentum=jnp.asarray(at(momentum, count), jnp.result_type(float)),
-        )
+    def numbers(state: NesterovState, **extra_args: Any) -> dict[str, Any]:
+        return {"next_momentum": at(momentum, optax.safe_increment(state.count))}
 
-    def update(
-        updates: optax.Updates,
-        state: NesterovState,
-        params: optax.Params | None = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, NesterovState]:
-        count = optax.safe_increment(state.count)
-        next_momentum = at(momentum, count)
-        updates, velocity = lift(
+    def rule(old: NesterovState, new: NesterovState) -> Rule:
+        return partial(
             _rule,
-            updates,
-            (state.velocity,),
-            params,
-            learning_rate=at(learning_rate, state.count),
-            momentum=state.next_momentum,
-            next_momentum=next_momentum,
+            learning_rate=at(learning_rate, old.count),
+            momentum=old.next_momentum,
+            next_momentum=new.next_momentum,
         )
-        next_momentum = jnp.asarray(next_momentum, state.next_momentum.dtype)
-        return updates, NesterovState(count, velocity, next_momentum)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return method(Slots(NesterovState, dtype, next_momentum=momentum), rule, numbers)

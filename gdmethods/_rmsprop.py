@@ -1,5 +1,6 @@
 """RMSProp: Rprop's even steps for minibatches, from a running mean of squared gradients."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,9 +18,13 @@ from gdmethods._hyperparameters import (
     scalar,
     scalar_or_schedule,
 )
-from gdmethods._lifting import accumulator, lift, negated, require_float_leaves
+from gdmethods._lifting import Rule
+from gdmethods._method import method, negated
+from gdmethods._slots import Count, Signed, Slots, Square
+from gdmethods._trees import serializable
 
 
+@serializable
 class RMSPropState(NamedTuple):
     """State of `rmsprop` and `scale_by_rms`.
 
@@ -31,10 +36,10 @@ class RMSPropState(NamedTuple):
       velocity: Δₜ; a tree like the parameters, at least float32; None without momentum.
     """
 
-    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
-    nu: optax.Updates
-    mu: optax.Updates | None
-    velocity: optax.Updates | None
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    nu: Square
+    mu: Signed | None
+    velocity: Signed | None
 
 
 def _rule(
@@ -134,38 +139,27 @@ def rmsprop(
     bias_correction = flag("bias_correction", bias_correction)
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
-    def init(params: optax.Params) -> RMSPropState:
-        require_float_leaves(params)
-        return RMSPropState(
-            count=jnp.zeros([], jnp.int32),
-            nu=accumulator(params, initial_scale, dtype=dtype, real=True),
-            mu=accumulator(params, dtype=dtype) if centered else None,
-            velocity=None if is_zero(momentum) else accumulator(params, dtype=dtype),
-        )
+    slots = Slots(
+        RMSPropState,
+        dtype,
+        nu=initial_scale,
+        mu=0.0 if centered else None,
+        velocity=None if is_zero(momentum) else 0.0,
+    )
 
-    def update(
-        updates: optax.Updates,
-        state: RMSPropState,
-        params: optax.Params | None = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, RMSPropState]:
-        count = optax.safe_increment(state.count)
-        updates, nu, mu, velocity = lift(
+    def rule(old: RMSPropState, new: RMSPropState) -> Rule:
+        return partial(
             _rule,
-            updates,
-            (state.nu, state.mu, state.velocity),
-            params,
-            learning_rate=at(learning_rate, state.count),
+            learning_rate=at(learning_rate, old.count),
             decay=decay,
             eps=eps,
             eps_root=eps_root,
             centered=centered,
-            momentum=at(momentum, state.count),
-            correction=one_minus_power(decay, count) if bias_correction else 1.0,
+            momentum=at(momentum, old.count),
+            correction=one_minus_power(decay, new.count) if bias_correction else 1.0,
         )
-        return updates, RMSPropState(count, nu, mu, velocity)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return method(slots, rule)
 
 
 def scale_by_rms(

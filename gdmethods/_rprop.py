@@ -1,5 +1,6 @@
 """Rprop: only the sign of a gradient counts, and each weight has a step size of its own."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -7,16 +8,13 @@ import jax.numpy as jnp
 import optax
 
 from gdmethods._hyperparameters import Scalar, choice, float_dtype, ordered, scalar
-from gdmethods._lifting import (
-    accumulator,
-    lift,
-    negated,
-    no_signs,
-    require_float_leaves,
-    sign_after,
-)
+from gdmethods._lifting import Rule
+from gdmethods._method import method, negated
+from gdmethods._slots import Number, Positive, Sign, Slots, sign_after
+from gdmethods._trees import serializable
 
 
+@serializable
 class RpropState(NamedTuple):
     """State of `rprop` and `scale_by_rprop`.
 
@@ -28,9 +26,9 @@ class RpropState(NamedTuple):
         JAX), shape (). It stays infinite in the other variants.
     """
 
-    step_sizes: optax.Updates
-    sign: optax.Updates
-    value: jax.Array
+    step_sizes: Positive
+    sign: Sign
+    value: Number
 
 
 def _rule(
@@ -43,14 +41,13 @@ def _rule(
     min_step_size: Any,
     max_step_size: Any,
     variant: str,
-    zero_shortens: bool,
     loss_rose: Any,
 ) -> tuple[Any, Any, Any]:
     a = g * sign  # only its sign is read
     previous_move = -sign * d
     longer = jnp.minimum(d * eta_plus, max_step_size)
     shorter = jnp.maximum(d * eta_minus, min_step_size)
-    d = jnp.where(a > 0, longer, jnp.where(a <= 0 if zero_shortens else a < 0, shorter, d))
+    d = jnp.where(a > 0, longer, jnp.where(a < 0, shorter, d))
     d = jnp.where(jnp.isnan(g), g, d)
     remembered = jnp.sign(g) if variant == "rprop-" else jnp.where(a < 0, 0.0, jnp.sign(g))
     sign = sign_after(d, remembered)
@@ -129,33 +126,6 @@ def rprop(
     the RPROP algorithm, ICNN 1993; C. Igel, M. Hüsken, Empirical evaluation of the improved Rprop
     learning algorithms, Neurocomputing 50, 2003.
     """
-    return rprop_family(
-        learning_rate,
-        eta_minus,
-        eta_plus,
-        min_step_size,
-        max_step_size,
-        variant=variant,
-        accumulator_dtype=accumulator_dtype,
-    )
-
-
-def rprop_family(
-    learning_rate: Scalar,
-    eta_minus: Scalar,
-    eta_plus: Scalar,
-    min_step_size: Scalar,
-    max_step_size: Scalar,
-    *,
-    variant: str,
-    zero_shortens: bool = False,
-    accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
-    """`rprop`, with what its dialects add.
-
-    Arguments:
-      zero_shortens: aₜ = 0 multiplies by eta_minus as aₜ < 0 does, in the first update too.
-    """
     if callable(learning_rate):
         raise TypeError(
             "learning_rate of rprop is the first step size, which the signs of the gradients "
@@ -172,51 +142,33 @@ def rprop_family(
     variant = choice("variant", variant, ("rprop-", "rprop+", "irprop-", "irprop+"))
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
-    def init(params: optax.Params) -> RpropState:
-        require_float_leaves(params, real_for="rprop")
-        return RpropState(
-            step_sizes=accumulator(params, learning_rate, dtype=dtype),
-            sign=no_signs(params),
-            value=jnp.asarray(jnp.inf, jnp.result_type(float)),
-        )
-
-    def update(
-        updates: optax.Updates,
-        state: RpropState,
-        params: optax.Params | None = None,
-        *,
-        value: Any = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, RpropState]:
+    def loss(state: RpropState, *, value: Any = None, **extra_args: Any) -> dict[str, Any]:
         if variant != "irprop+":
-            value = state.value
-        elif value is None:
+            return {}
+        if value is None:
             raise ValueError(
                 'variant="irprop+" compares losses and was given none. Call '
                 "tx.update(grads, state, params, value=loss)."
             )
-        elif jnp.shape(value) != ():
+        if jnp.shape(value) != ():
             raise ValueError(
                 f"value must be the loss, a scalar, got shape {jnp.shape(value)}. Take the mean "
                 "over examples that the gradient is of."
             )
-        value = jnp.asarray(value, state.value.dtype)
-        updates, step_sizes, sign = lift(
+        return {"value": value}
+
+    def rule(old: RpropState, new: RpropState) -> Rule:
+        return partial(
             _rule,
-            updates,
-            (state.step_sizes, state.sign),
-            params,
             eta_minus=eta_minus,
             eta_plus=eta_plus,
             min_step_size=min_step_size,
             max_step_size=max_step_size,
             variant=variant,
-            zero_shortens=zero_shortens,
-            loss_rose=value > state.value,
+            loss_rose=new.value > old.value,
         )
-        return updates, RpropState(step_sizes, sign, value)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return method(Slots(RpropState, dtype, step_sizes=learning_rate, value=jnp.inf), rule, loss)
 
 
 def scale_by_rprop(

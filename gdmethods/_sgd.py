@@ -1,15 +1,19 @@
 """Stochastic gradient descent: no memory, one rate for all weights. What the others add to."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from gdmethods._hyperparameters import ScalarOrSchedule, at, scalar_or_schedule
-from gdmethods._lifting import lift, require_float_leaves
+from gdmethods._lifting import Rule
+from gdmethods._method import method
+from gdmethods._slots import Count, Slots
+from gdmethods._trees import serializable
 
 
+@serializable
 class SGDState(NamedTuple):
     """State of `sgd`.
 
@@ -17,7 +21,7 @@ class SGDState(NamedTuple):
       count: updates so far; int32, shape ().
     """
 
-    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
 
 
 def _rule(g: jax.Array, *, learning_rate: Any) -> tuple[Any]:
@@ -59,20 +63,10 @@ def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArg
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
 
-    def init(params: optax.Params) -> SGDState:
-        require_float_leaves(params)
-        return SGDState(count=jnp.zeros([], jnp.int32))
+    def rule(old: SGDState, new: SGDState) -> Rule:
+        return partial(_rule, learning_rate=at(learning_rate, old.count))
 
-    def update(
-        updates: optax.Updates,
-        state: SGDState,
-        params: optax.Params | None = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, SGDState]:
-        (updates,) = lift(_rule, updates, (), params, learning_rate=at(learning_rate, state.count))
-        return updates, SGDState(optax.safe_increment(state.count))
-
-    return optax.GradientTransformationExtraArgs(init, update)
+    return method(Slots(SGDState), rule)
 
 
 def scale_by_learning_rate(

@@ -7,7 +7,7 @@ import jax
 import optax
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec, Sharding
 
-from gdmethods._lifting import at_path
+from gdmethods._trees import at_path
 
 _ONE_DEVICE = NamedSharding(AbstractMesh((1,), ("device",)), PartitionSpec())
 

@@ -232,7 +232,9 @@ def test_gradients_that_do_not_fit(method):
     """The path is that of the first leaf that differs."""
     tx = method.build()
     state = tx.init(PARAMS)
-    for gradients, words in MISFITS.values():
+    for name, (gradients, words) in MISFITS.items():
+        if name == "None" and method.bytes_per_weight == 0:
+            continue  # a parameter without a gradient, and nothing is kept for it
         with refuses(ValueError, "gradients differ from the parameters", *words):
             tx.update(gradients, state, PARAMS, **method.extra_args(1.0))
 

@@ -200,7 +200,7 @@ def test_map_params_finds_the_master():
         is_leaf=lambda x: isinstance(x, optax.MaskedNode),
     )
     names = {"narrow": "n", "wide": "w"}
-    assert marked == (names, gdmethods.AdamState("other", names, names, None))
+    assert marked == (names, gdmethods.AdamState("other", names, names))
 
 
 def test_extra_arguments_reach_the_inner_transformation():

@@ -53,7 +53,7 @@ FIELDS = {
     "AdaDeltaState": "count e_g e_x",
     "RpropState": "step_sizes sign value",
     "RMSPropState": "count nu mu velocity",
-    "AdamState": "count mu nu nu_max",
+    "AdamState": "count mu nu",
     "Float32MasterState": "master inner_state",
 }
 ACCUMULATOR = "accumulator_dtype=None"

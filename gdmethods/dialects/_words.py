@@ -46,7 +46,8 @@ def weight_decay(rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArg
             raise ValueError(
                 "Weight decay needs the parameters. Call tx.update(grads, state, params)."
             )
-        updates, _ = lift(_rule, updates, (params,), params, rate=at(rate, state.count))
+        rule = functools.partial(_rule, rate=at(rate, state.count))
+        updates, _ = lift(rule, updates, {"w": params}, params)
         return updates, WeightDecayState(optax.safe_increment(state.count))
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -9,11 +9,13 @@ each of them as a transformation to chain or wrap.
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from gdmethods._adadelta import adadelta as published_adadelta
 from gdmethods._adagrad import adagrad as published_adagrad
-from gdmethods._adam import adam_family
+from gdmethods._adam import adam as published_adam
+from gdmethods._arithmetic import one_minus_power
 from gdmethods._hyperparameters import (
     Scalar,
     ScalarOrSchedule,
@@ -21,11 +23,13 @@ from gdmethods._hyperparameters import (
     flag,
     is_zero,
     scalar,
+    scalar_or_schedule,
 )
 from gdmethods._momentum import momentum as published_momentum
 from gdmethods._nesterov import nesterov as published_nesterov
 from gdmethods._rmsprop import rmsprop as published_rmsprop
 from gdmethods._sgd import sgd as published_sgd
+from gdmethods.dialects._amsgrad import amsgrad as published_amsgrad
 from gdmethods.dialects._words import refusing
 from gdmethods.dialects._words import weight_decay as add_weight_decay
 
@@ -254,14 +258,20 @@ def adam(
 
     Source: https://keras.io/api/optimizers/adam/
     """
-    method = adam_family(
-        learning_rate,
-        scalar("beta_1", beta_1, "[0, 1)"),
-        scalar("beta_2", beta_2, "[0, 1)"),
-        scalar("epsilon", epsilon, "[0, inf)"),
-        amsgrad=amsgrad,
-        eps_hat=True,
-    )
+    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    b1 = scalar("beta_1", beta_1, "[0, 1)")
+    b2 = scalar("beta_2", beta_2, "[0, 1)")
+    eps = scalar("epsilon", epsilon, "[0, inf)")
+
+    def rate(count: jax.Array) -> Any:
+        t = optax.safe_increment(count)
+        correction = jnp.sqrt(one_minus_power(b2, t)) / one_minus_power(b1, t)
+        return at(learning_rate, count) * correction
+
+    if flag("amsgrad", amsgrad):
+        method = published_amsgrad(rate, b1, b2, eps, bias_correction=False)
+    else:
+        method = published_adam(rate, b1, b2, eps, bias_correction=False)
     return _decayed(method, learning_rate, weight_decay)
 
 

@@ -5,21 +5,23 @@ Córdoba): *we add memory and adaptation to stochastic gradient descent*. Where 
 the published method it is kept, unless it would not descend; each docstring says which.
 """
 
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from gdmethods._adagrad import adagrad as published_adagrad
 from gdmethods._adam import adam as published_adam
 from gdmethods._gains import adaptive_gains as published_adaptive_gains
 from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, at, scalar, scalar_or_schedule
-from gdmethods._lifting import negated
+from gdmethods._lifting import Rule
+from gdmethods._method import method
 from gdmethods._momentum import momentum as published_momentum
 from gdmethods._nesterov import nesterov as published_nesterov
 from gdmethods._rmsprop import rmsprop as published_rmsprop
-from gdmethods._rprop import rprop_family
-from gdmethods._sgd import scale_by_learning_rate
+from gdmethods._slots import Count, Positive, Sign, Slots, sign_after
 
 
 def momentum(
@@ -165,6 +167,29 @@ def adadelta(
     return rmsprop(eta, beta, eps)
 
 
+class RpropState(NamedTuple):
+    """State of `rprop`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      gains: g(t); a tree like the parameters, at least float32.
+      sign: of the gradient; a tree like the parameters, int8.
+    """
+
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    gains: Positive
+    sign: Sign
+
+
+def _rprop_rule(
+    g: jax.Array, gain: jax.Array, sign: jax.Array, *, eta: Any
+) -> tuple[Any, Any, Any]:
+    gain = jnp.where(g * sign > 0, 1.2 * gain, 0.5 * gain)
+    gain = jnp.where(jnp.isnan(g), g, gain)
+    sign = sign_after(gain, jnp.sign(g))
+    return -eta * gain * sign, gain, sign
+
+
 def rprop(eta: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
     """Rprop; without limits, and a zero product shortens the step as a negative one does.
 
@@ -187,12 +212,13 @@ def rprop(eta: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
       >>> from gdmethods.dialects import lecture
       >>> tx = lecture.rprop(0.1)
     """
-    gain = rprop_family(  # from 2, because the first product is 0 and halves it to 1
-        2.0, 0.5, 1.2, 0.0, float("inf"), variant="rprop-", zero_shortens=True
-    )
-    return optax.chain(
-        negated(gain), scale_by_learning_rate(scalar_or_schedule("eta", eta, "[0, inf)"))
-    )
+    eta = scalar_or_schedule("eta", eta, "[0, inf)")
+
+    def rule(old: RpropState, new: RpropState) -> Rule:
+        return partial(_rprop_rule, eta=at(eta, old.count))
+
+    # From 2, because the first product is 0 and halves it to 1.
+    return method(Slots(RpropState, gains=2.0), rule)
 
 
 def rmsprop(

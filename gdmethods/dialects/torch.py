@@ -16,7 +16,7 @@ import optax
 
 from gdmethods._adadelta import scale_by_adadelta
 from gdmethods._adagrad import scale_by_rss
-from gdmethods._adam import adam_family
+from gdmethods._adam import adam as published_adam
 from gdmethods._hyperparameters import (
     Scalar,
     ScalarOrSchedule,
@@ -27,11 +27,13 @@ from gdmethods._hyperparameters import (
     scalar,
     scalar_or_schedule,
 )
+from gdmethods._method import negated
 from gdmethods._momentum import velocity
 from gdmethods._nesterov import nesterov_velocity
-from gdmethods._rmsprop import scale_by_rms
+from gdmethods._rmsprop import rmsprop as published_rmsprop
 from gdmethods._rprop import rprop as published_rprop
 from gdmethods._sgd import scale_by_learning_rate
+from gdmethods.dialects._amsgrad import amsgrad as published_amsgrad
 from gdmethods.dialects._words import refusing
 from gdmethods.dialects._words import weight_decay as add_weight_decay
 
@@ -306,14 +308,10 @@ def rmsprop(
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html
     """
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
+    alpha = scalar("alpha", alpha, "[0, 1)")
     momentum = scalar("momentum", momentum, "[0, 1]")
-    return _descent(
-        maximize,
-        weight_decay,
-        scale_by_rms(scalar("alpha", alpha, "[0, 1)"), eps, centered=centered),
-        *([] if is_zero(momentum) else [velocity(momentum)]),
-        scale_by_learning_rate(lr),
-    )
+    buffer = negated(published_rmsprop(1.0, alpha, eps, centered=centered, momentum=momentum))
+    return _descent(maximize, weight_decay, buffer, scale_by_learning_rate(lr))
 
 
 @refusing(_REFUSED)
@@ -357,17 +355,15 @@ def adam(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
     """
-    return _descent(
-        maximize,
-        weight_decay,
-        adam_family(
-            scalar_or_schedule("lr", lr, "[0, inf)"),
-            scalar("betas[0]", betas[0], "[0, 1)"),
-            scalar("betas[1]", betas[1], "[0, 1)"),
-            eps,
-            amsgrad=amsgrad,
-        ),
-    )
+    lr = scalar_or_schedule("lr", lr, "[0, inf)")
+    b1 = scalar("betas[0]", betas[0], "[0, 1)")
+    b2 = scalar("betas[1]", betas[1], "[0, 1)")
+    eps = scalar("eps", eps, "[0, inf)")
+    if flag("amsgrad", amsgrad):
+        method = published_amsgrad(lr, b1, b2, eps, bias_correction=True)
+    else:
+        method = published_adam(lr, b1, b2, eps)
+    return _descent(maximize, weight_decay, method)
 
 
 def _descent(

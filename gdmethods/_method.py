@@ -1,0 +1,117 @@
+"""A method: the slots that it keeps, and the rule that moves them, as an Optax transformation."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._hyperparameters import at
+from gdmethods._lifting import Rule, lift
+from gdmethods._slots import Kind, Slots, State
+
+
+class Method(optax.GradientTransformationExtraArgs):  # type: ignore[misc]  # Optax is untyped
+    """The transformation that keeps some slots and moves by a rule; `method` makes it.
+
+    Attributes:
+      slots, rule, numbers, mask: as `method` was given them, so that `around` can build on them.
+    """
+
+    slots: Slots[Any]
+    rule: Callable[[Any, Any], Rule]
+    numbers: Callable[..., dict[str, Any]]
+    mask: Any
+
+
+def method(
+    slots: Slots[State],
+    rule: Callable[[State, State], Rule],
+    numbers: Callable[..., dict[str, Any]] = lambda state, **extra_args: {},
+    mask: Any = False,
+) -> Method:
+    """The transformation that keeps `slots` and moves by `rule`.
+
+    Arguments:
+      slots: the state.
+      rule: from the state before the update, and the same with its numbers renewed, to the rule
+        that lifts the slots from the one to the other.
+      numbers: from the state and update's extra arguments to the new values of its numbers; the
+        count counts by itself.
+      mask: the weights that the rule reads, as `lift` has it; or a function of the parameters.
+    """
+
+    def update(
+        updates: optax.Updates,
+        state: State,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, State]:
+        slots.check(state, updates, params)
+        if mask is not False and params is None:
+            raise ValueError(
+                "Weight decay needs the parameters. Call tx.update(grads, state, params)."
+            )
+        new = {
+            name: jnp.asarray(number, getattr(state, name).dtype)
+            for name, number in numbers(state, **extra_args).items()
+        }
+        for name in slots.of(Kind.COUNT):
+            new[name] = optax.safe_increment(getattr(state, name))
+        trees = {name: getattr(state, name) for name in slots.trees}
+        displacements, *new_trees = lift(
+            rule(state, state._replace(**new)),
+            updates,
+            trees,
+            params,
+            mask(params) if callable(mask) else mask,
+        )
+        new |= dict(zip(trees, new_trees, strict=True))
+        return displacements, state._replace(**new)
+
+    made = Method(slots.init, update)
+    made.slots, made.rule, made.numbers, made.mask = slots, rule, numbers, mask
+    return made
+
+
+def around(
+    inner: optax.GradientTransformation,
+    outer: Callable[..., tuple[Any, ...]],
+    mask: Any = False,
+    **scalars: Any,
+) -> Method:
+    """A method with the slots of `inner`, and a rule around its rule.
+
+    Arguments:
+      inner: another method of ours.
+      outer: a function at module level, which is given the rule of `inner` as `rule`, the scalars
+        of that rule, and its own.
+      mask: the weights that `outer` reads, as in `method`.
+      **scalars: of `outer`; a callable is a schedule.
+    """
+
+    assert isinstance(inner, Method)
+
+    def rule(old: Any, new: Any) -> Rule:
+        bound = inner.rule(old, new)
+        own = {
+            name: at(scalar, old.count) if callable(scalar) else scalar
+            for name, scalar in scalars.items()
+        }
+        return partial(outer, rule=bound.func, **own, **bound.keywords)
+
+    return method(inner.slots, rule, inner.numbers, mask)
+
+
+def negated(method: optax.GradientTransformation) -> Method:
+    """`method` with its displacements' sign turned; a learning rate turns it back."""
+    return around(method, _negation)
+
+
+def _negation(
+    g: jax.Array, *slots: Any, rule: Callable[..., tuple[Any, ...]], **scalars: Any
+) -> tuple[Any, ...]:
+    displacement, *new = rule(g, *slots, **scalars)
+    return -displacement, *new

@@ -1,0 +1,224 @@
+"""Slots: what a state keeps of each weight, declared once where the state is.
+
+The annotations of a state say what kind of number each field keeps:
+
+    class AdamState(NamedTuple):
+        count: Count
+        mu: Signed
+        nu: Square
+
+`Slots` adds what a configuration decides: where a slot starts, whether it is kept, its dtype.
+From the two follow a new state and the refusal of one that belongs to another method or
+configuration. What treats the states of all methods, such as a narrower format, asks `kinds`.
+"""
+
+import enum
+import functools
+import inspect
+from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar, get_args
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._hyperparameters import ScalarOrSchedule, at
+from gdmethods._lifting import at_least_float32, dtype_of
+from gdmethods._trees import at_path
+
+State = TypeVar("State", bound=NamedTuple)
+
+
+class Kind(enum.Enum):
+    """What a field of a state keeps."""
+
+    COUNT = "updates so far"
+    NUMBER = "one number for all weights"
+    SIGNED = "a number for each weight, complex where the weight is"
+    POSITIVE = "a positive factor for each weight"
+    SQUARE = "a mean or sum of squared magnitudes for each weight"
+    SIGN = "-1, 0 or 1 for each weight"
+
+
+Count: TypeAlias = Annotated[jax.Array, Kind.COUNT]
+Number: TypeAlias = Annotated[jax.Array, Kind.NUMBER]
+Signed: TypeAlias = Annotated[optax.Updates, Kind.SIGNED]
+Positive: TypeAlias = Annotated[optax.Updates, Kind.POSITIVE]
+Square: TypeAlias = Annotated[optax.Updates, Kind.SQUARE]
+Sign: TypeAlias = Annotated[optax.Updates, Kind.SIGN]
+
+
+@functools.cache
+def kinds(state_type: type) -> dict[str, Kind]:
+    """The kind of each field of a state, in the state's order."""
+    hints = inspect.get_annotations(state_type, eval_str=True)
+    return {name: _kind(hint) for name, hint in hints.items()}
+
+
+def _kind(hint: Any) -> Kind:
+    for part in (hint, *get_args(hint)):  # of `Signed | None` too
+        for kind in getattr(part, "__metadata__", ()):
+            return Kind(kind)
+    raise TypeError(f"A field of a state is declared as Count, Number or a slot, not as {hint}.")
+
+
+class Slots(Generic[State]):
+    """The state of one configuration of a method.
+
+    Arguments:
+      state_type: declares the fields.
+      dtype: of the slots; None keeps each parameter's own, float32 for narrower ones.
+      **starts: where fields start that do not start at 0; None for a slot that is not kept. A
+        number for all weights may start as a schedule does.
+    """
+
+    def __init__(
+        self,
+        state_type: type[State],
+        dtype: jnp.dtype | None = None,
+        /,
+        **starts: ScalarOrSchedule | None,
+    ) -> None:
+        self.state_type, self.dtype = state_type, dtype
+        self.kinds = kinds(state_type)
+        self.starts = dict.fromkeys(self.kinds, 0.0) | starts
+        if self.starts.keys() != self.kinds.keys():
+            raise TypeError(
+                f"{state_type.__name__} has no field {sorted(starts.keys() - self.kinds)}."
+            )
+        self.trees = self.of(Kind.SIGNED, Kind.POSITIVE, Kind.SQUARE, Kind.SIGN)
+        self.kept = [name for name, start in self.starts.items() if start is not None]
+
+    def of(self, *some: Kind) -> list[str]:
+        """The fields of these kinds, in the state's order."""
+        return [name for name, kind in self.kinds.items() if kind in some]
+
+    def init(self, params: optax.Params) -> State:
+        """A new state."""
+        self._require_movable(params)
+        count = jnp.zeros([], jnp.int32)
+
+        def start(name: str, kind: Kind) -> Any:
+            value = self.starts[name]
+            if value is None:
+                return None
+            if kind is Kind.COUNT:
+                return count
+            if kind is Kind.NUMBER:
+                return jnp.asarray(at(value, count), jnp.result_type(float))
+            return jax.tree.map(
+                lambda w: _full_like(w, value, _slot_dtype(kind, dtype_of(w), self.dtype)), params
+            )
+
+        return self.state_type._make(start(name, kind) for name, kind in self.kinds.items())
+
+    def check(self, state: Any, gradients: optax.Updates, params: optax.Params | None) -> None:
+        """Refuses a state of another method or configuration, or for other dtypes."""
+        if not isinstance(state, self.state_type) or (
+            self.kept != _kept(state) and jax.tree.leaves(gradients)
+        ):
+            raise TypeError(_foreign(state, self.state_type, self.kept))
+        if params is not None:
+            self._check_dtypes(state, params)
+
+    def _require_movable(self, params: optax.Params) -> None:
+        """Refuses parameters that the method cannot move, by path."""
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+            dtype = getattr(leaf, "dtype", type(leaf))
+            if not hasattr(leaf, "dtype") and not isinstance(leaf, complex | float | int):
+                raise TypeError(
+                    f"The parameter {at_path(path)} is a {dtype.__name__}, and gradient descent "
+                    "moves only arrays. Give init the arrays of a model alone: nnx.state(model, "
+                    "nnx.Param) in Flax, eqx.filter(model, eqx.is_inexact_array) in Equinox."
+                )
+            name = f"The parameter {at_path(path)} has dtype {getattr(dtype, '__name__', dtype)}"
+            if not jnp.issubdtype(dtype, jnp.inexact):
+                raise TypeError(
+                    f"{name}, and gradient descent moves only floating-point weights. Wrap the "
+                    "transformation in optax.masked (or optax.partition) so that it leaves this "
+                    "one out."
+                )
+            if Kind.SIGN in self.kinds.values() and jnp.issubdtype(dtype, jnp.complexfloating):
+                raise TypeError(
+                    f"{name}, and {self.state_type.__name__} keeps the sign of its gradient, "
+                    "which a complex number does not have. Wrap the transformation in "
+                    "optax.contrib.split_real_and_imaginary, or leave this one out with "
+                    "optax.masked."
+                )
+
+    def _check_dtypes(self, state: State, params: optax.Params) -> None:
+        weights = list(map(dtype_of, jax.tree.leaves(params)))
+        for name in self.trees:
+            slot, kind = getattr(state, name), self.kinds[name]
+            expected = [_slot_dtype(kind, weight, self.dtype) for weight in weights]
+            if (
+                slot is None
+                or [getattr(x, "dtype", None) for x in jax.tree.leaves(slot)] == expected
+            ):
+                continue
+            kept = dict(jax.tree.leaves_with_path(slot))
+            for (path, _), weight, dtype in zip(
+                jax.tree.leaves_with_path(params), weights, expected, strict=True
+            ):
+                if path in kept and dtype_of(kept[path]) != dtype:
+                    raise TypeError(
+                        f"{name} of the state {at_path(path)} has dtype {dtype_of(kept[path])}, "
+                        f"and this transformation keeps {dtype} for a parameter of {weight}. Give "
+                        "the factory the accumulator_dtype that the state was made with, or cast "
+                        "the state."
+                    )
+
+
+@functools.cache  # an update asks for each slot of each leaf
+def _slot_dtype(kind: Kind, weight: jnp.dtype, asked: jnp.dtype | None) -> jnp.dtype:
+    dtype: jnp.dtype = at_least_float32(weight) if asked is None else asked
+    if kind is Kind.SIGN:
+        dtype = jnp.dtype(jnp.int8)
+    elif kind is Kind.SIGNED and jnp.issubdtype(weight, jnp.complexfloating):
+        dtype = jnp.promote_types(dtype, jnp.complex64)
+    return dtype
+
+
+def sign_after(slot: jax.Array, sign: jax.Array) -> jax.Array:
+    """`sign` as its slot keeps it, computed after the new `slot` that its old values decide.
+
+    XLA overwrites the old signs in place once it knows that nobody will read them, and for that
+    the new ones have to depend on their last reader; otherwise it copies them first.
+    """
+    return jnp.where(jnp.isnan(slot), jnp.int8(0), sign.astype(jnp.int8)).astype(slot.dtype)
+
+
+def _kept(state: Any) -> list[str]:
+    return [name for name, value in state._asdict().items() if value is not None]
+
+
+def _foreign(state: Any, state_type: type, kept: list[str]) -> str:
+    """The message for a state that is not of `state_type` with the fields `kept`."""
+    came, way_out = f"a {type(state).__name__}", ""
+    if state is None or callable(state):
+        came = "None" if state is None else f"the function {state.__name__}, not called"
+    elif hasattr(state, "_asdict"):
+        came = f"{type(state).__name__}({', '.join(_kept(state))})"
+    if isinstance(state, state_type):
+        common = ", ".join(f"{name}=state.{name}" for name in kept if name in _kept(state))
+        way_out = f" To go on from this one, pass tx.init(params)._replace({common})."
+    return (
+        f"update was given {came} for its state, and this transformation keeps "
+        f"{state_type.__name__}({', '.join(kept)}). Call tx.update(gradients, state, params) with "
+        f"the state that tx.init(params), or the update before, of this tx returned.{way_out}"
+    )
+
+
+def _full_like(leaf: Any, value: Any, dtype: jnp.dtype) -> jax.Array:
+    """`jnp.full_like`, laid out as the leaf also under jit, where only the compiler knows how."""
+    like = _computed_like if isinstance(leaf, jax.core.Tracer) else jnp.full_like
+    slot: jax.Array = like(leaf, value, dtype=dtype)
+    return slot
+
+
+# XLA gives a result the layout of what it is computed from. So the leaf chooses between the value
+# and itself, which the barrier hides. An inner jit for the same reason as in `lift`.
+@functools.partial(jax.jit, static_argnames="dtype")
+def _computed_like(leaf: jax.Array, value: Any, *, dtype: jnp.dtype) -> jax.Array:
+    value = jnp.asarray(value, dtype)
+    value, itself = jax.lax.optimization_barrier((value, value))
+    return jnp.where(leaf == leaf, value, itself)

@@ -1,0 +1,69 @@
+"""AMSGrad, as PyTorch and Keras have it: Adam over the largest v so far, before its correction."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._arithmetic import divide, one_minus_power, sqrt, square
+from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, at
+from gdmethods._lifting import Rule
+from gdmethods._method import method
+from gdmethods._slots import Count, Signed, Slots, Square
+
+
+class AMSGradState(NamedTuple):
+    """State of `amsgrad`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      mu: mₜ, the running mean of g; a tree like the parameters, at least float32.
+      nu: vₜ, the running mean of |g|²; a tree like the parameters, real, at least float32.
+      nu_max: the largest v so far; likewise.
+    """
+
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    mu: Signed
+    nu: Square
+    nu_max: Square
+
+
+def _rule(
+    g: jax.Array,
+    m: jax.Array,
+    v: jax.Array,
+    v_max: jax.Array,
+    *,
+    learning_rate: Any,
+    b1: Any,
+    b2: Any,
+    eps: Any,
+    correction1: Any,
+    correction2: Any,
+) -> tuple[Any, Any, Any, Any]:
+    m = b1 * m + (1 - b1) * g
+    v = b2 * v + (1 - b2) * square(g)
+    v_max = jnp.maximum(v_max, v)
+    scaled = divide(m, sqrt(v_max / correction2) + eps, least=eps)
+    return -learning_rate / correction1 * scaled, m, v, v_max
+
+
+def amsgrad(
+    learning_rate: ScalarOrSchedule, b1: Scalar, b2: Scalar, eps: Scalar, bias_correction: bool
+) -> optax.GradientTransformationExtraArgs:
+    """`adam` with v̂ of the largest v so far; its arguments have been checked."""
+
+    def rule(old: AMSGradState, new: AMSGradState) -> Rule:
+        return partial(
+            _rule,
+            learning_rate=at(learning_rate, old.count),
+            b1=b1,
+            b2=b2,
+            eps=eps,
+            correction1=one_minus_power(b1, new.count) if bias_correction else 1.0,
+            correction2=one_minus_power(b2, new.count) if bias_correction else 1.0,
+        )
+
+    return method(Slots(AMSGradState), rule)
