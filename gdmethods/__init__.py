@@ -8,6 +8,7 @@ own.
 from gdmethods._adadelta import AdaDeltaState, adadelta, scale_by_adadelta
 from gdmethods._adagrad import AdaGradState, adagrad, scale_by_rss
 from gdmethods._adam import AdamState, adam, scale_by_adam
+from gdmethods._adamw import adamw
 from gdmethods._gains import AdaptiveGainsState, adaptive_gains, scale_by_gains
 from gdmethods._master import Float32MasterState, with_float32_master
 from gdmethods._momentum import MomentumState, momentum, velocity
@@ -49,6 +50,7 @@ __all__ = [  # in the lecture's order
     "scale_by_rms",
     "AdamState",
     "adam",
+    "adamw",
     "scale_by_adam",
     "Float32MasterState",
     "with_float32_master",

@@ -1,6 +1,5 @@
 """ADADELTA: displacements take the units of the weights, from their own recent size."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -95,7 +94,7 @@ def adadelta(
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
     def rule(old: AdaDeltaState, new: AdaDeltaState) -> Rule:
-        return partial(_rule, learning_rate=at(learning_rate, old.count), rho=rho, eps=eps)
+        return Rule(_rule, learning_rate=at(learning_rate, old.count), rho=rho, eps=eps)
 
     return method(Slots(AdaDeltaState, dtype), rule)
 

@@ -1,6 +1,5 @@
 """AdaGrad: each weight's rate falls with the sum of its squared gradients."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -98,9 +97,7 @@ def adagrad(
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
     def rule(old: AdaGradState, new: AdaGradState) -> Rule:
-        return partial(
-            _rule, learning_rate=at(learning_rate, old.count), eps=eps, eps_root=eps_root
-        )
+        return Rule(_rule, learning_rate=at(learning_rate, old.count), eps=eps, eps_root=eps_root)
 
     return method(Slots(AdaGradState, dtype, sum_of_squares=initial), rule)
 

@@ -1,6 +1,5 @@
 """Adam: momentum's running mean over RMSProp's, both freed of the bias of starting at zero."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -118,7 +117,7 @@ def adam(
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
     def rule(old: AdamState, new: AdamState) -> Rule:
-        return partial(
+        return Rule(
             _rule,
             learning_rate=at(learning_rate, old.count),
             b1=b1,

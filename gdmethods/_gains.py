@@ -1,6 +1,5 @@
 """Adaptive gains: a rate of its own for every weight, told by whether its gradients agree."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +13,7 @@ from gdmethods._hyperparameters import (
     choice,
     float_dtype,
     is_zero,
+    optional,
     ordered,
     scalar,
     scalar_or_schedule,
@@ -66,7 +66,7 @@ def _rule(
 
 def adaptive_gains(
     learning_rate: ScalarOrSchedule,
-    momentum: ScalarOrSchedule = 0.0,
+    momentum: ScalarOrSchedule | None = None,
     *,
     increase: Scalar = 0.05,
     decrease: Scalar = 0.95,
@@ -128,7 +128,7 @@ def adaptive_gains(
     1988.
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
-    momentum = scalar_or_schedule("momentum", momentum, "[0, 1]")
+    momentum = optional("momentum", momentum, "[0, 1]")
     increase = scalar("increase", increase, "[0, inf)")
     decrease = scalar("decrease", decrease, "(0, 1]")
     min_gain = scalar("min_gain", min_gain, "[0, inf)")
@@ -138,7 +138,7 @@ def adaptive_gains(
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
     def rule(old: AdaptiveGainsState, new: AdaptiveGainsState) -> Rule:
-        return partial(
+        return Rule(
             _rule,
             learning_rate=at(learning_rate, old.count),
             momentum=at(momentum, old.count),
@@ -155,7 +155,7 @@ def adaptive_gains(
 
 
 def scale_by_gains(
-    momentum: ScalarOrSchedule = 0.0,
+    momentum: ScalarOrSchedule | None = None,
     *,
     increase: Scalar = 0.05,
     decrease: Scalar = 0.95,

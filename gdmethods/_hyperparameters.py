@@ -47,6 +47,11 @@ def scalar_or_schedule(name: str, value: Any, interval: str) -> ScalarOrSchedule
     return value if callable(value) else scalar(name, value, interval)
 
 
+def optional(name: str, value: Any, interval: str) -> ScalarOrSchedule:
+    """As `scalar_or_schedule`; None, for none, is 0."""
+    return 0.0 if value is None else scalar_or_schedule(name, value, interval)
+
+
 def at(value: ScalarOrSchedule, count: jax.Array) -> Scalar:
     """The hyperparameter in the update that has `count` updates before it."""
     return jnp.asarray(value(count)) if callable(value) else value

@@ -7,8 +7,8 @@ and rounds once, when a displacement goes back to its parameter's dtype and a sl
 """
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,9 @@ import optax
 
 from gdmethods._trees import at_path, misfit
 
-Rule: TypeAlias = functools.partial[tuple[Any, ...]]
-"""`rule(gradient, *slots)` → `(displacement, *slots)`, elementwise, with its scalars bound."""
+Rule = jax.tree_util.Partial
+"""`rule(gradient, *slots)` → `(displacement, *slots)`, elementwise: a function at module level, so
+that all that bind it share their traces, with its scalars bound by name."""
 
 NOT_KEPT = 0.0
 """What a rule reads from a slot that its state does not keep: the zero it would start from."""
@@ -34,9 +35,7 @@ def lift(
     """Runs `rule` over every leaf: to the tree of displacements, and those of the new slots.
 
     Arguments:
-      rule: a function at module level, so that calls with the same one share their traces, with
-        its scalars bound by name. Arrays among them are inputs of the compiled step, all else its
-        constants.
+      rule: arrays among its scalars are inputs of the compiled step, all else its constants.
       gradients: a tree like the parameters.
       slots: the state's trees in the rule's order, None for one that is not kept and stays so.
       params: lends the displacements its dtypes; without it they take the gradients'. Only the
@@ -65,11 +64,12 @@ def lift(
     columns = [[None] * len(leaves) if slot is None else column(slot) for slot in slots.values()]
     flags = _flags(mask, gradients)
     seen = [{"w": w} if sees else {} for w, sees in zip(models, flags, strict=True)]
-    inputs = {name: x for name, x in rule.keywords.items() if isinstance(x, jax.Array)}
-    constants = tuple((name, x) for name, x in rule.keywords.items() if name not in inputs)
+    scalars, form = jax.tree.flatten(rule)
+    inputs = [x if isinstance(x, jax.Array) else None for x in scalars]
+    constants = tuple(None if isinstance(x, jax.Array) else x for x in scalars)
 
     rows = [
-        _on_leaf(leaf, row, inputs | w, rule=rule.func, dtype=dtype, constants=constants)
+        _on_leaf(leaf, row, w, inputs, form=form, constants=constants, dtype=dtype)
         for leaf, dtype, w, *row in zip(leaves, dtypes, seen, *columns, strict=True)
     ]
     displacements, *new = zip(*rows, strict=True) if rows else [()] * (1 + len(slots))
@@ -82,15 +82,16 @@ def lift(
 # An inner jit, because JAX then traces and lowers a rule once for all leaves of one shape and
 # dtype: a thousand leaves cost a thousand calls, not a thousand traces. Outside of jit it also
 # makes an update one fused kernel a leaf.
-@functools.partial(jax.jit, static_argnames=("rule", "dtype", "constants"))
+@functools.partial(jax.jit, static_argnames=("form", "constants", "dtype"))
 def _on_leaf(
     gradient: jax.Array,
     slots: list[jax.Array | None],
-    inputs: dict[str, jax.Array],
+    w: dict[str, jax.Array],
+    inputs: list[jax.Array | None],
     *,
-    rule: Callable[..., tuple[Any, ...]],
+    form: Any,
+    constants: tuple[Any, ...],
     dtype: jnp.dtype,
-    constants: tuple[tuple[str, Any], ...],
 ) -> tuple[jax.Array | None, ...]:
     floats = [x.dtype for x in slots if x is not None and jnp.issubdtype(x.dtype, jnp.inexact)]
     real = functools.reduce(jnp.promote_types, map(at_least_float32, [dtype, *floats]))
@@ -98,11 +99,11 @@ def _on_leaf(
     def widen(x: jax.Array) -> jax.Array:
         return x.astype(jnp.promote_types(real, jnp.complex64) if jnp.iscomplexobj(x) else real)
 
-    displacement, *new = rule(
+    scalars = [c if x is None else widen(x) for c, x in zip(constants, inputs, strict=True)]
+    displacement, *new = jax.tree.unflatten(form, scalars)(
         widen(gradient),
         *(NOT_KEPT if x is None else widen(x) for x in slots),
-        **{name: widen(x) for name, x in inputs.items()},
-        **dict(constants),
+        **jax.tree.map(widen, w),
     )
     return displacement.astype(dtype), *(
         None if old is None else x.astype(old.dtype) for x, old in zip(new, slots, strict=True)

@@ -1,7 +1,6 @@
 """A method: the slots that it keeps, and the rule that moves them, as an Optax transformation."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -86,8 +85,7 @@ def around(
 
     Arguments:
       inner: another method of ours.
-      outer: a function at module level, which is given the rule of `inner` as `rule`, the scalars
-        of that rule, and its own.
+      outer: a function at module level that takes the rule of `inner` as `rule`.
       mask: the weights that `outer` reads, as in `method`.
       **scalars: of `outer`; a callable is a schedule.
     """
@@ -95,12 +93,11 @@ def around(
     assert isinstance(inner, Method)
 
     def rule(old: Any, new: Any) -> Rule:
-        bound = inner.rule(old, new)
         own = {
             name: at(scalar, old.count) if callable(scalar) else scalar
             for name, scalar in scalars.items()
         }
-        return partial(outer, rule=bound.func, **own, **bound.keywords)
+        return Rule(outer, rule=inner.rule(old, new), **own)
 
     return method(inner.slots, rule, inner.numbers, mask)
 
@@ -110,8 +107,6 @@ def negated(method: optax.GradientTransformation) -> Method:
     return around(method, _negation)
 
 
-def _negation(
-    g: jax.Array, *slots: Any, rule: Callable[..., tuple[Any, ...]], **scalars: Any
-) -> tuple[Any, ...]:
-    displacement, *new = rule(g, *slots, **scalars)
+def _negation(g: jax.Array, *slots: Any, rule: Rule) -> tuple[Any, ...]:
+    displacement, *new = rule(g, *slots)
     return -displacement, *new

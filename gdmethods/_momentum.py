@@ -1,6 +1,5 @@
 """Momentum: a velocity gathers what gradients agree on, and averages out what they do not."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -112,7 +111,7 @@ def _momentum(
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
     def rule(old: MomentumState, new: MomentumState) -> Rule:
-        return partial(
+        return Rule(
             _rule,
             learning_rate=at(learning_rate, old.count),
             momentum=at(momentum, old.count),

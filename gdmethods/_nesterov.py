@@ -5,7 +5,6 @@ look-ahead points y here, and the weights w are a subtraction away. Hence the μ
 built with it.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -184,7 +183,7 @@ def _nesterov(
         return {"next_momentum": at(momentum, optax.safe_increment(state.count))}
 
     def rule(old: NesterovState, new: NesterovState) -> Rule:
-        return partial(
+        return Rule(
             _rule,
             learning_rate=at(learning_rate, old.count),
             momentum=old.next_momentum,

@@ -1,6 +1,5 @@
 """RMSProp: Rprop's even steps for minibatches, from a running mean of squared gradients."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +14,7 @@ from gdmethods._hyperparameters import (
     flag,
     float_dtype,
     is_zero,
+    optional,
     scalar,
     scalar_or_schedule,
 )
@@ -74,7 +74,7 @@ def rmsprop(
     eps_root: Scalar = 0.0,
     initial_scale: Scalar = 0.0,
     centered: bool = False,
-    momentum: ScalarOrSchedule = 0.0,
+    momentum: ScalarOrSchedule | None = None,
     bias_correction: bool = False,
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -135,7 +135,7 @@ def rmsprop(
     eps_root = scalar("eps_root", eps_root, "[0, inf)")
     initial_scale = scalar("initial_scale", initial_scale, "[0, inf)")
     centered = flag("centered", centered)
-    momentum = scalar_or_schedule("momentum", momentum, "[0, 1]")
+    momentum = optional("momentum", momentum, "[0, 1]")
     bias_correction = flag("bias_correction", bias_correction)
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
@@ -148,7 +148,7 @@ def rmsprop(
     )
 
     def rule(old: RMSPropState, new: RMSPropState) -> Rule:
-        return partial(
+        return Rule(
             _rule,
             learning_rate=at(learning_rate, old.count),
             decay=decay,

@@ -1,6 +1,5 @@
 """Rprop: only the sign of a gradient counts, and each weight has a step size of its own."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -158,7 +157,7 @@ def rprop(
         return {"value": value}
 
     def rule(old: RpropState, new: RpropState) -> Rule:
-        return partial(
+        return Rule(
             _rule,
             eta_minus=eta_minus,
             eta_plus=eta_plus,

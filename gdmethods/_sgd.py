@@ -1,6 +1,5 @@
 """Stochastic gradient descent: no memory, one rate for all weights. What the others add to."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -64,7 +63,7 @@ def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArg
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
 
     def rule(old: SGDState, new: SGDState) -> Rule:
-        return partial(_rule, learning_rate=at(learning_rate, old.count))
+        return Rule(_rule, learning_rate=at(learning_rate, old.count))
 
     return method(Slots(SGDState), rule)
 

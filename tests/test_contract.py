@@ -512,13 +512,13 @@ def test_derivatives_are_finite_through_a_weight_without_gradient(factory, eps):
 @pytest.mark.parametrize("factory", [gdmethods.adaptive_gains, gdmethods.rmsprop])
 def test_a_momentum_of_zero_that_may_change_keeps_its_velocity(factory):
     """As an array 0 is no promise: optax.inject_hyperparams may raise it in a later step."""
-    tx = optax.inject_hyperparams(factory)(0.1)
+    tx = optax.inject_hyperparams(factory)(0.1, momentum=0.0)
     params = single(PARAMS)
     state = tx.init(params)
     _, following = jax.jit(tx.update)(params, state, params)
     assert_unchanged(state.inner_state, following.inner_state)
     assert following.inner_state.velocity is not None
-    assert factory(0.1).init(params).velocity is None
+    assert factory(0.1, momentum=0.0).init(params).velocity is None
 
 
 @every_method(lambda method: not any(map(callable, method.flags.values())))

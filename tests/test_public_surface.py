@@ -39,6 +39,7 @@ NAMES = [
     "scale_by_rms",
     "AdamState",
     "adam",
+    "adamw",
     "scale_by_adam",
     "Float32MasterState",
     "with_float32_master",
@@ -74,8 +75,8 @@ SIGNATURES = {
     "nesterov": f"learning_rate, momentum=0.9, *, {ACCUMULATOR}",
     "nesterov_eval_params": "opt_state, params",
     "nesterov_velocity": f"momentum=0.9, *, {ACCUMULATOR}",
-    "adaptive_gains": f"learning_rate, momentum=0.0, {GAINS}",
-    "scale_by_gains": f"momentum=0.0, {GAINS}",
+    "adaptive_gains": f"learning_rate, momentum=None, {GAINS}",
+    "scale_by_gains": f"momentum=None, {GAINS}",
     "adagrad": (
         f"learning_rate, eps=1e-10, *, eps_root=0.0, initial_accumulator_value=0.0, {ACCUMULATOR}"
     ),
@@ -86,7 +87,7 @@ SIGNATURES = {
     "scale_by_rprop": STEP_SIZES,
     "rmsprop": (
         "learning_rate, decay=0.9, eps=1e-08, *, eps_root=0.0, initial_scale=0.0, "
-        f"centered=False, momentum=0.0, bias_correction=False, {ACCUMULATOR}"
+        f"centered=False, momentum=None, bias_correction=False, {ACCUMULATOR}"
     ),
     "scale_by_rms": (
         "decay=0.9, eps=1e-08, *, eps_root=0.0, initial_scale=0.0, centered=False, "
@@ -95,6 +96,10 @@ SIGNATURES = {
     "adam": (
         "learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, bias_correction=True, "
         f"{ACCUMULATOR}"
+    ),
+    "adamw": (
+        "learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, weight_decay=0.0001, mask=None, "
+        f"bias_correction=True, {ACCUMULATOR}"
     ),
     "scale_by_adam": (
         f"b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, bias_correction=True, {ACCUMULATOR}"

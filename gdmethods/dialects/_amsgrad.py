@@ -1,6 +1,5 @@
 """AMSGrad, as PyTorch and Keras have it: Adam over the largest v so far, before its correction."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,8 +11,10 @@ from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, at
 from gdmethods._lifting import Rule
 from gdmethods._method import method
 from gdmethods._slots import Count, Signed, Slots, Square
+from gdmethods._trees import serializable
 
 
+@serializable
 class AMSGradState(NamedTuple):
     """State of `amsgrad`.
 
@@ -56,7 +57,7 @@ def amsgrad(
     """`adam` with v̂ of the largest v so far; its arguments have been checked."""
 
     def rule(old: AMSGradState, new: AMSGradState) -> Rule:
-        return partial(
+        return Rule(
             _rule,
             learning_rate=at(learning_rate, old.count),
             b1=b1,

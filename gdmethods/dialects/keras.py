@@ -15,6 +15,7 @@ import optax
 from gdmethods._adadelta import adadelta as published_adadelta
 from gdmethods._adagrad import adagrad as published_adagrad
 from gdmethods._adam import adam as published_adam
+from gdmethods._adamw import decaying
 from gdmethods._arithmetic import one_minus_power
 from gdmethods._hyperparameters import (
     Scalar,
@@ -22,6 +23,7 @@ from gdmethods._hyperparameters import (
     at,
     flag,
     is_zero,
+    optional,
     scalar,
     scalar_or_schedule,
 )
@@ -29,9 +31,8 @@ from gdmethods._momentum import momentum as published_momentum
 from gdmethods._nesterov import nesterov as published_nesterov
 from gdmethods._rmsprop import rmsprop as published_rmsprop
 from gdmethods._sgd import sgd as published_sgd
-from gdmethods.dialects._amsgrad import amsgrad as published_amsgrad
+from gdmethods.dialects._amsgrad import amsgrad as largest_squares
 from gdmethods.dialects._words import refusing
-from gdmethods.dialects._words import weight_decay as add_weight_decay
 
 _AVERAGE = "which averages the weights beside the method; keep optax.ema of them in the loop"
 _REFUSED = {
@@ -53,7 +54,7 @@ _REFUSED = {
 @refusing(_REFUSED)
 def sgd(
     learning_rate: ScalarOrSchedule = 0.01,
-    momentum: Scalar = 0.0,
+    momentum: Scalar | None = None,
     nesterov: bool = False,
     weight_decay: Scalar | None = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -83,13 +84,13 @@ def sgd(
     Source: https://keras.io/api/optimizers/sgd/
     """
     nesterov = flag("nesterov", nesterov)
-    momentum = scalar("momentum", momentum, "[0, 1]")
-    if is_zero(momentum):
+    mu = optional("momentum", momentum, "[0, 1]")
+    if is_zero(mu):
         method = published_sgd(learning_rate)
     elif nesterov:
-        method = published_nesterov(learning_rate, momentum)
+        method = published_nesterov(learning_rate, mu)
     else:
-        method = published_momentum(learning_rate, momentum)
+        method = published_momentum(learning_rate, mu)
     return _decayed(method, learning_rate, weight_decay)
 
 
@@ -176,7 +177,7 @@ def adadelta(
 def rmsprop(
     learning_rate: ScalarOrSchedule = 0.001,
     rho: Scalar = 0.9,
-    momentum: Scalar = 0.0,
+    momentum: Scalar | None = None,
     epsilon: Scalar = 1e-7,
     centered: bool = False,
     weight_decay: Scalar | None = None,
@@ -214,7 +215,7 @@ def rmsprop(
         eps=0.0,
         eps_root=scalar("epsilon", epsilon, "[0, inf)"),
         centered=centered,
-        momentum=scalar("momentum", momentum, "[0, 1]"),
+        momentum=optional("momentum", momentum, "[0, 1]"),
     )
     return _decayed(method, learning_rate, weight_decay)
 
@@ -258,10 +259,61 @@ def adam(
 
     Source: https://keras.io/api/optimizers/adam/
     """
+    method = _adam(learning_rate, beta_1, beta_2, epsilon, amsgrad)
+    return _decayed(method, learning_rate, weight_decay)
+
+
+@refusing(_REFUSED)
+def adamw(
+    learning_rate: ScalarOrSchedule = 0.001,
+    weight_decay: Scalar | None = 0.004,
+    beta_1: Scalar = 0.9,
+    beta_2: Scalar = 0.999,
+    epsilon: Scalar = 1e-7,
+    amsgrad: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.AdamW`, which is its Adam with a weight decay by default.
+
+        Δₜ = −ηₜ λ wₜ − ηₜ √(1 − β₂ᵗ) / (1 − β₁ᵗ) · mₜ / (√vₜ + ε̂),    mₜ and vₜ as in `adam`
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      weight_decay: λ ≥ 0, decoupled; or None.
+      beta_1: β₁ in [0, 1).
+      beta_2: β₂ in [0, 1).
+      epsilon: ε̂ ≥ 0, as in `adam`.
+      amsgrad: keep the largest v.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+
+    Example:
+      >>> import gdmethods.dialects
+      >>> tx = gdmethods.dialects.keras.adamw(1e-3, weight_decay=0.01)
+
+    Elsewhere: `gdmethods.adamw` has λ = 1e-4, and adds its ε = 1e-8 to the root of the corrected
+    v̂.
+
+    Source: https://keras.io/api/optimizers/adamw/
+    """
+    method = _adam(learning_rate, beta_1, beta_2, epsilon, amsgrad)
+    return _decayed(method, learning_rate, weight_decay)
+
+
+def _adam(
+    learning_rate: ScalarOrSchedule,
+    beta_1: Scalar,
+    beta_2: Scalar,
+    epsilon: Scalar,
+    amsgrad: bool,
+) -> optax.GradientTransformationExtraArgs:
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
     b1 = scalar("beta_1", beta_1, "[0, 1)")
     b2 = scalar("beta_2", beta_2, "[0, 1)")
-    eps = scalar("epsilon", epsilon, "[0, inf)")
+    eps_hat = scalar("epsilon", epsilon, "[0, inf)")
 
     def rate(count: jax.Array) -> Any:
         t = optax.safe_increment(count)
@@ -269,10 +321,8 @@ def adam(
         return at(learning_rate, count) * correction
 
     if flag("amsgrad", amsgrad):
-        method = published_amsgrad(rate, b1, b2, eps, bias_correction=False)
-    else:
-        method = published_adam(rate, b1, b2, eps, bias_correction=False)
-    return _decayed(method, learning_rate, weight_decay)
+        return largest_squares(rate, b1, b2, eps_hat, bias_correction=False)
+    return published_adam(rate, b1, b2, eps_hat, bias_correction=False)
 
 
 def _decayed(
@@ -281,11 +331,4 @@ def _decayed(
     weight_decay: Scalar | None,
 ) -> optax.GradientTransformationExtraArgs:
     """The method, and Keras' decay of the weights that it is about to move."""
-    if weight_decay is None:
-        return method
-    decay = scalar("weight_decay", weight_decay, "[0, inf)")
-
-    def rate(count: jax.Array) -> Any:
-        return -at(learning_rate, count) * decay
-
-    return optax.chain(method, add_weight_decay(rate))
+    return method if weight_decay is None else decaying(method, learning_rate, weight_decay)

@@ -5,7 +5,6 @@ Córdoba): *we add memory and adaptation to stochastic gradient descent*. Where 
 the published method it is kept, unless it would not descend; each docstring says which.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +21,7 @@ from gdmethods._momentum import momentum as published_momentum
 from gdmethods._nesterov import nesterov as published_nesterov
 from gdmethods._rmsprop import rmsprop as published_rmsprop
 from gdmethods._slots import Count, Positive, Sign, Slots, sign_after
+from gdmethods._trees import serializable
 
 
 def momentum(
@@ -167,6 +167,7 @@ def adadelta(
     return rmsprop(eta, beta, eps)
 
 
+@serializable
 class RpropState(NamedTuple):
     """State of `rprop`.
 
@@ -215,7 +216,7 @@ def rprop(eta: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
     eta = scalar_or_schedule("eta", eta, "[0, inf)")
 
     def rule(old: RpropState, new: RpropState) -> Rule:
-        return partial(_rprop_rule, eta=at(eta, old.count))
+        return Rule(_rprop_rule, eta=at(eta, old.count))
 
     # From 2, because the first product is 0 and halves it to 1.
     return method(Slots(RpropState, gains=2.0), rule)

@@ -7,35 +7,36 @@ PyTorch takes a complex weight as two real ones; wrap a dialect in
 `optax.contrib.split_real_and_imaginary` for that.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gdmethods._adadelta import scale_by_adadelta
-from gdmethods._adagrad import scale_by_rss
+from gdmethods._adadelta import adadelta as published_adadelta
+from gdmethods._adagrad import adagrad as published_adagrad
 from gdmethods._adam import adam as published_adam
+from gdmethods._adamw import decaying
 from gdmethods._hyperparameters import (
     Scalar,
     ScalarOrSchedule,
     at,
     flag,
     is_zero,
+    optional,
     ordered,
     scalar,
     scalar_or_schedule,
 )
-from gdmethods._method import negated
-from gdmethods._momentum import velocity
-from gdmethods._nesterov import nesterov_velocity
-from gdmethods._rmsprop import rmsprop as published_rmsprop
+from gdmethods._lifting import Rule
+from gdmethods._method import around, method
+from gdmethods._rmsprop import _rule as published_rmsprop_rule
 from gdmethods._rprop import rprop as published_rprop
-from gdmethods._sgd import scale_by_learning_rate
-from gdmethods.dialects._amsgrad import amsgrad as published_amsgrad
+from gdmethods._slots import Count, Signed, Slots, Square
+from gdmethods._trees import serializable
+from gdmethods.dialects._amsgrad import amsgrad
 from gdmethods.dialects._words import refusing
-from gdmethods.dialects._words import weight_decay as add_weight_decay
 
 _RUNS = "which chooses how PyTorch runs and not what it computes; jax.jit compiles every update"
 _REFUSED = {
@@ -43,19 +44,36 @@ _REFUSED = {
     "fused": _RUNS,
     "capturable": _RUNS,
     "differentiable": "since every update can be differentiated",
-    "decoupled_weight_decay": (
-        "which is AdamW: chain gdmethods.scale_by_adam(), optax.add_decayed_weights(λ) and "
-        "gdmethods.scale_by_learning_rate(lr)"
-    ),
 }
+
+
+@serializable
+class SGDState(NamedTuple):
+    """State of `sgd`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      velocity: bₜ, PyTorch's momentum_buffer; a tree like the parameters, at least float32; None
+        without momentum.
+    """
+
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    velocity: Signed | None
+
+
+def _sgd_rule(
+    g: jax.Array, b: Any, *, learning_rate: Any, momentum: Any, share: Any, nesterov: bool
+) -> tuple[Any, Any]:
+    b = momentum * b + share * g
+    return -learning_rate * (g + momentum * b if nesterov else b), b
 
 
 @refusing(_REFUSED)
 def sgd(
     lr: ScalarOrSchedule = 1e-3,
-    momentum: Scalar = 0.0,
-    dampening: Scalar = 0.0,
-    weight_decay: Scalar = 0.0,
+    momentum: Scalar | None = None,
+    dampening: Scalar | None = None,
+    weight_decay: Scalar | None = None,
     nesterov: bool = False,
     *,
     maximize: bool = False,
@@ -76,7 +94,7 @@ def sgd(
       maximize: climb.
 
     Returns:
-      A chain; updates have the parameters' shapes and dtypes.
+      A transformation with the state `SGDState`; updates have the parameters' shapes and dtypes.
 
     Raises:
       ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
@@ -97,27 +115,30 @@ def sgd(
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
     """
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
-    momentum = scalar("momentum", momentum, "[0, 1]")
-    dampening = scalar("dampening", dampening, "[0, 1]")
-    if flag("nesterov", nesterov) and (is_zero(momentum) or not is_zero(dampening)):
+    mu = optional("momentum", momentum, "[0, 1]")
+    lost = optional("dampening", dampening, "[0, 1]")
+    if flag("nesterov", nesterov) and (is_zero(mu) or not is_zero(lost)):
         raise ValueError("nesterov=True wants a momentum > 0 and dampening=0, as in PyTorch.")
+    undamped = is_zero(mu) or is_zero(lost)
 
-    def share(count: jax.Array) -> Any:
-        return jnp.where(count == 0, 1.0, 1.0 - dampening)
+    def rule(old: SGDState, new: SGDState) -> Rule:
+        return Rule(
+            _sgd_rule,
+            learning_rate=at(lr, old.count),
+            momentum=mu,
+            share=1.0 if undamped else jnp.where(old.count == 0, 1.0, 1.0 - lost),
+            nesterov=nesterov,
+        )
 
-    parts = []
-    if not is_zero(momentum):
-        parts = [nesterov_velocity(momentum) if nesterov else velocity(momentum)]
-        if not is_zero(dampening):
-            parts.insert(0, optax.scale_by_schedule(share))
-    return _descent(maximize, weight_decay, *parts, scale_by_learning_rate(lr))
+    velocity = None if is_zero(mu) else 0.0
+    return _descent(maximize, weight_decay, method(Slots(SGDState, velocity=velocity), rule))
 
 
 @refusing(_REFUSED)
 def adagrad(
     lr: ScalarOrSchedule = 1e-2,
-    lr_decay: Scalar = 0.0,
-    weight_decay: Scalar = 0.0,
+    lr_decay: Scalar | None = None,
+    weight_decay: Scalar | None = None,
     initial_accumulator_value: Scalar = 0.0,
     eps: Scalar = 1e-10,
     *,
@@ -137,7 +158,7 @@ def adagrad(
       maximize: climb.
 
     Returns:
-      A chain; updates have the parameters' shapes and dtypes.
+      A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
       ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
@@ -151,17 +172,17 @@ def adagrad(
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html
     """
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
-    lr_decay = scalar("lr_decay", lr_decay, "[0, inf)")
+    fall = optional("lr_decay", lr_decay, "[0, inf)")
 
-    def decayed(count: jax.Array) -> Any:
-        return at(lr, count) / (1.0 + count * lr_decay)
+    def fallen(count: jax.Array) -> Any:
+        return at(lr, count) / (1.0 + count * fall)
 
-    return _descent(
-        maximize,
-        weight_decay,
-        scale_by_rss(eps, initial_accumulator_value=initial_accumulator_value),
-        scale_by_learning_rate(lr if is_zero(lr_decay) else decayed),
+    adagrad = published_adagrad(
+        lr if is_zero(fall) else fallen,
+        eps=eps,
+        initial_accumulator_value=initial_accumulator_value,
     )
+    return _descent(maximize, weight_decay, adagrad)
 
 
 @refusing(_REFUSED)
@@ -169,7 +190,7 @@ def adadelta(
     lr: ScalarOrSchedule = 1.0,
     rho: Scalar = 0.9,
     eps: Scalar = 1e-6,
-    weight_decay: Scalar = 0.0,
+    weight_decay: Scalar | None = None,
     *,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -188,7 +209,7 @@ def adadelta(
       maximize: climb.
 
     Returns:
-      A chain; updates have the parameters' shapes and dtypes.
+      A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
       ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
@@ -202,9 +223,7 @@ def adadelta(
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adadelta.html
     """
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
-    return _descent(
-        maximize, weight_decay, scale_by_adadelta(rho, eps), scale_by_learning_rate(lr)
-    )
+    return _descent(maximize, weight_decay, published_adadelta(lr, rho, eps))
 
 
 @refusing(_REFUSED)
@@ -230,7 +249,7 @@ def rprop(
       maximize: climb.
 
     Returns:
-      A chain; updates have the parameters' shapes and dtypes.
+      A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
       ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
@@ -253,7 +272,7 @@ def rprop(
     first = (jnp if traced else np).clip(lr, smallest, largest)
     return _descent(
         maximize,
-        0.0,
+        None,
         published_rprop(
             first,
             scalar("etas[0]", etas[0], "(0, 1)"),
@@ -265,13 +284,38 @@ def rprop(
     )
 
 
+@serializable
+class RMSPropState(NamedTuple):
+    """State of `rmsprop`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      nu: νₜ, PyTorch's square_avg; a tree like the parameters, real, at least float32.
+      mu: mₜ, PyTorch's grad_avg; a tree like the parameters, at least float32; None if not
+        centered.
+      velocity: bₜ, PyTorch's momentum_buffer; likewise; None without momentum.
+    """
+
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    nu: Square
+    mu: Signed | None
+    velocity: Signed | None
+
+
+def _rmsprop_rule(
+    g: jax.Array, nu: jax.Array, mu: Any, b: Any, *, learning_rate: Any, **scalars: Any
+) -> tuple[Any, Any, Any, Any]:
+    _, nu, mu, b = published_rmsprop_rule(g, nu, mu, b, learning_rate=-1.0, **scalars)
+    return -learning_rate * b, nu, mu, b
+
+
 @refusing(_REFUSED)
 def rmsprop(
     lr: ScalarOrSchedule = 1e-2,
     alpha: Scalar = 0.99,
     eps: Scalar = 1e-8,
-    weight_decay: Scalar = 0.0,
-    momentum: Scalar = 0.0,
+    weight_decay: Scalar | None = None,
+    momentum: Scalar | None = None,
     centered: bool = False,
     *,
     maximize: bool = False,
@@ -294,7 +338,7 @@ def rmsprop(
       maximize: climb.
 
     Returns:
-      A chain; updates have the parameters' shapes and dtypes.
+      A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
       ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
@@ -309,9 +353,28 @@ def rmsprop(
     """
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
     alpha = scalar("alpha", alpha, "[0, 1)")
-    momentum = scalar("momentum", momentum, "[0, 1]")
-    buffer = negated(published_rmsprop(1.0, alpha, eps, centered=centered, momentum=momentum))
-    return _descent(maximize, weight_decay, buffer, scale_by_learning_rate(lr))
+    eps = scalar("eps", eps, "[0, inf)")
+    mu = optional("momentum", momentum, "[0, 1]")
+    centered = flag("centered", centered)
+
+    def rule(old: RMSPropState, new: RMSPropState) -> Rule:
+        return Rule(
+            _rmsprop_rule,
+            learning_rate=at(lr, old.count),
+            decay=alpha,
+            eps=eps,
+            eps_root=0.0,
+            centered=centered,
+            momentum=mu,
+            correction=1.0,
+        )
+
+    slots = Slots(
+        RMSPropState,
+        mu=0.0 if centered else None,
+        velocity=None if is_zero(mu) else 0.0,
+    )
+    return _descent(maximize, weight_decay, method(slots, rule))
 
 
 @refusing(_REFUSED)
@@ -319,10 +382,11 @@ def adam(
     lr: ScalarOrSchedule = 1e-3,
     betas: tuple[Scalar, Scalar] = (0.9, 0.999),
     eps: Scalar = 1e-8,
-    weight_decay: Scalar = 0.0,
+    weight_decay: Scalar | None = None,
     amsgrad: bool = False,
     *,
     maximize: bool = False,
+    decoupled_weight_decay: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.Adam`.
 
@@ -336,12 +400,13 @@ def adam(
       lr: η ≥ 0; a number or a schedule.
       betas: β₁ and β₂ in [0, 1).
       eps: outside of the root, ≥ 0.
-      weight_decay: λ ≥ 0, added to the gradient (not AdamW's).
+      weight_decay: λ ≥ 0, added to the gradient.
       amsgrad: keep the largest v.
       maximize: climb.
+      decoupled_weight_decay: the decay of `adamw` instead.
 
     Returns:
-      A chain; updates have the parameters' shapes and dtypes.
+      A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
       ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
@@ -355,22 +420,82 @@ def adam(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
     """
+    if flag("decoupled_weight_decay", decoupled_weight_decay):
+        return adamw(lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+    return _descent(maximize, weight_decay, _adam(lr, betas, eps, amsgrad))
+
+
+@refusing(_REFUSED)
+def adamw(
+    lr: ScalarOrSchedule = 1e-3,
+    betas: tuple[Scalar, Scalar] = (0.9, 0.999),
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar | None = 1e-2,
+    amsgrad: bool = False,
+    *,
+    maximize: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """`torch.optim.AdamW`.
+
+        Δₜ = −ηₜ λ wₜ − ηₜ m̂ₜ / (√v̂ₜ + eps),    m̂ₜ and v̂ₜ as in `adam`
+
+    Arguments:
+      lr: η ≥ 0; a number or a schedule.
+      betas: β₁ and β₂ in [0, 1).
+      eps: outside of the root, ≥ 0.
+      weight_decay: λ ≥ 0, decoupled; or None.
+      amsgrad: keep the largest v.
+      maximize: climb; weights decay all the same.
+
+    Returns:
+      A transformation; updates have the parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+
+    Example:
+      >>> import gdmethods.dialects
+      >>> tx = gdmethods.dialects.torch.adamw(1e-3, betas=(0.9, 0.95), weight_decay=0.1)
+
+    Elsewhere: without amsgrad, `gdmethods.adamw`, whose λ is 1e-4.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html
+    """
+    climber = _descent(maximize, None, _adam(lr, betas, eps, amsgrad))
+    return climber if weight_decay is None else decaying(climber, lr, weight_decay)
+
+
+def _adam(
+    lr: ScalarOrSchedule, betas: tuple[Scalar, Scalar], eps: Scalar, largest: bool
+) -> optax.GradientTransformationExtraArgs:
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
     b1 = scalar("betas[0]", betas[0], "[0, 1)")
     b2 = scalar("betas[1]", betas[1], "[0, 1)")
     eps = scalar("eps", eps, "[0, inf)")
-    if flag("amsgrad", amsgrad):
-        method = published_amsgrad(lr, b1, b2, eps, bias_correction=True)
-    else:
-        method = published_adam(lr, b1, b2, eps)
-    return _descent(maximize, weight_decay, method)
+    if flag("amsgrad", largest):
+        return amsgrad(lr, b1, b2, eps, bias_correction=True)
+    return published_adam(lr, b1, b2, eps)
+
+
+def _rule(
+    g: jax.Array,
+    *slots: Any,
+    rule: Rule,
+    maximize: bool,
+    weight_decay: Any,
+    w: Any = 0.0,
+) -> tuple[Any, ...]:
+    displacement, *new = rule((-g if maximize else g) + weight_decay * w, *slots)
+    return displacement, *new
 
 
 def _descent(
-    maximize: bool, weight_decay: Scalar, *parts: optax.GradientTransformation
+    maximize: bool, weight_decay: Scalar | None, method: optax.GradientTransformation
 ) -> optax.GradientTransformationExtraArgs:
-    """The chain of PyTorch: the sign of the gradient, its decay, the method."""
-    sign = [optax.scale(-1.0)] if flag("maximize", maximize) else []
-    weight_decay = scalar("weight_decay", weight_decay, "[0, inf)")
-    decay = [] if is_zero(weight_decay) else [add_weight_decay(weight_decay)]
-    return optax.chain(*sign, *decay, *parts)
+    """The method after what PyTorch does to its gradient: its sign, and the decay."""
+    maximize = flag("maximize", maximize)
+    decay = optional("weight_decay", weight_decay, "[0, inf)")
+    decays = not is_zero(decay)
+    if not (maximize or decays):
+        return method
+    return around(method, _rule, mask=decays, maximize=maximize, weight_decay=decay)

@@ -34,6 +34,7 @@ PEERS = {
     "adadelta": "Adadelta",
     "rmsprop": "RMSprop",
     "adam": "Adam",
+    "adamw": "AdamW",
 }
 OPTIONS: dict[str, dict[str, list[Any]]] = {
     "sgd": {
@@ -69,6 +70,14 @@ OPTIONS: dict[str, dict[str, list[Any]]] = {
         "epsilon": [1e-3],
         "amsgrad": [True],
         "weight_decay": [0.01],
+    },
+    "adamw": {
+        "learning_rate": [0.1],
+        "weight_decay": [0.1],
+        "beta_1": [0.5],
+        "beta_2": [0.9],
+        "epsilon": [1e-3],
+        "amsgrad": [True],
     },
 }
 CASES = [
@@ -119,6 +128,7 @@ def test_the_numbers_of_keras(method: str, options: dict[str, Any]) -> None:
         ("adadelta", {"weight_decay": 0.01}),
         ("rmsprop", {"momentum": 0.9, "weight_decay": 0.01}),
         ("adam", {"amsgrad": True}),
+        ("adamw", {"weight_decay": 0.1}),
     ],
     ids=str,
 )
@@ -133,8 +143,8 @@ def test_a_learning_rate_that_changes_on_the_way(method: str, options: dict[str,
 def test_the_defaults_and_their_order_are_those_of_keras(method: str) -> None:
     ours = inspect.signature(getattr(dialect, method)).parameters
     theirs = inspect.signature(getattr(keras.optimizers, PEERS[method])).parameters
-    assert {name: p.default for name, p in ours.items()} == {
-        name: theirs[name].default for name in ours
+    assert {name: p.default or 0 for name, p in ours.items()} == {  # None for none
+        name: theirs[name].default or 0 for name in ours
     }
     assert list(ours) == [name for name in theirs if name in ours]
     for name in set(theirs) - set(ours) - {"kwargs"}:

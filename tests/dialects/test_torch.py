@@ -31,6 +31,7 @@ PEERS = {
     "rprop": "Rprop",
     "rmsprop": "RMSprop",
     "adam": "Adam",
+    "adamw": "AdamW",
 }
 OPTIONS: dict[str, dict[str, list[Any]]] = {
     "sgd": {
@@ -78,6 +79,15 @@ OPTIONS: dict[str, dict[str, list[Any]]] = {
         "weight_decay": [0.01],
         "amsgrad": [True],
         "maximize": [True],
+        "decoupled_weight_decay": [True],
+    },
+    "adamw": {
+        "lr": [0.1],
+        "betas": [(0.5, 0.9)],
+        "eps": [1e-3],
+        "weight_decay": [0.1],
+        "amsgrad": [True],
+        "maximize": [True],
     },
 }
 
@@ -95,6 +105,7 @@ CASES = [
 ] + [
     ("sgd", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01, "maximize": True}),
     ("sgd", {"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01, "maximize": True}),
+    ("rmsprop", {"momentum": 0.9, "centered": True, "weight_decay": 0.01, "maximize": True}),
 ]
 
 
@@ -131,6 +142,7 @@ def test_the_numbers_of_pytorch(method: str, options: dict[str, Any]) -> None:
         ("rmsprop", {"momentum": 0.9}),
         ("adam", {}),
         ("adam", {"amsgrad": True, "weight_decay": 0.01}),
+        ("adamw", {"weight_decay": 0.1}),
     ],
     ids=str,
 )
@@ -146,7 +158,7 @@ def test_a_learning_rate_that_changes_on_the_way(method: str, options: dict[str,
 def test_the_defaults_and_their_order_are_those_of_pytorch(method: str) -> None:
     ours = inspect.signature(getattr(dialect, method)).parameters
     theirs = inspect.signature(getattr(torch.optim, PEERS[method])).parameters
-    assert {name: p.default for name, p in ours.items()} == {
+    assert {name: p.default or 0 for name, p in ours.items()} == {  # None for none
         name: theirs[name].default for name in ours
     }
     positional = [name for name, p in ours.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
