@@ -5,10 +5,13 @@ look-ahead points y here, and the weights w are a subtraction away. Hence the μ
 built with it.
 """
 
+import itertools
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from gdmethods._hyperparameters import ScalarOrSchedule, at, float_dtype, scalar_or_schedule
@@ -127,14 +130,18 @@ def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> opt
 
     Arguments:
       opt_state: any state that holds a `NesterovState`, at whatever depth: of `optax.chain`,
-        `partition`, `masked`, `inject_hyperparams`, `MultiSteps`, …
-      params: y, the parameters that the last update was applied to.
+        `partition`, `masked`, `inject_hyperparams`, `MultiSteps`, `flatten`,
+        `split_real_and_imaginary`, …; of an ensemble under `jax.vmap` as well, with the members
+        along the leading axes.
+      params: y, the parameters that the last update was applied to; in Flax
+        `nnx.state(model, nnx.Param)` or `state.params`, not the model.
 
     Returns:
       w, in the tree, shapes and dtypes of `params`; parameters of other methods as they are.
 
     Raises:
-      ValueError: `opt_state` holds no `NesterovState`, or one of other parameters.
+      ValueError: `opt_state` holds no `NesterovState`, or one of other parameters, or of an
+        ensemble whose members lie along other axes.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -157,16 +164,69 @@ def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> opt
     weights = dict(leaves)
     for state in states:
         (momentum,) = jax.tree.leaves(state.next_momentum)  # which a framework may have wrapped
-        for path, velocity in jax.tree_util.tree_leaves_with_path(state.velocity):
-            if path not in weights or jnp.shape(weights[path]) != jnp.shape(velocity):
+        for path, velocity in _velocities(state, momentum.shape, weights).items():
+            if path not in weights or np.shape(weights[path]) != velocity.shape:
                 raise ValueError(
-                    f"opt_state belongs to other parameters: {at_path(path)} it has a velocity of "
-                    f"shape {jnp.shape(velocity)}, and params have none of that shape there."
+                    "params are other parameters than those of opt_state: a velocity "
+                    f"{at_path(path)} has the shape {velocity.shape}, and params have no array of "
+                    "that shape there. Pass the parameters that are updated, not the model: "
+                    "nnx.state(model, nnx.Param) or state.params; where optax.flatten sees only "
+                    "a part of them, that part."
                 )
-            y = jnp.asarray(weights[path])
-            w = y.astype(velocity.dtype) - momentum.astype(velocity.dtype) * velocity
-            weights[path] = w.astype(y.dtype)
+            weights[path] = _behind(jnp.asarray(weights[path]), momentum, velocity)
     return jax.tree.unflatten(structure, weights.values())
+
+
+def _velocities(
+    state: NesterovState, members: tuple[int, ...], weights: dict[tuple[Any, ...], Any]
+) -> dict[tuple[Any, ...], jax.Array]:
+    """The velocities by their parameters' paths, also where `optax.flatten` made them one vector.
+
+    `members` is the shape of an ensemble, () for one model; each member has its own vector.
+    """
+    velocities = dict(jax.tree.leaves_with_path(_joined(state.velocity)))
+    one_array = dict(jax.tree.leaves_with_path(state.next_momentum))
+    if velocities.keys() == one_array.keys():
+        (vector,) = velocities.values()
+        shapes = [np.shape(weight)[len(members) :] for weight in weights.values()]
+        sizes = list(map(math.prod, shapes))
+        if vector.shape == (*members, sum(sizes)):
+            parts = jnp.split(vector, list(itertools.accumulate(sizes[:-1])), axis=-1)
+            return {
+                path: part.reshape(members + shape)
+                for path, part, shape in zip(weights, parts, shapes, strict=True)
+            }
+    return velocities
+
+
+def _joined(velocity: optax.Updates) -> optax.Updates:
+    """Complex again, where `optax.contrib.split_real_and_imaginary` made pairs of real arrays."""
+
+    def is_pair(node: Any) -> bool:
+        return type(node).__name__ == "SplitRealAndImaginaryArrays"  # which Optax keeps private
+
+    def join(*pair: jax.Array) -> jax.Array:
+        return jax.lax.complex(*(x.astype(jnp.result_type(x.dtype, jnp.float32)) for x in pair))
+
+    return jax.tree.map(
+        lambda node: jax.tree.map(join, *node) if is_pair(node) else node,
+        velocity,
+        is_leaf=is_pair,
+    )
+
+
+def _behind(y: jax.Array, momentum: jax.Array, velocity: jax.Array) -> jax.Array:
+    """w behind y, for one momentum or for that of each member of an ensemble."""
+    if velocity.shape[: momentum.ndim] != momentum.shape:
+        raise ValueError(
+            f"opt_state has a momentum of shape {momentum.shape}, and a velocity of shape "
+            f"{velocity.shape} that does not begin so. Map an ensemble along its leading axes: "
+            "jax.vmap with in_axes=0 and out_axes=0."
+        )
+    dtype = jnp.result_type(y.dtype, velocity.dtype, jnp.float32)
+    momentum = jnp.expand_dims(momentum, range(momentum.ndim, velocity.ndim))
+    w = y.astype(dtype) - momentum.astype(dtype) * velocity.astype(dtype)
+    return w.astype(y.dtype)
 
 
 def _is_state(node: Any) -> bool:

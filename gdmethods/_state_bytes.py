@@ -17,10 +17,12 @@ def state_bytes(
 ) -> int:
     """Bytes that the state of `tx` takes on each device. Nothing is computed or allocated.
 
-    What is shaped like a parameter is laid out by `sharding`, all else is whole on every device.
+    A leaf of the state that belongs to a parameter and has its shape is divided as the parameter
+    is. All else is whole on each device: counts, factored moments, the vectors of `optax.flatten`,
+    the memory of `optax.lbfgs`.
 
     Arguments:
-      tx: any transformation that `optax.tree.map_params` can read, alone or in a chain.
+      tx: any transformation whose `init` JAX can trace, alone or in a chain.
       params: the parameters, or a `jax.ShapeDtypeStruct` in place of each.
       sharding: a `jax.sharding.Sharding` for all, or a tree of them that is like `params` or a
         prefix of it; its mesh may be a `jax.sharding.AbstractMesh`, of devices that are not there.
@@ -30,8 +32,9 @@ def state_bytes(
       The bytes, as an int.
 
     Raises:
-      TypeError: `sharding` holds something else than shardings.
-      ValueError: it cannot divide a parameter, or is a tree of other parameters.
+      TypeError: `tx` is no transformation, or its `init` needs values; `sharding` holds something
+        else than shardings.
+      ValueError: `sharding` cannot divide a parameter, or is a tree of other parameters.
 
     Example:
       >>> import jax, jax.numpy as jnp, gdmethods
@@ -45,31 +48,65 @@ def state_bytes(
 
     Elsewhere: Optax has none; the sum of `nbytes` over a state counts all devices as one.
     """
+    _require_transformation(tx, params)
     shapes = jax.eval_shape(lambda tree: tree, params)
     if sharding is None:
         layouts = jax.tree.map(lambda w: getattr(w, "sharding", None) or _ONE_DEVICE, params)
     else:
         layouts = jax.tree.broadcast(sharding, params)
-    sizes = jax.tree_util.tree_map_with_path(_size_on_a_device, shapes, layouts)
+    if isinstance(params, optax.LookaheadParams):  # whose state is like the fast ones
+        shapes, layouts = shapes.fast, layouts.fast
+    parameters = {
+        path: (param.shape, _size_on_a_device(path, param, layout))
+        for (path, param), layout in zip(
+            jax.tree.leaves_with_path(shapes), jax.tree.leaves(layouts), strict=True
+        )
+    }
 
-    def whole(leaf: Any) -> int:
-        return int(leaf.size * leaf.dtype.itemsize)
+    def bytes_on_a_device(path: tuple[Any, ...], leaf: Any) -> int:
+        shape, size = _owner(path, parameters) or ((), 1)
+        return int((size if leaf.shape == shape else leaf.size) * leaf.dtype.itemsize)
 
-    def divided(leaf: Any, param: Any, size: int) -> int:
-        if isinstance(leaf, optax.MaskedNode):
-            return 0
-        return size * leaf.dtype.itemsize if leaf.shape == param.shape else whole(leaf)
+    state = _abstract_state(tx, params)
+    return sum(bytes_on_a_device(*leaf) for leaf in jax.tree.leaves_with_path(state))
 
-    by_leaf = optax.tree.map_params(
-        tx,
-        divided,
-        jax.eval_shape(tx.init, params),
-        shapes,
-        sizes,
-        transform_non_params=whole,
-        is_leaf=lambda node: isinstance(node, optax.MaskedNode),
-    )
-    return sum(jax.tree.leaves(by_leaf))
+
+def _require_transformation(tx: Any, params: Any) -> None:
+    def is_transformation(x: Any) -> bool:
+        return callable(getattr(x, "init", None)) and callable(getattr(x, "update", None))
+
+    if is_transformation(tx):
+        return
+    name = getattr(tx, "__name__", type(tx).__name__)
+    if is_transformation(params):
+        hint = "The arguments are in the wrong order. Write state_bytes(tx, params)."
+    elif callable(tx):
+        hint = f"Call what builds it, as in state_bytes({name}(1e-3), params)."
+    else:
+        hint = "Pass what gdmethods.adam(1e-3) returns, for instance."
+    raise TypeError(f"tx must be a transformation, with init and update, got {name}. {hint}")
+
+
+def _abstract_state(tx: optax.GradientTransformation, params: Any) -> Any:
+    try:
+        return jax.eval_shape(tx.init, params)
+    except jax.errors.JAXTypeError as error:
+        raise TypeError(
+            "The init of tx computes with the values of the parameters outside of JAX, so that "
+            "shapes do not tell its state. Build the state, and add up the bytes of its arrays: "
+            "sum(leaf.nbytes for leaf in jax.tree.leaves(tx.init(params)))."
+        ) from error
+
+
+def _owner(path: tuple[Any, ...], parameters: dict[tuple[Any, ...], Any]) -> Any:
+    """The entry of the parameter whose path stands last in that of a leaf; None without one.
+
+    `.mu['w']` belongs to `['w']`, and so does `.mu['w'].real`, where a wrapper goes on below it. A
+    parameter that is the whole tree has the empty path, and all leaves belong to it.
+    """
+    ends = range(len(path), -1, -1)
+    parts = (path[start:end] for end in ends for start in range(end + 1))
+    return next((parameters[part] for part in parts if part in parameters), None)
 
 
 def _size_on_a_device(path: tuple[Any, ...], param: Any, layout: Any) -> int:

@@ -4,11 +4,16 @@ The oracle is the algorithm itself with its two points, w and y = w + μΔ. So e
 gradient at the parameters, y, and asks nesterov_eval_params for w.
 """
 
+import math
+
+import flax.linen
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
+from flax.training.train_state import TrainState
 from oracles.nesterov import nesterov as oracle
 from trajectories import (
     PRECISIONS,
@@ -332,6 +337,166 @@ class TestEvalParamsInside:
             expected = np.stack(tree_oracle(params, 40, halving, jumping))
             np.testing.assert_allclose(weights[name][taken], expected, rtol=0, atol=1e-12)
             np.testing.assert_allclose(weights[name][2::3], expected[1::2], rtol=0, atol=1e-12)
+
+    def test_flatten(self):
+        """One velocity for all parameters."""
+        tx = optax.chain(optax.flatten(gdmethods.nesterov(halving, jumping)))
+        params = TREE | {"matrix": np.arange(6.0).reshape(2, 3), "scalar": np.array(2.0)}
+        with x64(np.float64):
+            weights = tree_weights(tx, 60, params)
+            alone = tree_weights(tx, 60, params["matrix"])
+        for name, start in params.items():
+            assert_weights(weights[name], tree_oracle(start, 60, halving, jumping))
+        assert_weights(alone, tree_oracle(params["matrix"], 60, halving, jumping))
+
+    def test_flatten_of_several_dtypes(self):
+        params = {"narrow": jnp.ones(3, jnp.bfloat16), "wide": jnp.ones((2, 2), jnp.float32)}
+        tx = optax.flatten(gdmethods.nesterov(RATE, 0.5))
+        updates, state = tx.update(params, tx.init(params), params)
+        weights = gdmethods.nesterov_eval_params(state, optax.apply_updates(params, updates))
+        assert {name: w.dtype for name, w in weights.items()} == {
+            "narrow": jnp.bfloat16,
+            "wide": jnp.float32,
+        }
+        np.testing.assert_allclose(weights["narrow"].astype(np.float32), 0.9, rtol=1e-2)
+        np.testing.assert_allclose(weights["wide"], 0.9, rtol=1e-6)
+
+    def test_flatten_of_a_part(self):
+        """The state does not tell which part, so that the user has to."""
+        tx = optax.masked(optax.flatten(gdmethods.nesterov(RATE)), {"kernel": True, "bias": False})
+        with x64(np.float64):
+            updates, state = tx.update(TREE, tx.init(TREE), TREE)
+            y = optax.apply_updates(TREE, updates)
+            weights = gdmethods.nesterov_eval_params(state, {"kernel": y["kernel"]})
+            np.testing.assert_allclose(weights["kernel"], 0.9 * TREE["kernel"], rtol=1e-12)
+            with pytest.raises(ValueError, match=r"\(3,\).*optax.flatten sees only a part"):
+                gdmethods.nesterov_eval_params(state, y)
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            optax.contrib.split_real_and_imaginary,
+            lambda tx: optax.flatten(optax.contrib.split_real_and_imaginary(tx)),
+        ],
+        ids=["alone", "under flatten"],
+    )
+    def test_split_real_and_imaginary(self, wrap):
+        params = {"kernel": W + 1j * W[::-1], "bias": np.array([0.5j, -0.5])}
+        with x64(np.float64):
+            weights = tree_weights(wrap(gdmethods.nesterov(halving, jumping)), 60, params)
+        for name, start in params.items():
+            assert_weights(weights[name], tree_oracle(start, 60, halving, jumping))
+
+
+class TestEvalParamsOfAnEnsemble:
+    """Each member trained by the oracle alone, with a momentum of its own."""
+
+    @staticmethod
+    def weights(momenta, params, wrap=lambda tx: tx):
+        """Of members that jax.vmap trains for 8 steps, along all axes of the momenta."""
+
+        def train(momentum, y):
+            tx = wrap(gdmethods.nesterov(RATE, momentum))
+            state = tx.init(y)
+            for t in range(1, 9):
+                updates, state = tx.update(tree_gradient(y, t), state, y)
+                y = optax.apply_updates(y, updates)
+            return state, y
+
+        for _ in momenta.shape:
+            train = jax.vmap(train)
+        return gdmethods.nesterov_eval_params(*train(momenta, params))
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [lambda tx: tx, optax.flatten, optax.contrib.split_real_and_imaginary],
+        ids=["alone", "flatten", "split"],
+    )
+    @pytest.mark.parametrize("members", [(3,), (2, 3)], ids=["of one axis", "of two"])
+    def test_follows_its_members(self, members, wrap):
+        """Also where a parameter's last axis is as long as that of the members."""
+        momenta = np.linspace(0.1, 0.95, math.prod(members)).reshape(members)
+        rng = np.random.default_rng(0)
+        params = {
+            "vector": rng.normal(size=(*members, 3)),
+            "matrix": rng.normal(size=(*members, 2, 3)),
+            "scalar": rng.normal(size=members),
+        }
+        if wrap is optax.contrib.split_real_and_imaginary:
+            params["complex"] = params["vector"] + 1j * params["vector"][..., ::-1]
+        with x64(np.float64):
+            weights = self.weights(momenta, params, wrap)
+        for name, start in params.items():
+            for member in np.ndindex(members):
+                expected = tree_oracle(start[member], 8, RATE, momenta[member])[-1]
+                np.testing.assert_allclose(weights[name][member], expected, rtol=0, atol=1e-12)
+
+    def test_of_one_array(self):
+        momenta = np.array([0.1, 0.5, 0.9])
+        with x64(np.float64):
+            weights = self.weights(momenta, W)
+        expected = [tree_oracle(w, 8, RATE, mu)[-1] for w, mu in zip(W, momenta, strict=True)]
+        np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-12)
+
+    def test_along_other_axes_is_refused(self):
+        params = {"kernel": jnp.ones((4, 2))}
+        state = jax.vmap(gdmethods.nesterov(RATE).init, in_axes=-1, out_axes=-1)(params)
+        with pytest.raises(ValueError, match=r"\(2,\).*\(4, 2\).*jax.vmap"):
+            gdmethods.nesterov_eval_params(state, params)
+
+
+class TestEvalParamsInFlax:
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda tx: tx,
+            optax.flatten,
+            lambda tx: optax.flatten(optax.contrib.split_real_and_imaginary(tx)),
+        ],
+        ids=["alone", "flatten", "flatten and split"],
+    )
+    def test_an_nnx_optimizer(self, wrap):
+        """The state as it is, in the variables that NNX wraps around its arrays.
+
+        Split alone is not among them: NNX turns the pairs to dictionaries, and the next update
+        fails, of Optax's methods as well.
+        """
+
+        class Model(nnx.Module):
+            def __init__(self):
+                self.kernel = nnx.Param(jnp.ones((2, 3), jnp.complex64))
+                self.bias = nnx.Param(jnp.full(3, 2.0, jnp.complex64))
+
+        model = Model()
+        optimizer = nnx.Optimizer(model, wrap(gdmethods.nesterov(RATE)), wrt=nnx.Param)
+        optimizer.update(model, nnx.state(model, nnx.Param))
+        weights = gdmethods.nesterov_eval_params(optimizer.opt_state, nnx.state(model, nnx.Param))
+        np.testing.assert_allclose(weights["kernel"][...], 0.9, rtol=1e-6)
+        np.testing.assert_allclose(weights["bias"][...], 1.8, rtol=1e-6)
+
+    def test_a_model_in_place_of_its_parameters(self):
+        tx = gdmethods.nesterov(RATE)
+        model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+        optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+        linen = flax.linen.Dense(2)
+        variables = linen.init(jax.random.key(0), jnp.ones(3))
+        train_state = TrainState.create(apply_fn=linen.apply, params=variables["params"], tx=tx)
+        for opt_state, instead in [
+            (optimizer.opt_state, model),
+            (optimizer.opt_state, optimizer),
+            (train_state.opt_state, linen),
+            (train_state.opt_state, train_state),
+            (train_state.opt_state, variables),
+        ]:
+            words = r"Pass the parameters .* nnx.state\(model, nnx.Param\) or state.params"
+            with pytest.raises(ValueError, match=words):
+                gdmethods.nesterov_eval_params(opt_state, instead)
+
+
+def test_eval_params_keep_the_precision_of_the_parameters():
+    y = jnp.array(1.2345678)
+    state = gdmethods.nesterov(RATE, accumulator_dtype=jnp.bfloat16).init(y)
+    assert gdmethods.nesterov_eval_params(state, y) == y
 
 
 def test_eval_params_before_the_first_update_are_the_parameters():
