@@ -5,6 +5,8 @@ optimizer; its core (`scale_by_adam`) is the same without a learning rate, for a
 own.
 """
 
+from typing import Any
+
 from gdmethods._adadelta import AdaDeltaState, adadelta, scale_by_adadelta
 from gdmethods._adagrad import AdaGradState, adagrad, scale_by_rss
 from gdmethods._adam import AdamState, adam, scale_by_adam
@@ -12,7 +14,8 @@ from gdmethods._adamw import adamw
 from gdmethods._gains import AdaptiveGainsState, adaptive_gains, scale_by_gains
 from gdmethods._master import Float32MasterState, with_float32_master
 from gdmethods._momentum import MomentumState, momentum, velocity
-from gdmethods._nesterov import NesterovState, nesterov, nesterov_eval_params, nesterov_velocity
+from gdmethods._nesterov import NesterovState, nesterov, nesterov_velocity
+from gdmethods._nesterov_eval_params import nesterov_eval_params
 from gdmethods._rmsprop import RMSPropState, rmsprop, scale_by_rms
 from gdmethods._rprop import RpropState, rprop, scale_by_rprop
 from gdmethods._schedules import sutskever_momentum_schedule
@@ -56,3 +59,20 @@ __all__ = [  # in the lecture's order
     "with_float32_master",
     "state_bytes",
 ]
+
+_OTHER_NAMES = {
+    "scale_by_adagrad": "scale_by_rss",
+    "scale_by_rmsprop": "scale_by_rms",
+    "scale_by_stddev": "scale_by_rms(centered=True)",
+    "scale_by_momentum": "velocity",
+    "scale_by_nesterov": "nesterov_velocity",
+    "scale_by_adaptive_gains": "scale_by_gains",
+    "trace": "velocity",
+    "amsgrad": "dialects.torch.adam(amsgrad=True)",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OTHER_NAMES:
+        raise AttributeError(f"gdmethods.{name} is gdmethods.{_OTHER_NAMES[name]}.")
+    raise AttributeError(f"module 'gdmethods' has no attribute {name!r}")

@@ -18,6 +18,7 @@ from gdmethods._lifting import Rule
 from gdmethods._method import method, negated
 from gdmethods._slots import Count, Slots, Square
 from gdmethods._trees import serializable
+from gdmethods._words import refusing
 
 
 @serializable
@@ -44,6 +45,7 @@ def _rule(
     return -learning_rate * delta, a, b
 
 
+@refusing()
 def adadelta(
     learning_rate: ScalarOrSchedule = 1.0,
     rho: Scalar = 0.95,
@@ -99,6 +101,7 @@ def adadelta(
     return method(Slots(AdaDeltaState, dtype), rule)
 
 
+@refusing()
 def scale_by_adadelta(
     rho: Scalar = 0.95, eps: Scalar = 1e-6, *, accumulator_dtype: Any = None
 ) -> optax.GradientTransformationExtraArgs:

@@ -18,6 +18,7 @@ from gdmethods._lifting import Rule
 from gdmethods._method import method, negated
 from gdmethods._slots import Count, Slots, Square
 from gdmethods._trees import serializable
+from gdmethods._words import refusing
 
 
 @serializable
@@ -40,10 +41,11 @@ def _rule(
     return -learning_rate * divide(g, sqrt(s + eps_root) + eps, least=eps), s
 
 
+@refusing()
 def adagrad(
     learning_rate: ScalarOrSchedule,
-    eps: Scalar = 1e-10,
     *,
+    eps: Scalar = 1e-10,
     eps_root: Scalar = 0.0,
     initial_accumulator_value: Scalar = 0.0,
     accumulator_dtype: Any = None,
@@ -102,9 +104,10 @@ def adagrad(
     return method(Slots(AdaGradState, dtype, sum_of_squares=initial), rule)
 
 
+@refusing()
 def scale_by_rss(
-    eps: Scalar = 1e-10,
     *,
+    eps: Scalar = 1e-10,
     eps_root: Scalar = 0.0,
     initial_accumulator_value: Scalar = 0.0,
     accumulator_dtype: Any = None,
@@ -125,7 +128,7 @@ def scale_by_rss(
     return negated(
         adagrad(
             1.0,
-            eps,
+            eps=eps,
             eps_root=eps_root,
             initial_accumulator_value=initial_accumulator_value,
             accumulator_dtype=accumulator_dtype,

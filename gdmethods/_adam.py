@@ -19,6 +19,7 @@ from gdmethods._lifting import Rule
 from gdmethods._method import method, negated
 from gdmethods._slots import Count, Signed, Slots, Square
 from gdmethods._trees import serializable
+from gdmethods._words import refusing
 
 
 @serializable
@@ -55,6 +56,7 @@ def _rule(
     return -learning_rate / correction1 * scaled, m, v  # m / correction1 may overflow
 
 
+@refusing()
 def adam(
     learning_rate: ScalarOrSchedule,
     b1: Scalar = 0.9,
@@ -131,6 +133,7 @@ def adam(
     return method(Slots(AdamState, dtype), rule)
 
 
+@refusing()
 def scale_by_adam(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,

@@ -9,6 +9,7 @@ from gdmethods._adam import adam
 from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, scalar, scalar_or_schedule
 from gdmethods._lifting import Rule
 from gdmethods._method import Method, around
+from gdmethods._words import refusing
 
 
 def _rule(
@@ -23,6 +24,7 @@ def _rule(
     return displacement - rate * weight_decay * w, *new
 
 
+@refusing()
 def adamw(
     learning_rate: ScalarOrSchedule,
     b1: Scalar = 0.9,

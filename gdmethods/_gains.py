@@ -22,6 +22,7 @@ from gdmethods._lifting import Rule
 from gdmethods._method import method, negated
 from gdmethods._slots import Count, Positive, Sign, Signed, Slots, sign_after
 from gdmethods._trees import serializable
+from gdmethods._words import refusing
 
 
 @serializable
@@ -64,6 +65,7 @@ def _rule(
     return velocity, gain, sign, velocity
 
 
+@refusing()
 def adaptive_gains(
     learning_rate: ScalarOrSchedule,
     momentum: ScalarOrSchedule | None = None,
@@ -89,12 +91,12 @@ def adaptive_gains(
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
-      momentum: μ in [0, 1]; a number or a schedule. Python's 0 keeps no velocity: 5 bytes of state
-        a float32 weight instead of 9.
+      momentum: μ in [0, 1]; a number or a schedule. None, or Python's 0, keeps no velocity: 5
+        bytes of state a float32 weight instead of 9.
       increase: added to a gain, ≥ 0.
       decrease: multiplies a gain, in (0, 1].
-      min_gain: lower limit, ≥ 0.
-      max_gain: upper limit, > 0; `jnp.inf` for none. The lecture's other limits are 0.01 and 100.
+      min_gain: lower limit, in [0, 1].
+      max_gain: upper limit, ≥ 1; `jnp.inf` for none. The lecture's other limits are 0.01 and 100.
       agreement: "gradient" or "velocity".
       accumulator_dtype: of gains and Δ; None keeps each parameter's own, float32 for narrower
         ones.
@@ -128,12 +130,14 @@ def adaptive_gains(
     1988.
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
-    momentum = optional("momentum", momentum, "[0, 1]")
+    momentum = optional("momentum", momentum, "[0, 1]", scalar_or_schedule)
     increase = scalar("increase", increase, "[0, inf)")
     decrease = scalar("decrease", decrease, "(0, 1]")
     min_gain = scalar("min_gain", min_gain, "[0, inf)")
     max_gain = scalar("max_gain", max_gain, "(0, inf]")
     ordered("min_gain", min_gain, "max_gain", max_gain)
+    ordered("min_gain", min_gain, "the gain at the start", 1.0)
+    ordered("the gain at the start", 1.0, "max_gain", max_gain)
     agreement = choice("agreement", agreement, ("gradient", "velocity"))
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
@@ -154,6 +158,7 @@ def adaptive_gains(
     return method(Slots(AdaptiveGainsState, dtype, gains=1.0, velocity=velocity), rule)
 
 
+@refusing()
 def scale_by_gains(
     momentum: ScalarOrSchedule | None = None,
     *,

@@ -6,6 +6,7 @@ check: it reaches the rules as an input of the compiled step, while Python's num
 of it.
 """
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
@@ -19,6 +20,12 @@ ScalarOrSchedule: TypeAlias = float | jax.Array | optax.Schedule
 
 def scalar(name: str, value: Any, interval: str) -> Scalar:
     """The hyperparameter as a Python float or JAX scalar, in `interval` ("[0, 1)") if concrete."""
+    if callable(value):
+        raise TypeError(
+            f"{name} must be a number in {interval}, got a function. Only learning rates and the "
+            "momenta of gdmethods' own methods may be schedules; optax.inject_hyperparams makes "
+            "one of any number."
+        )
     if isinstance(value, bool) or not isinstance(
         value, int | float | np.number | np.ndarray | jax.Array
     ):
@@ -44,12 +51,27 @@ def scalar(name: str, value: Any, interval: str) -> Scalar:
 
 def scalar_or_schedule(name: str, value: Any, interval: str) -> ScalarOrSchedule:
     """As `scalar`; a callable of the step count passes, and is called by `at`."""
-    return value if callable(value) else scalar(name, value, interval)
+    if callable(value):
+        return value
+    if isinstance(value, int | float | np.number | np.ndarray | jax.Array):
+        return scalar(name, value, interval)
+    raise TypeError(f"{name} must be a number in {interval} or a schedule, got {value!r}.")
 
 
-def optional(name: str, value: Any, interval: str) -> ScalarOrSchedule:
-    """As `scalar_or_schedule`; None, for none, is 0."""
-    return 0.0 if value is None else scalar_or_schedule(name, value, interval)
+def optional(
+    name: str, value: Any, interval: str, check: Callable[..., Any] = scalar
+) -> ScalarOrSchedule:
+    """The hyperparameter as `check` returns it; None, for none, is 0."""
+    checked: ScalarOrSchedule = 0.0 if value is None else check(name, value, interval)
+    return checked
+
+
+def pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Two values under one name, as PyTorch has them."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{name} must be a pair of numbers, got {value!r}.")
+    first, second = value
+    return first, second
 
 
 def at(value: ScalarOrSchedule, count: jax.Array) -> Scalar:
@@ -60,6 +82,23 @@ def at(value: ScalarOrSchedule, count: jax.Array) -> Scalar:
 def is_zero(value: ScalarOrSchedule) -> bool:
     """Whether it is Python's 0, which no step can change: its slot need not be kept."""
     return isinstance(value, float) and value == 0.0
+
+
+def is_transformation(value: Any) -> bool:
+    """Whether it has what every Optax transformation has."""
+    return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
+
+
+def transformation(name: str, value: Any) -> Any:
+    """An Optax transformation, and not the factory that makes one."""
+    if not is_transformation(value):
+        what = getattr(value, "__name__", type(value).__name__)
+        hint = f"{what}(1e-3)" if callable(value) else "gdmethods.adam(1e-3)"
+        raise TypeError(
+            f"{name} must be a transformation, with init and update, got {what}. Pass what a "
+            f"factory returns, such as {hint}."
+        )
+    return value
 
 
 def ordered(low_name: str, low: Scalar, high_name: str, high: Scalar) -> None:

@@ -25,6 +25,9 @@ NOT_KEPT = 0.0
 """What a rule reads from a slot that its state does not keep: the zero it would start from."""
 
 
+_ARRAYS = (jax.Array, np.ndarray, np.generic)
+
+
 def lift(
     rule: Rule,
     gradients: optax.Updates,
@@ -58,15 +61,15 @@ def lift(
             raise ValueError(misfit(gradients, params, kept))
         return others
 
-    models = leaves if params is None else column(_of_gradients(params, gradients, structure))
+    models = leaves if params is None else column(with_gradients(params, gradients))
     dtypes = list(map(dtype_of, models))
     _require_real(gradients, dtypes)
     columns = [[None] * len(leaves) if slot is None else column(slot) for slot in slots.values()]
     flags = _flags(mask, gradients)
     seen = [{"w": w} if sees else {} for w, sees in zip(models, flags, strict=True)]
     scalars, form = jax.tree.flatten(rule)
-    inputs = [x if isinstance(x, jax.Array) else None for x in scalars]
-    constants = tuple(None if isinstance(x, jax.Array) else x for x in scalars)
+    inputs = [x if isinstance(x, _ARRAYS) else None for x in scalars]
+    constants = tuple(None if isinstance(x, _ARRAYS) else x for x in scalars)
 
     rows = [
         _on_leaf(leaf, row, w, inputs, form=form, constants=constants, dtype=dtype)
@@ -110,9 +113,10 @@ def _on_leaf(
     )
 
 
-def _of_gradients(params: Any, gradients: Any, structure: Any) -> Any:
+def with_gradients(params: Any, gradients: Any) -> Any:
     """The parameters without those that have no gradient, such as the functions of a model."""
-    if jax.tree.structure(params) == structure:
+    structures: list[Any] = [jax.tree.structure(tree) for tree in (params, gradients)]
+    if params is None or structures[0] == structures[1]:
         return params
     try:
         return jax.tree.map(

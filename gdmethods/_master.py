@@ -12,7 +12,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gdmethods._hyperparameters import transformation
+from gdmethods._slots import require_state
+from gdmethods._trees import serializable
 
+
+@serializable
 class Float32MasterState(NamedTuple):
     """State of `with_float32_master`.
 
@@ -56,6 +61,7 @@ def with_float32_master(
       weight more than `inner` keeps of a float32 weight.
 
     Raises:
+      TypeError: when built, if `inner` is no transformation; at `update`, if the state is another.
       ValueError: at `update`, without the parameters; what `inner` raises, as well.
 
     Example:
@@ -77,7 +83,7 @@ def with_float32_master(
     Source: P. Micikevicius et al., Mixed precision training, ICLR 2018, section 3.1; P. H.
     Sterbenz, Floating-point computation, Prentice-Hall 1974, theorem 4.3.1.
     """
-    inner = optax.with_extra_args_support(inner)
+    inner = optax.with_extra_args_support(transformation("inner", inner))
 
     def init(params: optax.Params) -> Float32MasterState:
         master = jax.tree.map(
@@ -91,6 +97,7 @@ def with_float32_master(
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, Float32MasterState]:
+        require_state(state, Float32MasterState, Float32MasterState._fields)
         if params is None:
             raise ValueError(
                 "with_float32_master takes the parameters to the master's rounding, and was given "

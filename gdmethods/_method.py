@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from gdmethods._hyperparameters import at
-from gdmethods._lifting import Rule, lift
+from gdmethods._lifting import Rule, lift, with_gradients
 from gdmethods._slots import Kind, Slots, State
 
 
@@ -48,7 +48,7 @@ def method(
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, State]:
-        slots.check(state, updates, params)
+        slots.check(state, updates, with_gradients(params, updates))
         if mask is not False and params is None:
             raise ValueError(
                 "Weight decay needs the parameters. Call tx.update(grads, state, params)."

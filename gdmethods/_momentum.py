@@ -10,6 +10,7 @@ from gdmethods._lifting import Rule
 from gdmethods._method import method
 from gdmethods._slots import Count, Signed, Slots
 from gdmethods._trees import serializable
+from gdmethods._words import refusing
 
 
 @serializable
@@ -32,6 +33,7 @@ def _rule(
     return velocity, velocity
 
 
+@refusing()
 def momentum(
     learning_rate: ScalarOrSchedule,
     momentum: ScalarOrSchedule = 0.9,
@@ -83,6 +85,7 @@ def momentum(
     return _momentum(learning_rate, momentum, accumulator_dtype)
 
 
+@refusing()
 def velocity(
     momentum: ScalarOrSchedule = 0.9, *, accumulator_dtype: Any = None
 ) -> optax.GradientTransformationExtraArgs:

@@ -22,6 +22,7 @@ from gdmethods._lifting import Rule
 from gdmethods._method import method, negated
 from gdmethods._slots import Count, Signed, Slots, Square
 from gdmethods._trees import serializable
+from gdmethods._words import refusing
 
 
 @serializable
@@ -66,6 +67,7 @@ def _rule(
     return velocity, nu, mu, velocity
 
 
+@refusing()
 def rmsprop(
     learning_rate: ScalarOrSchedule,
     decay: Scalar = 0.9,
@@ -97,7 +99,7 @@ def rmsprop(
       initial_scale: ν₀ ≥ 0.
       centered: take the variance instead, νₜ − |mₜ|² and never below 0, with mₜ = decay mₜ₋₁ +
         (1 − decay) gₜ and m₀ = 0.
-      momentum: μ in [0, 1]; a number or a schedule. Python's 0 keeps no velocity.
+      momentum: μ in [0, 1]; a number or a schedule. None, or Python's 0, keeps no velocity.
       bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ. Together with centered and ν₀ = 0 the
         first variance is |g|² − |g|² = 0, and the first step η g / eps: take an eps or eps_root of
         the gradients' size, or ν₀ > 0.
@@ -135,7 +137,7 @@ def rmsprop(
     eps_root = scalar("eps_root", eps_root, "[0, inf)")
     initial_scale = scalar("initial_scale", initial_scale, "[0, inf)")
     centered = flag("centered", centered)
-    momentum = optional("momentum", momentum, "[0, 1]")
+    momentum = optional("momentum", momentum, "[0, 1]", scalar_or_schedule)
     bias_correction = flag("bias_correction", bias_correction)
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
@@ -162,6 +164,7 @@ def rmsprop(
     return method(slots, rule)
 
 
+@refusing()
 def scale_by_rms(
     decay: Scalar = 0.9,
     eps: Scalar = 1e-8,

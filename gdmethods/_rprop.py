@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from gdmethods._hyperparameters import Scalar, choice, float_dtype, ordered, scalar
@@ -11,6 +12,7 @@ from gdmethods._lifting import Rule
 from gdmethods._method import method, negated
 from gdmethods._slots import Number, Positive, Sign, Slots, sign_after
 from gdmethods._trees import serializable
+from gdmethods._words import refusing
 
 
 @serializable
@@ -57,6 +59,7 @@ def _rule(
     return move, d, sign
 
 
+@refusing()
 def rprop(
     learning_rate: Scalar = 0.1,
     eta_minus: Scalar = 0.5,
@@ -149,6 +152,8 @@ def rprop(
                 'variant="irprop+" compares losses and was given none. Call '
                 "tx.update(grads, state, params, value=loss)."
             )
+        if not isinstance(value, int | float | np.number | np.ndarray | jax.Array):
+            raise TypeError(f"value must be the loss, a number, got {value!r}.")
         if jnp.shape(value) != ():
             raise ValueError(
                 f"value must be the loss, a scalar, got shape {jnp.shape(value)}. Take the mean "
@@ -170,6 +175,7 @@ def rprop(
     return method(Slots(RpropState, dtype, step_sizes=learning_rate, value=jnp.inf), rule, loss)
 
 
+@refusing()
 def scale_by_rprop(
     learning_rate: Scalar = 0.1,
     eta_minus: Scalar = 0.5,

@@ -10,6 +10,7 @@ from gdmethods._lifting import Rule
 from gdmethods._method import method
 from gdmethods._slots import Count, Slots
 from gdmethods._trees import serializable
+from gdmethods._words import refusing
 
 
 @serializable
@@ -27,6 +28,7 @@ def _rule(g: jax.Array, *, learning_rate: Any) -> tuple[Any]:
     return (-learning_rate * g,)
 
 
+@refusing()
 def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
     """Stochastic gradient descent.
 
@@ -68,6 +70,7 @@ def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArg
     return method(Slots(SGDState), rule)
 
 
+@refusing()
 def scale_by_learning_rate(
     learning_rate: ScalarOrSchedule,
 ) -> optax.GradientTransformationExtraArgs:

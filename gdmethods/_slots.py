@@ -15,6 +15,7 @@ configuration. What treats the states of all methods, such as a narrower format,
 import enum
 import functools
 import inspect
+from collections.abc import Sequence
 from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar, get_args
 
 import jax
@@ -113,10 +114,8 @@ class Slots(Generic[State]):
 
     def check(self, state: Any, gradients: optax.Updates, params: optax.Params | None) -> None:
         """Refuses a state of another method or configuration, or for other dtypes."""
-        if not isinstance(state, self.state_type) or (
-            self.kept != _kept(state) and jax.tree.leaves(gradients)
-        ):
-            raise TypeError(_foreign(state, self.state_type, self.kept))
+        fields = self.kept if jax.tree.leaves(gradients) else None  # an empty tree keeps nothing
+        require_state(state, self.state_type, fields)
         if params is not None:
             self._check_dtypes(state, params)
 
@@ -125,8 +124,9 @@ class Slots(Generic[State]):
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
             dtype = getattr(leaf, "dtype", type(leaf))
             if not hasattr(leaf, "dtype") and not isinstance(leaf, complex | float | int):
+                what = "function" if callable(leaf) else type(leaf).__name__
                 raise TypeError(
-                    f"The parameter {at_path(path)} is a {dtype.__name__}, and gradient descent "
+                    f"The parameter {at_path(path)} is a {what}, and gradient descent "
                     "moves only arrays. Give init the arrays of a model alone: nnx.state(model, "
                     "nnx.Param) in Flax, eqx.filter(model, eqx.is_inexact_array) in Equinox."
                 )
@@ -187,11 +187,17 @@ def sign_after(slot: jax.Array, sign: jax.Array) -> jax.Array:
     return jnp.where(jnp.isnan(slot), jnp.int8(0), sign.astype(jnp.int8)).astype(slot.dtype)
 
 
+def require_state(state: Any, state_type: type, kept: Sequence[str] | None) -> None:
+    """Refuses what is no state of this type with these fields; None admits any of them."""
+    if not isinstance(state, state_type) or (kept is not None and _kept(state) != [*kept]):
+        raise TypeError(_foreign(state, state_type, kept or ()))
+
+
 def _kept(state: Any) -> list[str]:
     return [name for name, value in state._asdict().items() if value is not None]
 
 
-def _foreign(state: Any, state_type: type, kept: list[str]) -> str:
+def _foreign(state: Any, state_type: type, kept: Sequence[str]) -> str:
     """The message for a state that is not of `state_type` with the fields `kept`."""
     came, way_out = f"a {type(state).__name__}", ""
     if state is None or callable(state):

@@ -7,6 +7,7 @@ import jax
 import optax
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec, Sharding
 
+from gdmethods._hyperparameters import is_transformation, transformation
 from gdmethods._trees import at_path
 
 _ONE_DEVICE = NamedSharding(AbstractMesh((1,), ("device",)), PartitionSpec())
@@ -48,7 +49,12 @@ def state_bytes(
 
     Elsewhere: Optax has none; the sum of `nbytes` over a state counts all devices as one.
     """
-    _require_transformation(tx, params)
+    if is_transformation(params) and not is_transformation(tx):
+        raise TypeError(
+            "tx must be a transformation, and params is one. The arguments are in the wrong "
+            "order: write state_bytes(tx, params)."
+        )
+    tx = transformation("tx", tx)
     shapes = jax.eval_shape(lambda tree: tree, params)
     if sharding is None:
         layouts = jax.tree.map(lambda w: getattr(w, "sharding", None) or _ONE_DEVICE, params)
@@ -69,22 +75,6 @@ def state_bytes(
 
     state = _abstract_state(tx, params)
     return sum(bytes_on_a_device(*leaf) for leaf in jax.tree.leaves_with_path(state))
-
-
-def _require_transformation(tx: Any, params: Any) -> None:
-    def is_transformation(x: Any) -> bool:
-        return callable(getattr(x, "init", None)) and callable(getattr(x, "update", None))
-
-    if is_transformation(tx):
-        return
-    name = getattr(tx, "__name__", type(tx).__name__)
-    if is_transformation(params):
-        hint = "The arguments are in the wrong order. Write state_bytes(tx, params)."
-    elif callable(tx):
-        hint = f"Call what builds it, as in state_bytes({name}(1e-3), params)."
-    else:
-        hint = "Pass what gdmethods.adam(1e-3) returns, for instance."
-    raise TypeError(f"tx must be a transformation, with init and update, got {name}. {hint}")
 
 
 def _abstract_state(tx: optax.GradientTransformation, params: Any) -> Any:

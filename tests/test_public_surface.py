@@ -78,9 +78,9 @@ SIGNATURES = {
     "adaptive_gains": f"learning_rate, momentum=None, {GAINS}",
     "scale_by_gains": f"momentum=None, {GAINS}",
     "adagrad": (
-        f"learning_rate, eps=1e-10, *, eps_root=0.0, initial_accumulator_value=0.0, {ACCUMULATOR}"
+        f"learning_rate, *, eps=1e-10, eps_root=0.0, initial_accumulator_value=0.0, {ACCUMULATOR}"
     ),
-    "scale_by_rss": (f"eps=1e-10, *, eps_root=0.0, initial_accumulator_value=0.0, {ACCUMULATOR}"),
+    "scale_by_rss": (f"*, eps=1e-10, eps_root=0.0, initial_accumulator_value=0.0, {ACCUMULATOR}"),
     "adadelta": f"learning_rate=1.0, rho=0.95, eps=1e-06, *, {ACCUMULATOR}",
     "scale_by_adadelta": f"rho=0.95, eps=1e-06, *, {ACCUMULATOR}",
     "rprop": STEP_SIZES,
@@ -98,8 +98,8 @@ SIGNATURES = {
         f"{ACCUMULATOR}"
     ),
     "adamw": (
-        "learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, weight_decay=0.0001, mask=None, "
-        f"bias_correction=True, {ACCUMULATOR}"
+        "learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, weight_decay=0.0001, "
+        f"mask=None, bias_correction=True, {ACCUMULATOR}"
     ),
     "scale_by_adam": (
         f"b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, bias_correction=True, {ACCUMULATOR}"

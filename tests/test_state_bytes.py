@@ -165,8 +165,8 @@ def test_a_wrong_sharding_is_named(sharding, error, words):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((PARAMS, gdmethods.adam(0.1)), ["got dict", "order", "state_bytes(tx, params)"]),
-        ((gdmethods.adam, PARAMS), ["got adam", "state_bytes(adam(1e-3), params)"]),
+        ((PARAMS, gdmethods.adam(0.1)), ["order", "state_bytes(tx, params)"]),
+        ((gdmethods.adam, PARAMS), ["got adam", "adam(1e-3)"]),
         ((None, PARAMS), ["got NoneType", "gdmethods.adam(1e-3)"]),
     ],
     ids=["swapped", "a factory", "nothing"],

@@ -31,8 +31,8 @@ from gdmethods._momentum import momentum as published_momentum
 from gdmethods._nesterov import nesterov as published_nesterov
 from gdmethods._rmsprop import rmsprop as published_rmsprop
 from gdmethods._sgd import sgd as published_sgd
+from gdmethods._words import refusing
 from gdmethods.dialects._amsgrad import amsgrad as largest_squares
-from gdmethods.dialects._words import refusing
 
 _AVERAGE = "which averages the weights beside the method; keep optax.ema of them in the loop"
 _REFUSED = {

@@ -22,8 +22,10 @@ from gdmethods._nesterov import nesterov as published_nesterov
 from gdmethods._rmsprop import rmsprop as published_rmsprop
 from gdmethods._slots import Count, Positive, Sign, Slots, sign_after
 from gdmethods._trees import serializable
+from gdmethods._words import refusing
 
 
+@refusing()
 def momentum(
     eta: ScalarOrSchedule, gamma: ScalarOrSchedule = 0.9
 ) -> optax.GradientTransformationExtraArgs:
@@ -52,6 +54,7 @@ def momentum(
     )
 
 
+@refusing()
 def nesterov(
     eta: ScalarOrSchedule, gamma: ScalarOrSchedule = 0.9
 ) -> optax.GradientTransformationExtraArgs:
@@ -81,6 +84,7 @@ def nesterov(
     )
 
 
+@refusing()
 def adaptive_gains(
     eta: ScalarOrSchedule, min_gain: Scalar = 0.1, max_gain: Scalar = 10.0
 ) -> optax.GradientTransformationExtraArgs:
@@ -111,6 +115,7 @@ def adaptive_gains(
     )
 
 
+@refusing()
 def adagrad(eta: ScalarOrSchedule, eps: Scalar = 1e-8) -> optax.GradientTransformationExtraArgs:
     """AdaGrad; with ε inside of the root.
 
@@ -139,6 +144,7 @@ def adagrad(eta: ScalarOrSchedule, eps: Scalar = 1e-8) -> optax.GradientTransfor
     )
 
 
+@refusing()
 def adadelta(
     eta: ScalarOrSchedule, beta: Scalar = 0.9, eps: Scalar = 1e-8
 ) -> optax.GradientTransformationExtraArgs:
@@ -191,6 +197,7 @@ def _rprop_rule(
     return -eta * gain * sign, gain, sign
 
 
+@refusing()
 def rprop(eta: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
     """Rprop; without limits, and a zero product shortens the step as a negative one does.
 
@@ -222,6 +229,7 @@ def rprop(eta: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
     return method(Slots(RpropState, gains=2.0), rule)
 
 
+@refusing()
 def rmsprop(
     eta: ScalarOrSchedule = 1e-3, beta: Scalar = 0.9, eps: Scalar = 1e-8
 ) -> optax.GradientTransformationExtraArgs:
@@ -255,6 +263,7 @@ def rmsprop(
     )
 
 
+@refusing()
 def adam(
     eta: ScalarOrSchedule = 1e-3,
     beta1: Scalar = 0.9,

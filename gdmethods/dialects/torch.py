@@ -26,6 +26,7 @@ from gdmethods._hyperparameters import (
     is_zero,
     optional,
     ordered,
+    pair,
     scalar,
     scalar_or_schedule,
 )
@@ -35,8 +36,8 @@ from gdmethods._rmsprop import _rule as published_rmsprop_rule
 from gdmethods._rprop import rprop as published_rprop
 from gdmethods._slots import Count, Signed, Slots, Square
 from gdmethods._trees import serializable
+from gdmethods._words import refusing
 from gdmethods.dialects._amsgrad import amsgrad
-from gdmethods.dialects._words import refusing
 
 _RUNS = "which chooses how PyTorch runs and not what it computes; jax.jit compiles every update"
 _REFUSED = {
@@ -264,8 +265,10 @@ def rprop(
     """
     if callable(lr):
         raise TypeError("lr of rprop is the first step size, so it cannot be a schedule.")
-    smallest = scalar("step_sizes[0]", step_sizes[0], "[0, inf)")
-    largest = scalar("step_sizes[1]", step_sizes[1], "(0, inf]")
+    low, high = pair("step_sizes", step_sizes)
+    smallest = scalar("step_sizes[0]", low, "[0, inf)")
+    largest = scalar("step_sizes[1]", high, "(0, inf]")
+    shorter, longer = pair("etas", etas)
     ordered("step_sizes[0]", smallest, "step_sizes[1]", largest)
     lr = scalar("lr", lr, "(0, inf)")
     traced = any(isinstance(x, jax.Array) for x in (lr, smallest, largest))
@@ -275,8 +278,8 @@ def rprop(
         None,
         published_rprop(
             first,
-            scalar("etas[0]", etas[0], "(0, 1)"),
-            scalar("etas[1]", etas[1], "(1, inf)"),
+            scalar("etas[0]", shorter, "(0, 1)"),
+            scalar("etas[1]", longer, "(1, inf)"),
             smallest,
             largest,
             variant="irprop-",
@@ -469,8 +472,9 @@ def _adam(
     lr: ScalarOrSchedule, betas: tuple[Scalar, Scalar], eps: Scalar, largest: bool
 ) -> optax.GradientTransformationExtraArgs:
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
-    b1 = scalar("betas[0]", betas[0], "[0, 1)")
-    b2 = scalar("betas[1]", betas[1], "[0, 1)")
+    b1, b2 = pair("betas", betas)
+    b1 = scalar("betas[0]", b1, "[0, 1)")
+    b2 = scalar("betas[1]", b2, "[0, 1)")
     eps = scalar("eps", eps, "[0, inf)")
     if flag("amsgrad", largest):
         return amsgrad(lr, b1, b2, eps, bias_correction=True)

@@ -83,7 +83,7 @@ def test_epsilon_inside_of_the_root_damps_small_gradients() -> None:
     """|g| = √ε: g/√(g² + ε) = 1/√2, where the published rule has 1/(1 + √ε) and nearly 1."""
     small = np.array([[1e-4]])
     for ours, published in (
-        (lecture.adagrad(1.0, 1e-8), gdmethods.adagrad(1.0, 1e-8)),
+        (lecture.adagrad(1.0, 1e-8), gdmethods.adagrad(1.0, eps=1e-8)),
         (lecture.rmsprop(1.0, 0.0, 1e-8), gdmethods.rmsprop(1.0, 0.0, 1e-8)),
     ):
         np.testing.assert_allclose(displacements(ours, small), -(0.5**0.5), rtol=1e-12)

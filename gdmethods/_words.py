@@ -1,0 +1,90 @@
+"""What others call it: an option that a factory does not have is refused with the way out."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import ParamSpec, TypeAlias
+
+import optax
+
+P = ParamSpec("P")
+Transformation: TypeAlias = optax.GradientTransformationExtraArgs
+
+SYNONYMS = (
+    {"learning_rate", "lr", "eta"},
+    {"momentum", "gamma"},
+    {"b1", "beta1", "beta_1", "betas"},
+    {"b2", "beta2", "beta_2", "betas"},
+    {"eps", "epsilon"},
+    {"decay", "alpha", "rho", "beta"},
+    {"accumulator_dtype", "mu_dtype"},
+    {"initial_accumulator_value", "initial_scale"},
+    {"eta_minus", "etas"},
+    {"eta_plus", "etas"},
+    {"min_step_size", "step_sizes"},
+    {"max_step_size", "step_sizes"},
+)
+"""The names that Optax, PyTorch, Keras, the lecture and this library give to the same argument."""
+
+_BY_JIT = "which chooses how PyTorch runs; jax.jit compiles every update"
+_CLIPPING = "which is optax.clip_by_global_norm before it in a chain"
+ELSEWHERE = {
+    "eps_in_sqrt": "since eps is outside of the root; eps_root is inside",
+    "nesterov": "since gdmethods.nesterov is a method of its own",
+    "momentum": "since gdmethods.momentum is a method of its own",
+    "weight_decay": (
+        "which gdmethods.adamw has; with other methods chain optax.add_decayed_weights before "
+        "the learning rate"
+    ),
+    "mask": "which gdmethods.adamw has",
+    "amsgrad": "which gdmethods.dialects.torch.adam and gdmethods.dialects.keras.adam have",
+    "dampening": "which gdmethods.dialects.torch.sgd has",
+    "lr_decay": "which gdmethods.dialects.torch.adagrad has",
+    "maximize": "which is optax.scale(-1) before it in a chain",
+    "foreach": _BY_JIT,
+    "fused": _BY_JIT,
+    "capturable": _BY_JIT,
+    "clipnorm": _CLIPPING,
+    "global_clipnorm": _CLIPPING,
+    "clipvalue": "which is optax.clip before it in a chain",
+}
+"""Arguments of others for which a published method has none, and where to find what they do."""
+
+
+def refusing(
+    reasons: Mapping[str, str] = ELSEWHERE,
+) -> Callable[[Callable[P, Transformation]], Callable[P, Transformation]]:
+    """Decorates a factory: an option that it does not have is a `TypeError` with the reason."""
+
+    def decorate(factory: Callable[P, Transformation]) -> Callable[P, Transformation]:
+        options = list(inspect.signature(factory).parameters)
+        rooms = [room for room in factory.__module__.split(".") if not room.startswith("_")]
+        where = ".".join([*rooms, factory.__name__])
+
+        @functools.wraps(factory)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> Transformation:
+            for name in kwargs:
+                if name not in options:
+                    reason = _synonym(name, options) or reasons.get(name) or _guess(name, options)
+                    raise TypeError(f"{where} has no option {name!r}, {reason}.")
+            if args and isinstance(args[0], dict | list | tuple | Iterator):
+                raise TypeError(
+                    f"{where} is not given the parameters: tx.init(params) and tx.update(grads, "
+                    f"state, params) are. Write tx = {where}({options[0]}=…)."
+                )
+            return factory(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def _synonym(name: str, options: Iterable[str]) -> str:
+    same = [option for option in options for names in SYNONYMS if {name, option} <= names]
+    return f"which {'are' if len(same) > 1 else 'is'} {' and '.join(same)} here" if same else ""
+
+
+def _guess(name: str, options: list[str]) -> str:
+    near = difflib.get_close_matches(name, options, 1)
+    return f"but {near[0]}" if near else f"and its options are {', '.join(options)}"
