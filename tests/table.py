@@ -31,6 +31,7 @@ class Method:
     needs_value: whether update asks for the loss.
     refuses_complex: whether a complex weight has no sign that it could use.
     converges_with: for an alias, the arguments that settle within STEPS_TO_CONVERGE.
+    decays: whether a weight moves without a gradient; update asks for the parameters then.
     claims: the laws of gdmethods.testing that only some keep.
     after_inf, after_nan: what such a gradient makes of its own update, and of those after it:
         "finite", "zero", "inf" or "nan".
@@ -47,6 +48,7 @@ class Method:
     needs_value: bool = False
     refuses_complex: bool = False
     converges_with: Mapping[str, Any] | None = None
+    decays: bool = False
     claims: tuple[str, ...] = ()
     after_inf: tuple[str, str] = ("nan", "nan")
     after_nan: tuple[str, str] = ("nan", "nan")
@@ -364,6 +366,20 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=8,
         converges_with={"learning_rate": cosine(1e-2), "bias_correction": False},
+    ),
+    "adamw": Method(
+        gdmethods.adamw,
+        {"learning_rate": 0.1, "weight_decay": 0.1} | ADAM,
+        core=lambda: optax.chain(
+            gdmethods.scale_by_adam(**ADAM),
+            optax.add_decayed_weights(0.1),
+            optax.scale_by_learning_rate(0.1),
+        ),
+        accumulators=("mu",),
+        squares=("nu",),
+        bytes_per_weight=8,
+        decays=True,
+        converges_with={"learning_rate": cosine(1e-2), "weight_decay": 0.0},
     ),
     "scale_by_adam": Method(
         gdmethods.scale_by_adam, ADAM, accumulators=("mu",), squares=("nu",), bytes_per_weight=8

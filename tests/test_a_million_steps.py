@@ -92,6 +92,11 @@ def adagrad_after(gradients, *, initial_accumulator_value=0.0, **options):
     )
 
 
+def adamw_steps(gradients, *, learning_rate, weight_decay, **options):
+    """Of weights that stay at 0, where nothing decays."""
+    return adam(gradients, learning_rate, **options)
+
+
 ORACLES = {
     gdmethods.sgd: sgd,
     gdmethods.momentum: momentum,
@@ -109,6 +114,7 @@ ORACLES = {
     gdmethods.rmsprop: rmsprop,
     gdmethods.scale_by_rms: negated(partial(rmsprop, learning_rate=1.0)),
     gdmethods.adam: adam,
+    gdmethods.adamw: adamw_steps,
     gdmethods.scale_by_adam: negated(partial(adam, learning_rate=1.0)),
 }
 

@@ -25,6 +25,7 @@ BYTES_A_WEIGHT = {
     "rmsprop": (gdmethods.rmsprop(0.1), 0),
     "rmsprop, all": (gdmethods.rmsprop(0.1, momentum=0.9, centered=True), 0),
     "adam": (gdmethods.adam(0.1), 0),
+    "adamw": (gdmethods.adamw(0.1), 0),
 }
 
 

@@ -63,6 +63,8 @@ OUT_OF_RANGE = [
     (gdmethods.adam, {"b2": 1.0}),
     (gdmethods.adam, {"eps": -1e-8}),
     (gdmethods.adam, {"eps_root": -1e-8}),
+    (gdmethods.adamw, {"weight_decay": -0.1}),
+    (gdmethods.adamw, {"learning_rate": -0.1}),
     (gdmethods.scale_by_adam, {"b2": 1.0}),
     (gdmethods.sutskever_momentum_schedule, {"max_momentum": 1.5}),
     (gdmethods.sutskever_momentum_schedule, {"max_momentum": -0.1}),
@@ -75,6 +77,7 @@ NEED_A_LEARNING_RATE = [
     gdmethods.adagrad,
     gdmethods.rmsprop,
     gdmethods.adam,
+    gdmethods.adamw,
 ]
 
 
@@ -243,7 +246,7 @@ def test_gradients_that_do_not_fit(method):
             tx.update(gradients, state, PARAMS, **method.extra_args(1.0))
 
 
-@every_method(lambda method: method.accumulators + method.squares != ())
+@every_method(lambda m: m.accumulators + m.squares != () and not m.decays)
 def test_gradients_that_do_not_fit_the_state(method):
     """Without parameters the state tells what they were."""
     tx = method.build()
