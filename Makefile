@@ -35,7 +35,7 @@ oldest: $(OLDEST)/test
 		$(ARGS)
 
 parity: $(VENV)/parity
-	$(BIN)/python -c 'import keras, torch; print("Keras", keras.__version__, "PyTorch", torch.__version__)'
+	$(BIN)/python -m pip list 2> /dev/null | grep -E '^(keras|torch) '
 	$(BIN)/python $(PYTEST) tests/dialects $(ARGS)
 
 lint: $(VENV)/lint
