@@ -56,16 +56,18 @@ def lift(
 
     def column(tree: Any) -> list[Any]:
         others, other_structure = jax.tree.flatten(tree)
+        if other_structure != structure and tree is params:
+            others, other_structure = jax.tree.flatten(with_gradients(params, gradients))
         if other_structure != structure or list(map(np.shape, others)) != shapes:
             kept = {name: slot for name, slot in slots.items() if slot is not None}
             raise ValueError(misfit(gradients, params, kept))
         return others
 
-    models = leaves if params is None else column(with_gradients(params, gradients))
+    models = leaves if params is None else column(params)
     dtypes = list(map(dtype_of, models))
     _require_real(gradients, dtypes)
     columns = [[None] * len(leaves) if slot is None else column(slot) for slot in slots.values()]
-    flags = _flags(mask, gradients)
+    flags = [mask] * len(leaves) if isinstance(mask, bool) else _flags(mask, gradients)
     seen = [{"w": w} if sees else {} for w, sees in zip(models, flags, strict=True)]
     scalars, form = jax.tree.flatten(rule)
     inputs = [x if isinstance(x, _ARRAYS) else None for x in scalars]

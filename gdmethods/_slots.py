@@ -146,14 +146,14 @@ class Slots(Generic[State]):
                 )
 
     def _check_dtypes(self, state: State, params: optax.Params) -> None:
-        weights = list(map(dtype_of, jax.tree.leaves(params)))
+        weights = [getattr(w, "dtype", None) or dtype_of(w) for w in jax.tree.leaves(params)]
         for name in self.trees:
             slot, kind = getattr(state, name), self.kinds[name]
-            expected = [_slot_dtype(kind, weight, self.dtype) for weight in weights]
-            if (
-                slot is None
-                or [getattr(x, "dtype", None) for x in jax.tree.leaves(slot)] == expected
-            ):
+            if slot is None:
+                continue
+            of = {w: _slot_dtype(kind, jnp.dtype(w), self.dtype) for w in set(weights)}
+            expected = [of[w] for w in weights]
+            if [getattr(x, "dtype", None) for x in jax.tree.leaves(slot)] == expected:
                 continue
             kept = dict(jax.tree.leaves_with_path(slot))
             for (path, _), weight, dtype in zip(
@@ -168,8 +168,8 @@ class Slots(Generic[State]):
                     )
 
 
-@functools.cache  # an update asks for each slot of each leaf
 def _slot_dtype(kind: Kind, weight: jnp.dtype, asked: jnp.dtype | None) -> jnp.dtype:
+    weight = jax.dtypes.canonicalize_dtype(weight)
     dtype: jnp.dtype = at_least_float32(weight) if asked is None else asked
     if kind is Kind.SIGN:
         dtype = jnp.dtype(jnp.int8)
