@@ -200,8 +200,10 @@ def _kept(state: Any) -> list[str]:
 def _foreign(state: Any, state_type: type, kept: Sequence[str]) -> str:
     """The message for a state that is not of `state_type` with the fields `kept`."""
     came, way_out = f"a {type(state).__name__}", ""
-    if state is None or callable(state):
-        came = "None" if state is None else f"the function {state.__name__}, not called"
+    if state is None:
+        came = "None"
+    elif callable(state):
+        came = f"the function {getattr(state, '__name__', came)}, not called"
     elif hasattr(state, "_asdict"):
         came = f"{type(state).__name__}({', '.join(_kept(state))})"
     if isinstance(state, state_type):
