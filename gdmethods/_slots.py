@@ -15,8 +15,9 @@ configuration. What treats the states of all methods, such as a narrower format,
 import enum
 import functools
 import inspect
+import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar, get_args
+from typing import Annotated, Any, ForwardRef, Generic, NamedTuple, TypeAlias, TypeVar, get_args
 
 import jax
 import jax.numpy as jnp
@@ -51,11 +52,14 @@ Sign: TypeAlias = Annotated[optax.Updates, Kind.SIGN]
 @functools.cache
 def kinds(state_type: type) -> dict[str, Kind]:
     """The kind of each field of a state, in the state's order."""
-    hints = inspect.get_annotations(state_type, eval_str=True)
-    return {name: _kind(hint) for name, hint in hints.items()}
+    scope = vars(sys.modules[state_type.__module__])
+    hints = inspect.get_annotations(state_type)
+    return {name: _kind(hint, scope) for name, hint in hints.items()}
 
 
-def _kind(hint: Any) -> Kind:
+def _kind(hint: Any, scope: dict[str, Any]) -> Kind:
+    if isinstance(hint, ForwardRef):  # under `from __future__ import annotations`
+        hint = eval(hint.__forward_arg__, scope)
     for part in (hint, *get_args(hint)):  # of `Signed | None` too
         for kind in getattr(part, "__metadata__", ()):
             return Kind(kind)
