@@ -259,8 +259,9 @@ def test_figures_of_an_outcome() -> None:
     assert deviation == pytest.approx(statistics.stdev([6, 3, 5]))
     assert outcome.to_target("passes") == [1, 2]
     assert outcome.to_target("seconds") == [3, 6]
-    edge = dataclasses.replace(outcome, repeats=(made(learning_rate=10.0, errors=[1, 1]),))
-    assert edge.at_the_edge
+    for rate in (0.01, 10.0):
+        edge = dataclasses.replace(outcome, repeats=(made(learning_rate=rate, errors=[1, 1]),))
+        assert edge.at_the_edge
     assert math.isnan(edge.last("train_cost")[1])
 
 
