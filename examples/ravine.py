@@ -28,12 +28,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 import gdmethods
 from examples.gallery import pictures
 from examples.mnist.plots import STYLES
+from examples.programs import Console, whole
 
 Alias = Callable[[jax.Array], optax.GradientTransformationExtraArgs]
 
@@ -187,7 +187,8 @@ def draw(descents: Sequence[Mapping[str, Descent]], picture: Path) -> None:
                     label=f"{name} {found[name].steps_text}", linewidth=width, zorder=6 - width
                 )
             axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.97), ncols=3, **LEGEND)
-    figure.savefig(picture, dpi=100)
+    with whole(picture) as file:
+        figure.savefig(file, dpi=100)
 
 
 def animate(descents: Sequence[Mapping[str, Descent]], animation: Path) -> None:
@@ -204,7 +205,7 @@ def animate(descents: Sequence[Mapping[str, Descent]], animation: Path) -> None:
         moving += zip(lines(axes, found), found.values(), strict=True)
     figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=9, **LEGEND)
     writer = PillowWriter(fps=10)
-    with writer.saving(figure, animation, dpi=80):
+    with whole(animation) as file, writer.saving(figure, file, dpi=80):
         for step in FRAMES:
             title.set_text(f"step {step}")
             for line, descent in moving:
