@@ -93,12 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"\n{' ' * width} {' '.join(MARKS)}")
     reports = {}
     with Progress(len(names)) as progress:
-        for name in names:
-            progress.tell(name)
+        for name in progress.over(names):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the report is about what they do
                 reports[name] = check_contract(known[name])
-            progress.tell(name, done=1)
             print(row(name, reports[name], width))
     print()
     for name, report in reports.items():

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from examples.mnist import data
 from examples.mnist.data import Dataset, Examples
 from examples.mnist.roster import ROSTER
-from examples.programs import UNREAD, Parser, orbax_writes, positive, seed, whole_number
+from examples.programs import UNREAD, Parser, Progress, orbax_writes, positive, seed, whole_number
 from examples.zero1 import TrainState, cut, network, of_state, replicas, share, step, whole
 
 FAILED, REFUSED = 1, 2
@@ -105,15 +105,17 @@ def _train(options: argparse.Namespace, dataset: Dataset) -> int:
     else:
         state = jax.jit(start, out_shardings=layout)()
 
+    batches = _batches(options, dataset.train, first=done + 1)
     try:
-        for number, batch in _batches(options, dataset.train, first=done + 1):
-            rows = (jax.make_array_from_process_local_data(share(mesh), x) for x in batch)
-            state, cost = train(state, Examples(*rows))
-            if number % options.save_every == 0 or number == options.steps:
-                with orbax_writes(options.checkpoints):
-                    saved = ocp.args.StandardSave(state)
-                    checkpoints.save(number, args=saved, custom_metadata=run)
-                _say(f"step {number}: cost {cost:.4f}")
+        with Progress(options.steps - done, quiet=jax.process_index() > 0) as progress:
+            for number, batch in progress.over(batches, lambda step: f"step {step[0]}"):
+                rows = (jax.make_array_from_process_local_data(share(mesh), x) for x in batch)
+                state, cost = train(state, Examples(*rows))
+                if number % options.save_every == 0 or number == options.steps:
+                    with orbax_writes(options.checkpoints):
+                        saved = ocp.args.StandardSave(state)
+                        checkpoints.save(number, args=saved, custom_metadata=run)
+                    _say(f"step {number}: cost {cost:.4f}")
         checkpoints.close()
     except (jax.errors.JaxRuntimeError, ValueError) as error:  # the latter in jax 0.8
         print(

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -125,10 +125,11 @@ class Console(rich.console.Console):
 class Progress:
     """A bar with the time that is left; where there is no terminal, a line now and then.
 
-    The bar is where the output goes, or on standard error if the output goes to a file.
+    The bar is where the output goes, or on standard error if the output goes to a file. There is
+    none where it is `quiet`, as in all processes but one.
     """
 
-    def __init__(self, total: float) -> None:
+    def __init__(self, total: float, *, quiet: bool = False) -> None:
         terminal = sys.stdout.isatty()
         console = Console(stderr=not terminal)
         self._bar = rich.progress.Progress(
@@ -139,10 +140,10 @@ class Progress:
             console=console,
             speed_estimate_period=600,  # what is compiled first is slow, and counts for long
             redirect_stdout=terminal,
-            disable=not console.is_terminal,
+            disable=quiet or not console.is_terminal,
         )
         self._task = self._bar.add_task("", total=total)
-        self._said = time.monotonic()
+        self._said = math.inf if quiet else time.monotonic()
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -162,6 +163,13 @@ class Progress:
             self._said = time.monotonic()
             remaining = rich.progress.TimeRemainingColumn().render(task)
             print(f"{remaining} left, {what}", file=sys.stderr, flush=True)
+
+    def over(self, items: Iterable[T], name: Callable[[T], str] = str) -> Iterator[T]:
+        """Each item, and it is done when the next one is asked for."""
+        for item in items:
+            self.tell(name(item))
+            yield item
+            self.tell(name(item), done=1)
 
 
 @contextmanager
