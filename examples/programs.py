@@ -1,6 +1,7 @@
 """What all programs here do alike: their options, progress and files, and how they end."""
 
 import argparse
+import io
 import logging
 import math
 import os
@@ -197,6 +198,13 @@ def orbax_writes(directory: Path) -> Iterator[None]:
         if "No space left" not in str(error):
             raise
         raise OSError(f"{directory} cannot be written (No space left on device)") from error
+
+
+def start() -> None:
+    """Before anything else of a program, so that its imports end as well as the rest."""
+    sys.excepthook = end
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a line that cannot be written fails in print
 
 
 def end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
