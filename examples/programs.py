@@ -5,7 +5,6 @@ import io
 import logging
 import math
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -20,7 +19,7 @@ import rich.progress
 
 T = TypeVar("T")
 
-INTERRUPTED, UNREAD = 128 + signal.SIGINT, 128 + signal.SIGPIPE  # as a shell reports them
+INTERRUPTED, UNREAD = 130, 141  # as a shell reports SIGINT and SIGPIPE
 SECONDS_BETWEEN_LINES = 20.0
 
 
@@ -132,7 +131,7 @@ class Progress:
 
     def __init__(self, total: float, *, quiet: bool = False) -> None:
         terminal = sys.stdout.isatty()
-        console = Console(stderr=not terminal)
+        console = Console(file=sys.stdout if terminal else sys.stderr)
         self._bar = rich.progress.Progress(
             rich.progress.TimeRemainingColumn(),
             rich.progress.TextColumn("left"),
@@ -191,13 +190,17 @@ def whole(path: Path) -> Iterator[Path]:
 @contextmanager
 def orbax_writes(directory: Path) -> Iterator[None]:
     """A full disk is an OSError here too; Orbax has a ValueError for it, and logs tracebacks."""
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    log = logging.getLogger("absl")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     try:
         yield
     except ValueError as error:
         if "No space left" not in str(error):
             raise
         raise OSError(f"{directory} cannot be written (No space left on device)") from error
+    finally:
+        log.setLevel(level)
 
 
 def start() -> None:

@@ -231,6 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             def done(steps: int, what: str = name, weight: int = weight) -> None:
                 progress.tell(what, done=weight * steps)
 
+            progress.tell(name)
             began = time.perf_counter()
             maps[name] = method(done)
             seconds = time.perf_counter() - began

@@ -19,7 +19,7 @@ from examples.programs import INTERRUPTED, Console, Parser, Progress, positive, 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["study"]:
         return study.main(arguments[1:])
     parser = _parser()

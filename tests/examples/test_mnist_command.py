@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gzip
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -174,9 +175,22 @@ def test_batch_larger_than_the_set_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_missing_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    message = refusal(capsys, "--data", str(tmp_path), "--out", str(tmp_path / "out"))
-    assert f"{tmp_path / 'train-images-idx3-ubyte'} is missing" in message
+@pytest.mark.parametrize("command", [[], ["study"]])
+def test_files_at_fault_are_named(
+    command: list[str], slice_directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = slice_directory / "train-images-idx3-ubyte"
+    labels = slice_directory / "train-labels-idx1-ubyte"
+    compressed = images.with_name(f"{images.name}.gz")
+    options = [*command, "--data", str(slice_directory), "--out", str(slice_directory / "out")]
+
+    compressed.write_bytes(gzip.compress(images.read_bytes())[:-100])
+    images.unlink()
+    assert f"{compressed} cannot be read" in refusal(capsys, *options)
+    compressed.unlink()
+    assert f"{images} is missing" in refusal(capsys, *options)
+    images.write_bytes(labels.read_bytes())
+    assert f"{images} begins with the bytes 00 00 08 01" in refusal(capsys, *options)
 
 
 def test_out_that_cannot_be_written_is_refused_before_training(

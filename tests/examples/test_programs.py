@@ -98,6 +98,18 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def orbax(complaint: str) -> None:
+    with programs.orbax_writes(Path("results")):
+        raise ValueError(complaint)
+
+
+def test_a_full_disk_is_an_oserror_of_orbax_too() -> None:
+    with pytest.raises(OSError, match=r"results cannot be written .*No space left"):
+        orbax("RESOURCE_EXHAUSTED: Failed to write: No space left on device")
+    with pytest.raises(ValueError, match="another"):
+        orbax("another")
+
+
 def test_a_bar_keeps_the_time_left_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

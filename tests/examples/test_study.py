@@ -390,6 +390,21 @@ def test_refuses_before_any_training(
     assert not list(tmp_path.rglob("*.json"))
 
 
+def interrupted(*_: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_interrupted_study_promises_to_go_on_only_if_it_can(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("examples.mnist.study.command._study", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mnist(command(tmp_path, tmp_path))
+    Archive(tmp_path / "runs").save(made(errors=[90.0, 3.0]))
+    assert mnist(command(tmp_path, tmp_path)) == 130
+    assert "The same command goes on from here." in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("problem", ["cnn", pytest.param("logreg", marks=pytest.mark.proof)])
 def test_data_of_another_size_and_number_of_classes(problem: str, splits: Splits) -> None:
     small = splits._replace(
