@@ -113,8 +113,8 @@ def _train(options: argparse.Namespace, dataset: Dataset) -> int:
                 state, cost = train(state, Examples(*rows))
                 if number % options.save_every == 0 or number == options.steps:
                     with orbax_writes(options.checkpoints):
-                        saved = ocp.args.StandardSave(state)
-                        checkpoints.save(number, args=saved, custom_metadata=run)
+                        what = ocp.args.StandardSave(state)
+                        checkpoints.save(number, args=what, custom_metadata=run)
                     _say(f"step {number}: cost {cost:.4f}")
         checkpoints.close()
     except (jax.errors.JaxRuntimeError, ValueError) as error:  # the latter in jax 0.8
@@ -163,7 +163,9 @@ def _batches(
 
 
 def _text(run: Mapping[str, str] | None) -> str:
-    return " and ".join(f"--{name} {value}" for name, value in (run or {}).items()) or "another"
+    if not run:
+        return "another program"
+    return " and ".join(f"--{name} {value}" for name, value in run.items())
 
 
 def _say(text: str, file: TextIO | None = None) -> None:
