@@ -144,7 +144,9 @@ LAWS = [
 def test_the_checker():
     assert testing.__all__ == TESTING
     assert list(testing.LAWS) == LAWS
-    assert all(law.__doc__ for law in testing.LAWS.values())
+    lines = str(testing.LAWS).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == LAWS
+    assert all(line.endswith(".") for line in lines)
     for check in (testing.check_contract, testing.assert_contract):
         assert bare_signature(check) == "(make, *, params=None, steps=4, allow=None, claims=())"
 

@@ -466,8 +466,15 @@ def _for_every_course(subject: Subject, check: Callable[[Sequence[float]], None]
     search()
 
 
-LAWS: dict[str, Law] = {
-    law.__name__: law
+class _Laws(dict[str, Law]):
+    def __repr__(self) -> str:
+        """A line for each law: its name and what it states."""
+        statements = ((law.__doc__ or "").splitlines()[0] for law in self.values())
+        return "\n".join(map("{}: {}".format, self, statements))
+
+
+LAWS = _Laws(
+    (law.__name__, law)
     for law in (
         purity,
         jit_equals_eager,
@@ -490,7 +497,7 @@ LAWS: dict[str, Law] = {
         sign_symmetry,
         scale_invariance,
     )
-}
+)
 """Every law by its name, in the order of the report."""
 
 CLAIMED = frozenset({"scale_invariance"})
