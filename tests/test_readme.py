@@ -16,6 +16,6 @@ def test_the_examples_of_the_readme() -> None:
 def test_every_paper_has_a_link() -> None:
     table = README.read_text().partition("## The methods")[2].partition("*State*")[0]
     papers = [row.split("|")[4] for row in table.splitlines() if row.startswith("| `")]
-    assert len(papers) == 9
+    assert len(papers) == 10
     for cell in papers:
         assert re.fullmatch(r"( \[[^]]+ \d{4}\]\(https://\S+\),?)+ ", cell)
