@@ -1,5 +1,7 @@
 """ADADELTA: displacements take the units of the weights, from their own recent size."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax

@@ -1,5 +1,7 @@
 """AdaGrad: each weight's rate falls with the sum of its squared gradients."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax

@@ -1,5 +1,7 @@
 """Adam: momentum's running mean over RMSProp's, both freed of the bias of starting at zero."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax

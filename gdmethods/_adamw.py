@@ -1,5 +1,7 @@
 """AdamW: Adam, and weights that decay beside it instead of through its gradients."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -1,5 +1,7 @@
 """Adaptive gains: a rate of its own for every weight, told by whether its gradients agree."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax

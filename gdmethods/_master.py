@@ -5,6 +5,8 @@ less than 2⁻⁹ to 2⁻⁸ of a bfloat16 weight, whatever the method and howev
 copy gathers the updates, and the weight is its rounding.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -1,5 +1,7 @@
 """Momentum: a velocity gathers what gradients agree on, and averages out what they do not."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax

@@ -5,6 +5,8 @@ look-ahead points y here, and the weights w are a subtraction away. Hence the μ
 built with it.
 """
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax

@@ -1,5 +1,7 @@
 """The weights behind the look-ahead points of `nesterov`, from any state that holds its own."""
 
+from __future__ import annotations
+
 import itertools
 import math
 from typing import Any

@@ -1,5 +1,7 @@
 """RMSProp: Rprop's even steps for minibatches, from a running mean of squared gradients."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax

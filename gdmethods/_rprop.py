@@ -1,5 +1,7 @@
 """Rprop: only the sign of a gradient counts, and each weight has a step size of its own."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax

@@ -1,5 +1,7 @@
 """The momentum schedule of the lecture. Any Optax schedule serves as well."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -1,5 +1,7 @@
 """Stochastic gradient descent: no memory, one rate for all weights. What the others add to."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax

@@ -1,5 +1,7 @@
 """What the state of a method weighs on each device, told from shapes alone."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

@@ -6,6 +6,8 @@ wrap a method (clipnorm, use_ema, gradient_accumulation_steps, …) are refused 
 each of them as a transformation to chain or wrap.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -5,6 +5,8 @@ Córdoba): *we add memory and adaptation to stochastic gradient descent*. Where 
 the published method it is kept, unless it would not descend; each docstring says which.
 """
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax

@@ -7,6 +7,8 @@ PyTorch takes a complex weight as two real ones; wrap a dialect in
 `optax.contrib.split_real_and_imaginary` for that.
 """
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax
