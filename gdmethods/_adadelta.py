@@ -29,7 +29,8 @@ class AdaDeltaState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      e_g: aₜ, the running mean of |g|²; a tree like the parameters, real, at least float32.
+      e_g: aₜ, the running mean of |g|²; a tree like the parameters, real, at
+        least float32.
       e_x: bₜ, the running mean of |δ|²; likewise.
     """
 
@@ -62,22 +63,27 @@ def adadelta(
         bₜ = ρ bₜ₋₁ + (1 − ρ) |δₜ|²
         Δₜ = −ηₜ δₜ
 
-    An infinite or NaN gradient makes all updates of its weight NaN from then on; one whose square
-    overflows (beyond 1.8e19 in float32) makes them 0.
+    An infinite or NaN gradient makes all updates of its weight NaN from then
+    on; one whose square overflows (beyond 1.8e19 in float32) makes them 0.
 
     Arguments:
-      learning_rate: η ≥ 0, 1 in the paper; a number or a schedule. It does not enter b.
+      learning_rate: η ≥ 0, 1 in the paper; a number or a schedule. It does not
+        enter b.
       rho: ρ in [0, 1).
-      eps: ε ≥ 0. The first step is of the order of √ε; with 0 no weight ever moves.
-      accumulator_dtype: of a and b; None keeps each parameter's own, float32 for narrower ones.
+      eps: ε ≥ 0. The first step is of the order of √ε; with 0 no weight ever
+        moves.
+      accumulator_dtype: of a and b; None keeps each parameter's own, float32
+        for narrower ones.
 
     Returns:
-      A transformation with the state `AdaDeltaState`. Its updates Δ have the parameters' shapes
-      and dtypes (the gradients' dtypes, if `update` is not given the parameters).
+      A transformation with the state `AdaDeltaState`. Its updates Δ have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -87,10 +93,12 @@ def adadelta(
       >>> print((1000 * updates).round(3))  # the size of the gradient falls out
       [-4.472 -4.472]
 
-    Elsewhere: the same in `optax.adadelta` (ρ = 0.9 there), `torch.optim.Adadelta` (0.9) and
-    `keras.optimizers.Adadelta` (ε = 1e-7, η = 0.001).
+    Elsewhere: the same in `optax.adadelta` (ρ = 0.9 there),
+    `torch.optim.Adadelta` (0.9) and `keras.optimizers.Adadelta` (ε = 1e-7,
+    η = 0.001).
 
-    Source: M. D. Zeiler, ADADELTA: an adaptive learning rate method, arXiv:1212.5701, 2012.
+    Source: M. D. Zeiler, ADADELTA: an adaptive learning rate method,
+    arXiv:1212.5701, 2012.
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
     rho = scalar("rho", rho, "[0, 1)")
@@ -109,7 +117,8 @@ def scale_by_adadelta(
 ) -> optax.GradientTransformationExtraArgs:
     """The direction of `adadelta`, for a chain of one's own that ends with a learning rate.
 
-    It is −Δ at η = 1, the paper's δₜ. Arguments, state and errors are those of `adadelta`.
+    It is −Δ at η = 1, the paper's δₜ. Arguments, state and errors are those of
+    `adadelta`.
 
     Example:
       >>> import optax, gdmethods

@@ -57,24 +57,28 @@ def adagrad(
         sₜ = sₜ₋₁ + |gₜ|²,    s₀ = initial_accumulator_value
         Δₜ = −ηₜ gₜ / (√(sₜ + eps_root) + eps)
 
-    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. An infinite gradient
-    makes its own update NaN and the later ones of its weight 0, and NaN makes all of them NaN. One
-    whose square overflows (beyond 1.8e19 in float32) makes them 0.
+    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. An
+    infinite gradient makes its own update NaN and the later ones of its weight
+    0, and NaN makes all of them NaN. One whose square overflows (beyond 1.8e19
+    in float32) makes them 0.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
       eps: added outside of the root, ≥ 0.
       eps_root: added inside of the root, ≥ 0.
       initial_accumulator_value: s₀ ≥ 0.
-      accumulator_dtype: of s; None keeps each parameter's own, float32 for narrower ones.
+      accumulator_dtype: of s; None keeps each parameter's own, float32 for
+        narrower ones.
 
     Returns:
-      A transformation with the state `AdaGradState`. Its updates Δ have the parameters' shapes and
-      dtypes (the gradients' dtypes, if `update` is not given the parameters).
+      A transformation with the state `AdaGradState`. Its updates Δ have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -86,13 +90,15 @@ def adagrad(
       >>> print(abs(updates.round(4)))
       [0.08   0.0707 0.    ]
 
-    Elsewhere: `optax.adagrad` starts from 0.1 and has its ε = 1e-7 inside of the root, with 0 for
-    s = 0: `adagrad(η, 0.0, eps_root=1e-7, initial_accumulator_value=0.1)`. `torch.optim.Adagrad`
-    at its defaults is as here, with η = 0.01. `keras.optimizers.Adagrad` starts from 0.1 and has ε
-    = 1e-7 inside.
+    Elsewhere: `optax.adagrad` starts from 0.1 and has its ε = 1e-7 inside of
+    the root, with 0 for s = 0: `adagrad(η, 0.0, eps_root=1e-7,
+    initial_accumulator_value=0.1)`. `torch.optim.Adagrad` at its defaults is
+    as here, with η = 0.01. `keras.optimizers.Adagrad` starts from 0.1 and has
+    ε = 1e-7 inside.
 
-    Source: J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods for online learning and
-    stochastic optimization, Journal of Machine Learning Research 12, 2011.
+    Source: J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods for
+    online learning and stochastic optimization, Journal of Machine Learning
+    Research 12, 2011.
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
     eps = scalar("eps", eps, "[0, inf)")
@@ -116,8 +122,8 @@ def scale_by_rss(
 ) -> optax.GradientTransformationExtraArgs:
     """The direction of `adagrad`, for a chain of one's own that ends with a learning rate.
 
-    It is −Δ at η = 1: gₜ over the root of the sum of squares. Arguments, state and errors are
-    those of `adagrad`.
+    It is −Δ at η = 1: gₜ over the root of the sum of squares. Arguments, state
+    and errors are those of `adagrad`.
 
     Example:
       >>> import optax, gdmethods
@@ -125,7 +131,8 @@ def scale_by_rss(
       ...     gdmethods.scale_by_rss(), optax.add_decayed_weights(1e-4), optax.scale(-0.1)
       ... )
 
-    Elsewhere: `optax.scale_by_rss`, whose defaults are those of `optax.adagrad`.
+    Elsewhere: `optax.scale_by_rss`, whose defaults are those of
+    `optax.adagrad`.
     """
     return negated(
         adagrad(

@@ -8,7 +8,7 @@ import jax
 import optax
 
 from gdmethods._adam import adam
-from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, scalar, scalar_or_schedule
+from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, optional, scalar_or_schedule
 from gdmethods._lifting import Rule
 from gdmethods._method import Method, around
 from gdmethods._words import refusing
@@ -34,7 +34,7 @@ def adamw(
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
     *,
-    weight_decay: Scalar = 1e-4,
+    weight_decay: Scalar | None = 1e-4,
     mask: Any = None,
     bias_correction: bool = True,
     accumulator_dtype: Any = None,
@@ -43,9 +43,9 @@ def adamw(
 
         Δₜ = −ηₜ m̂ₜ / (√(v̂ₜ + eps_root) + eps) − ηₜ λ wₜ,    m̂ₜ and v̂ₜ as in `adam`
 
-    The decay does not pass through Adam's moments, so that it is the same for weights of large and
-    of small gradients. η and its schedule multiply it. Both terms are added before the update is
-    rounded to the parameter's dtype.
+    The decay does not pass through Adam's moments, so that it is the same for
+    weights of large and of small gradients. η and its schedule multiply it.
+    Both terms are added before the update is rounded to the parameter's dtype.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -53,20 +53,23 @@ def adamw(
       b2: β₂ in [0, 1).
       eps: added outside of the root, ≥ 0.
       eps_root: added inside of the root, ≥ 0.
-      weight_decay: λ ≥ 0.
-      mask: the weights that decay; a tree of bools like the parameters or a prefix of it, or a
-        function from the parameters to one. None lets all decay.
+      weight_decay: λ ≥ 0; or None.
+      mask: the weights that decay; a tree of bools like the parameters or a
+        prefix of it, or a function from the parameters to one. None lets all
+        decay.
       bias_correction: False takes m̂ = m and v̂ = v.
-      accumulator_dtype: of m and v; None keeps each parameter's own, float32 for narrower ones.
+      accumulator_dtype: of m and v; None keeps each parameter's own, float32
+        for narrower ones.
 
     Returns:
-      A transformation with the state `AdamState`. Its updates Δ have the parameters' shapes and
-      dtypes.
+      A transformation with the state `AdamState`. Its updates Δ have the
+      parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point; at `update`, if the gradients, the state or
-        the mask do not fit, or the parameters are not given.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients, the state or the mask do not fit, or the
+        parameters are not given.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -80,7 +83,8 @@ def adamw(
     Elsewhere: the same in `optax.adamw`. `torch.optim.AdamW` has λ = 0.01,
     `keras.optimizers.AdamW` λ = 0.004 and the ε̂ of its Adam.
 
-    Source: I. Loshchilov, F. Hutter, Decoupled weight decay regularization, ICLR 2019.
+    Source: I. Loshchilov, F. Hutter, Decoupled weight decay regularization,
+    ICLR 2019.
     """
     return decaying(
         adam(
@@ -101,7 +105,7 @@ def adamw(
 def decaying(
     method: optax.GradientTransformation,
     learning_rate: ScalarOrSchedule,
-    weight_decay: Scalar,
+    weight_decay: Scalar | None,
     mask: Any = None,
 ) -> Method:
     """`method`, and −ηₜ λ wₜ beside it."""
@@ -110,5 +114,5 @@ def decaying(
         _rule,
         True if mask is None else mask,
         rate=scalar_or_schedule("learning_rate", learning_rate, "[0, inf)"),
-        weight_decay=scalar("weight_decay", weight_decay, "[0, inf)"),
+        weight_decay=optional("weight_decay", weight_decay, "[0, inf)"),
     )

@@ -17,7 +17,8 @@ def square(x: jax.Array) -> jax.Array:
 def divide(x: jax.Array, y: jax.Array, *, least: Any = 0.0) -> jax.Array:
     """x / y, and 0 where y is 0: a weight that never had a gradient does not move.
 
-    `least`: a lower bound of y. Where it is a positive number, nothing needs to be asked.
+    `least`: a lower bound of y. Where it is a positive number, nothing needs
+    to be asked.
     """
     if isinstance(least, float) and least >= _TINY:
         return x / y

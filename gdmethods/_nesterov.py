@@ -1,8 +1,8 @@
 """Nesterov's accelerated gradient: jump along the velocity first, and take the gradient there.
 
-A transformation is given gradients at the parameters that its user holds, so those are the
-look-ahead points y here, and the weights w are a subtraction away. Hence the μ of the state: y was
-built with it.
+A transformation is given gradients at the parameters that its user holds, so
+those are the look-ahead points y here, and the weights w are a subtraction
+away. Hence the μ of the state: y was built with it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class NesterovState(NamedTuple):
     Attributes:
       count: updates so far; int32, shape ().
       velocity: Δₜ; a tree like the parameters, at least float32.
-      next_momentum: μₜ₊₁, with which the parameters look ahead; float32 (float64 in 64-bit JAX),
-        shape ().
+      next_momentum: μₜ₊₁, with which the parameters look ahead; float32
+        (float64 in 64-bit JAX), shape ().
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -56,26 +56,31 @@ def nesterov(
         Δₜ = μₜ Δₜ₋₁ − ηₜ ∇E(yₜ),    Δ₀ = 0
         wₜ₊₁ = wₜ + Δₜ
 
-    The parameters that you hold and differentiate at are the look-ahead points y, and the update
-    is yₜ₊₁ − yₜ = −ηₜ gₜ + μₜ₊₁ Δₜ: one gradient a step. `nesterov_eval_params` gives the weights
-    w, at which to evaluate. Nothing may scale the updates after this in a chain, or y is not at
-    yₜ. An infinite or NaN gradient stays in the velocity: all updates of its weight are so from
-    then on.
+    The parameters that you hold and differentiate at are the look-ahead points
+    y, and the update is yₜ₊₁ − yₜ = −ηₜ gₜ + μₜ₊₁ Δₜ: one gradient a step.
+    `nesterov_eval_params` gives the weights w, at which to evaluate. Nothing
+    may scale the updates after this in a chain, or y is not at yₜ. An infinite
+    or NaN gradient stays in the velocity: all updates of its weight are so
+    from then on.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
-      momentum: μ in [0, 1]; a number or a schedule, such as `sutskever_momentum_schedule()`. One
-        that `optax.inject_hyperparams` changes counts from the next look-ahead on, so that the
-        step under way stays exact: the value present in update t is μₜ₊₁.
-      accumulator_dtype: of Δ; None keeps each parameter's own, float32 for narrower ones.
+      momentum: μ in [0, 1]; a number or a schedule, such as
+        `sutskever_momentum_schedule()`. One that `optax.inject_hyperparams`
+        changes counts from the next look-ahead on, so that the step under way
+        stays exact: the value present in update t is μₜ₊₁.
+      accumulator_dtype: of Δ; None keeps each parameter's own, float32 for
+        narrower ones.
 
     Returns:
-      A transformation with the state `NesterovState`. Its updates have the parameters' shapes and
-      dtypes (the gradients' dtypes, if `update` is not given the parameters).
+      A transformation with the state `NesterovState`. Its updates have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -89,13 +94,15 @@ def nesterov(
       y 0.8500, w 0.9000
       y 0.6975, w 0.7650
 
-    Elsewhere: `optax.sgd(η, momentum=μ, nesterov=True)`, `torch.optim.SGD(nesterov=True)` and
-    `keras.optimizers.SGD(nesterov=True)` make the same steps of y while μ and η are constant, and
-    have no way back to w.
+    Elsewhere: `optax.sgd(η, momentum=μ, nesterov=True)`,
+    `torch.optim.SGD(nesterov=True)` and `keras.optimizers.SGD(nesterov=True)`
+    make the same steps of y while μ and η are constant, and have no way back
+    to w.
 
-    Source: Y. Nesterov, A method of solving a convex programming problem with convergence rate
-    O(1/k²), Soviet Mathematics Doklady 27, 1983; in the form of I. Sutskever, J. Martens, G. Dahl,
-    G. Hinton, On the importance of initialization and momentum in deep learning, ICML 2013.
+    Source: Y. Nesterov, A method of solving a convex programming problem with
+    convergence rate O(1/k²), Soviet Mathematics Doklady 27, 1983; in the form
+    of I. Sutskever, J. Martens, G. Dahl, G. Hinton, On the importance of
+    initialization and momentum in deep learning, ICML 2013.
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
     return _nesterov(learning_rate, momentum, accumulator_dtype)
@@ -110,8 +117,9 @@ def nesterov_velocity(
         Δₜ = μₜ Δₜ₋₁ + uₜ
         yₜ₊₁ − yₜ = uₜ + μₜ₊₁ Δₜ
 
-    Arguments, returns and errors are those of `nesterov`; u is the update that comes down the
-    chain, which ends here. `nesterov_eval_params` serves as it does there.
+    Arguments, returns and errors are those of `nesterov`; u is the update that
+    comes down the chain, which ends here. `nesterov_eval_params` serves as it
+    does there.
 
     Example:
       >>> import optax, gdmethods

@@ -33,10 +33,12 @@ class RMSPropState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      nu: νₜ, the running mean of |g|²; a tree like the parameters, real, at least float32.
-      mu: mₜ, the running mean of g; a tree like the parameters, at least float32; None if not
-        centered.
-      velocity: Δₜ; a tree like the parameters, at least float32; None without momentum.
+      nu: νₜ, the running mean of |g|²; a tree like the parameters, real, at
+        least float32.
+      mu: mₜ, the running mean of g; a tree like the parameters, at least
+        float32; None if not centered.
+      velocity: Δₜ; a tree like the parameters, at least float32; None without
+        momentum.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -87,10 +89,11 @@ def rmsprop(
         νₜ = decay νₜ₋₁ + (1 − decay) |gₜ|²,    ν₀ = initial_scale
         Δₜ = μₜ Δₜ₋₁ − ηₜ gₜ / (√(νₜ + eps_root) + eps),    Δ₀ = 0
 
-    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. With ν₀ = 0 and without
-    bias correction the first steps are up to 1/√(1 − decay) times η. An infinite gradient makes
-    its own update NaN and the later ones of its weight 0, and NaN makes all of them NaN; with
-    momentum both do. One whose square overflows (beyond 1.8e19 in float32) counts as 0, and so do
+    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. With
+    ν₀ = 0 and without bias correction the first steps are up to 1/√(1 − decay)
+    times η. An infinite gradient makes its own update NaN and the later ones
+    of its weight 0, and NaN makes all of them NaN; with momentum both do. One
+    whose square overflows (beyond 1.8e19 in float32) counts as 0, and so do
     all after it.
 
     Arguments:
@@ -99,21 +102,25 @@ def rmsprop(
       eps: added outside of the root, ≥ 0.
       eps_root: added inside of the root, ≥ 0.
       initial_scale: ν₀ ≥ 0.
-      centered: take the variance instead, νₜ − |mₜ|² and never below 0, with mₜ = decay mₜ₋₁ +
-        (1 − decay) gₜ and m₀ = 0.
-      momentum: μ in [0, 1]; a number or a schedule. None, or Python's 0, keeps no velocity.
-      bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ. Together with centered and ν₀ = 0 the
-        first variance is |g|² − |g|² = 0, and the first step η g / eps: take an eps or eps_root of
-        the gradients' size, or ν₀ > 0.
-      accumulator_dtype: of ν, m and Δ; None keeps each parameter's own, float32 for narrower ones.
+      centered: take the variance instead, νₜ − |mₜ|² and never below 0, with
+        mₜ = decay mₜ₋₁ + (1 − decay) gₜ and m₀ = 0.
+      momentum: μ in [0, 1]; a number or a schedule. None, or Python's 0, keeps
+        no velocity.
+      bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ. Together with centered
+        and ν₀ = 0 the first variance is |g|² − |g|² = 0, and the first step η
+        g / eps: take an eps or eps_root of the gradients' size, or ν₀ > 0.
+      accumulator_dtype: of ν, m and Δ; None keeps each parameter's own,
+        float32 for narrower ones.
 
     Returns:
-      A transformation with the state `RMSPropState`. Its updates Δ have the parameters' shapes and
-      dtypes (the gradients' dtypes, if `update` is not given the parameters).
+      A transformation with the state `RMSPropState`. Its updates Δ have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -125,13 +132,15 @@ def rmsprop(
       >>> print(updates.round(5))  # the size of the gradient falls out
       [-0.01  0.01]
 
-    Elsewhere: `optax.rmsprop` has ε inside of the root unless eps_in_sqrt=False, and its momentum
-    keeps η outside of the velocity. `torch.optim.RMSprop` has decay = 0.99, ε outside, and η
-    outside of the velocity. `keras.optimizers.RMSprop` has ε = 1e-7 inside, and η inside of the
-    velocity.
+    Elsewhere: `optax.rmsprop` has ε inside of the root unless
+    eps_in_sqrt=False, and its momentum keeps η outside of the velocity.
+    `torch.optim.RMSprop` has decay = 0.99, ε outside, and η outside of the
+    velocity. `keras.optimizers.RMSprop` has ε = 1e-7 inside, and η inside of
+    the velocity.
 
-    Source: G. Hinton, Neural networks for machine learning, lecture 6e, Coursera, 2012; centered:
-    A. Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850, 2013.
+    Source: G. Hinton, Neural networks for machine learning, lecture 6e,
+    Coursera, 2012; centered: A. Graves, Generating sequences with recurrent
+    neural networks, arXiv:1308.0850, 2013.
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
     decay = scalar("decay", decay, "[0, 1)")
@@ -179,8 +188,8 @@ def scale_by_rms(
 ) -> optax.GradientTransformationExtraArgs:
     """The direction of `rmsprop`, for a chain of one's own that ends with a learning rate.
 
-    It is −Δ at η = 1 without momentum; chain `velocity` after the learning rate for that.
-    Arguments, state and errors are those of `rmsprop`.
+    It is −Δ at η = 1 without momentum; chain `velocity` after the learning
+    rate for that. Arguments, state and errors are those of `rmsprop`.
 
     Example:
       >>> import optax, gdmethods
@@ -190,8 +199,8 @@ def scale_by_rms(
       ...     gdmethods.velocity(0.9),
       ... )
 
-    Elsewhere: `optax.scale_by_rms`, and `optax.scale_by_stddev` for the centered form; both have ε
-    inside of the root unless eps_in_sqrt=False.
+    Elsewhere: `optax.scale_by_rms`, and `optax.scale_by_stddev` for the
+    centered form; both have ε inside of the root unless eps_in_sqrt=False.
     """
     return negated(
         rmsprop(

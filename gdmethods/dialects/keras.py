@@ -33,11 +33,11 @@ from gdmethods._momentum import momentum as published_momentum
 from gdmethods._nesterov import nesterov as published_nesterov
 from gdmethods._rmsprop import rmsprop as published_rmsprop
 from gdmethods._sgd import sgd as published_sgd
-from gdmethods._words import refusing
+from gdmethods._words import ELSEWHERE, refusing
 from gdmethods.dialects._amsgrad import amsgrad as largest_squares
 
 _AVERAGE = "which averages the weights beside the method; keep optax.ema of them in the loop"
-_REFUSED = {
+_REFUSED = ELSEWHERE | {
     "clipnorm": (
         "which clips each gradient by its own norm; chain optax.clip_by_global_norm before, in "
         "optax.partition if leaf by leaf"

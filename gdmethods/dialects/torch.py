@@ -38,11 +38,11 @@ from gdmethods._rmsprop import _rule as published_rmsprop_rule
 from gdmethods._rprop import rprop as published_rprop
 from gdmethods._slots import Count, Signed, Slots, Square
 from gdmethods._trees import serializable
-from gdmethods._words import refusing
+from gdmethods._words import ELSEWHERE, refusing
 from gdmethods.dialects._amsgrad import amsgrad
 
 _RUNS = "which chooses how PyTorch runs and not what it computes; jax.jit compiles every update"
-_REFUSED = {
+_REFUSED = ELSEWHERE | {
     "foreach": _RUNS,
     "fused": _RUNS,
     "capturable": _RUNS,
