@@ -1,4 +1,4 @@
-"""gdmethods: the gradient-descent methods of a neural-networks lecture, exact to their papers.
+"""gdmethods: the gradient-descent methods of a lecture, exact to their papers.
 
 Every method is a pure `optax.GradientTransformationExtraArgs`. Its alias
 (`adam`) is a whole optimizer; its core (`scale_by_adam`) is the same without a

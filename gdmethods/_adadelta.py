@@ -90,7 +90,7 @@ def adadelta(
       >>> tx = gdmethods.adadelta()
       >>> w = jnp.array([1.0, 1.0])
       >>> updates, state = tx.update(jnp.array([100.0, 1.0]), tx.init(w), w)
-      >>> print((1000 * updates).round(3))  # the size of the gradient falls out
+      >>> print((1000 * updates).round(3))  # the gradient's size falls out
       [-4.472 -4.472]
 
     Elsewhere: the same in `optax.adadelta` (ρ = 0.9 there),
@@ -115,7 +115,7 @@ def adadelta(
 def scale_by_adadelta(
     rho: Scalar = 0.95, eps: Scalar = 1e-6, *, accumulator_dtype: Any = None
 ) -> optax.GradientTransformationExtraArgs:
-    """The direction of `adadelta`, for a chain of one's own that ends with a learning rate.
+    """The direction of `adadelta`, for a chain that ends with a learning rate.
 
     It is −Δ at η = 1, the paper's δₜ. Arguments, state and errors are those of
     `adadelta`.
@@ -123,7 +123,9 @@ def scale_by_adadelta(
     Example:
       >>> import optax, gdmethods
       >>> tx = optax.chain(
-      ...     gdmethods.scale_by_adadelta(), optax.add_decayed_weights(1e-4), optax.scale(-1.0)
+      ...     gdmethods.scale_by_adadelta(),
+      ...     optax.add_decayed_weights(1e-4),
+      ...     optax.scale(-1.0),
       ... )
 
     Elsewhere: `optax.scale_by_adadelta`, with ρ = 0.9.

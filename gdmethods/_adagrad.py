@@ -120,7 +120,7 @@ def scale_by_rss(
     initial_accumulator_value: Scalar = 0.0,
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The direction of `adagrad`, for a chain of one's own that ends with a learning rate.
+    """The direction of `adagrad`, for a chain that ends with a learning rate.
 
     It is −Δ at η = 1: gₜ over the root of the sum of squares. Arguments, state
     and errors are those of `adagrad`.
@@ -128,7 +128,9 @@ def scale_by_rss(
     Example:
       >>> import optax, gdmethods
       >>> tx = optax.chain(
-      ...     gdmethods.scale_by_rss(), optax.add_decayed_weights(1e-4), optax.scale(-0.1)
+      ...     gdmethods.scale_by_rss(),
+      ...     optax.add_decayed_weights(1e-4),
+      ...     optax.scale(-0.1),
       ... )
 
     Elsewhere: `optax.scale_by_rss`, whose defaults are those of

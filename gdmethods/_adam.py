@@ -110,7 +110,7 @@ def adam(
       >>> tx = gdmethods.adam(0.001)
       >>> w = jnp.array([1.0, 1.0])
       >>> updates, state = tx.update(jnp.array([100.0, -0.001]), tx.init(w), w)
-      >>> print(updates.round(6))  # the first step is η, whatever the size of the gradient
+      >>> print(updates.round(6))  # at first η, whatever the gradient's size
       [-0.001  0.001]
 
     Elsewhere: the same in `optax.adam` and `torch.optim.Adam`.
@@ -153,7 +153,7 @@ def scale_by_adam(
     bias_correction: bool = True,
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The direction of `adam`, for a chain of one's own that ends with a learning rate.
+    """The direction of `adam`, for a chain that ends with a learning rate.
 
     It is −Δ at η = 1: m̂ₜ over the root of v̂ₜ. Arguments, state and errors
     are those of `adam`.
@@ -161,7 +161,9 @@ def scale_by_adam(
     Example:
       >>> import optax, gdmethods
       >>> tx = optax.chain(  # AdamW
-      ...     gdmethods.scale_by_adam(), optax.add_decayed_weights(1e-4), optax.scale(-1e-3)
+      ...     gdmethods.scale_by_adam(),
+      ...     optax.add_decayed_weights(1e-4),
+      ...     optax.scale(-1e-3),
       ... )
 
     Elsewhere: the same in `optax.scale_by_adam`.

@@ -41,11 +41,12 @@ def adamw(
 ) -> optax.GradientTransformationExtraArgs:
     """Adam with decoupled weight decay.
 
-        Δₜ = −ηₜ m̂ₜ / (√(v̂ₜ + eps_root) + eps) − ηₜ λ wₜ,    m̂ₜ and v̂ₜ as in `adam`
+        Δₜ = −ηₜ m̂ₜ / (√(v̂ₜ + eps_root) + eps) − ηₜ λ wₜ
 
-    The decay does not pass through Adam's moments, so that it is the same for
-    weights of large and of small gradients. η and its schedule multiply it.
-    Both terms are added before the update is rounded to the parameter's dtype.
+    m̂ and v̂ are those of `adam`. The decay does not pass through Adam's
+    moments, so that it is the same for weights of large and of small
+    gradients. η and its schedule multiply it. Both terms are added before the
+    update is rounded to the parameter's dtype.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -73,12 +74,15 @@ def adamw(
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
-      >>> tx = gdmethods.adamw(0.1, weight_decay=0.01, mask={"kernel": True, "bias": False})
+      >>> decays = {"kernel": True, "bias": False}
+      >>> tx = gdmethods.adamw(0.1, weight_decay=0.01, mask=decays)
       >>> w = {"kernel": jnp.array(2.0), "bias": jnp.array(2.0)}
       >>> no_gradients = {"kernel": jnp.array(0.0), "bias": jnp.array(0.0)}
       >>> updates, state = tx.update(no_gradients, tx.init(w), w)
-      >>> print(f"{w['kernel'] + updates['kernel']:.3f} {w['bias'] + updates['bias']:.3f}")
-      1.998 2.000
+      >>> for name in w:
+      ...     print(f"{name} {w[name] + updates[name]:.3f}")
+      kernel 1.998
+      bias 2.000
 
     Elsewhere: the same in `optax.adamw`. `torch.optim.AdamW` has λ = 0.01,
     `keras.optimizers.AdamW` λ = 0.004 and the ε̂ of its Adam.

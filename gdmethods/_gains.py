@@ -82,10 +82,10 @@ def adaptive_gains(
     agreement: str = "gradient",
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Gradient descent with Hinton's adaptive gains, a factor of the rate for each weight.
+    """Gradient descent with Hinton's adaptive gains: a rate for each weight.
 
         gainₜ = gainₜ₋₁ + increase    if aₜ > 0
-                gainₜ₋₁ · decrease    else,    then clipped to [min_gain, max_gain]
+                gainₜ₋₁ · decrease    else, and clipped to the limits
         Δₜ = μₜ Δₜ₋₁ − ηₜ gainₜ gₜ,    gain₀ = 1, Δ₀ = 0
 
     The agreement a is sign(gₜ) · sign(gₜ₋₁), and the first update, which has
@@ -179,7 +179,7 @@ def scale_by_gains(
     agreement: str = "gradient",
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The direction of `adaptive_gains`, for a chain of one's own that ends with a learning rate.
+    """The direction of `adaptive_gains`, for a chain that ends with a rate.
 
     It is −Δ at η = 1: gainₜ gₜ, and with momentum the velocity that those
     gather. Arguments, state and errors are those of `adaptive_gains`.
@@ -187,7 +187,9 @@ def scale_by_gains(
     Example:
       >>> import optax, gdmethods
       >>> tx = optax.chain(
-      ...     gdmethods.scale_by_gains(), optax.add_decayed_weights(1e-4), optax.scale(-0.1)
+      ...     gdmethods.scale_by_gains(),
+      ...     optax.add_decayed_weights(1e-4),
+      ...     optax.scale(-0.1),
       ... )
     """
     return negated(

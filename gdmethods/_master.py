@@ -76,10 +76,10 @@ def with_float32_master(
     Example:
       >>> import jax.numpy as jnp, optax, gdmethods
       >>> def train(tx):
-      ...     w = jnp.array(1.0, jnp.bfloat16)
+      ...     w = g = jnp.array(1.0, jnp.bfloat16)
       ...     state = tx.init(w)
       ...     for _ in range(100):
-      ...         update, state = tx.update(jnp.array(1.0, jnp.bfloat16), state, w)
+      ...         update, state = tx.update(g, state, w)
       ...         w = optax.apply_updates(w, update)
       ...     return w
       >>> print(train(gdmethods.sgd(0.001)))  # 1 − 0.001 is 1 in bfloat16

@@ -98,7 +98,7 @@ def momentum(
 def velocity(
     momentum: ScalarOrSchedule = 0.9, *, accumulator_dtype: Any = None
 ) -> optax.GradientTransformationExtraArgs:
-    """The velocity of `momentum`, for a chain of one's own that has scaled its updates already.
+    """The velocity of `momentum`, for a chain that has applied its rate.
 
         Δₜ = μₜ Δₜ₋₁ + uₜ
 

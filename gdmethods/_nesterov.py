@@ -50,7 +50,7 @@ def nesterov(
     *,
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Nesterov's accelerated gradient, exact for any course of the momentum and the learning rate.
+    """Nesterov's accelerated gradient, exact for any schedule of μ and η.
 
         yₜ = wₜ + μₜ Δₜ₋₁
         Δₜ = μₜ Δₜ₋₁ − ηₜ ∇E(yₜ),    Δ₀ = 0
@@ -90,7 +90,8 @@ def nesterov(
       >>> for _ in range(2):
       ...     update, state = tx.update(y, state, y)  # the gradient of y²/2
       ...     y = y + update
-      ...     print(f"y {y:.4f}, w {gdmethods.nesterov_eval_params(state, y):.4f}")
+      ...     w = gdmethods.nesterov_eval_params(state, y)
+      ...     print(f"y {y:.4f}, w {w:.4f}")
       y 0.8500, w 0.9000
       y 0.6975, w 0.7650
 
@@ -112,7 +113,7 @@ def nesterov(
 def nesterov_velocity(
     momentum: ScalarOrSchedule = 0.9, *, accumulator_dtype: Any = None
 ) -> optax.GradientTransformationExtraArgs:
-    """The velocity of `nesterov`, for a chain of one's own that has scaled its updates already.
+    """The velocity of `nesterov`, for a chain that has applied its rate.
 
         Δₜ = μₜ Δₜ₋₁ + uₜ
         yₜ₊₁ − yₜ = uₜ + μₜ₊₁ Δₜ
@@ -124,7 +125,8 @@ def nesterov_velocity(
     Example:
       >>> import optax, gdmethods
       >>> tx = optax.chain(  # what nesterov(0.1, 0.9) does
-      ...     gdmethods.scale_by_learning_rate(0.1), gdmethods.nesterov_velocity(0.9)
+      ...     gdmethods.scale_by_learning_rate(0.1),
+      ...     gdmethods.nesterov_velocity(0.9),
       ... )
 
     Elsewhere: `optax.trace(μ, nesterov=True)`, for constant μ.

@@ -16,7 +16,7 @@ from gdmethods._trees import at_path
 
 
 def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> optax.Params:
-    """The weights to evaluate, from the look-ahead points that `nesterov` trains at.
+    """The weights behind the look-ahead points that `nesterov` trains at.
 
         wₜ₊₁ = yₜ₊₁ − μₜ₊₁ Δₜ
 
@@ -41,7 +41,8 @@ def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> opt
       >>> tx = gdmethods.nesterov(0.1, momentum=0.5)
       >>> y = jnp.array(1.0)
       >>> update, state = tx.update(jnp.array(1.0), tx.init(y), y)
-      >>> print(f"{gdmethods.nesterov_eval_params(state, y + update):.2f}")  # 1 − 0.1
+      >>> w = gdmethods.nesterov_eval_params(state, y + update)
+      >>> print(f"{w:.2f}")  # 1 − 0.1
       0.90
 
     Elsewhere: `optax.contrib.schedule_free_eval_params` is the like for

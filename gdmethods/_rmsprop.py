@@ -186,7 +186,7 @@ def scale_by_rms(
     bias_correction: bool = False,
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The direction of `rmsprop`, for a chain of one's own that ends with a learning rate.
+    """The direction of `rmsprop`, for a chain that ends with a learning rate.
 
     It is −Δ at η = 1 without momentum; chain `velocity` after the learning
     rate for that. Arguments, state and errors are those of `rmsprop`.

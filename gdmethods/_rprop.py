@@ -78,13 +78,13 @@ def rprop(
         aₜ = sign(gₜ) · sign(gₜ₋₁)
         dₜ = min(dₜ₋₁ · eta_plus, max_step_size)     if aₜ > 0
              max(dₜ₋₁ · eta_minus, min_step_size)    if aₜ < 0
-             dₜ₋₁                                    if aₜ = 0,    d₀ = learning_rate
-        Δₜ = −sign(gₜ) dₜ
+             dₜ₋₁                                    if aₜ = 0
+        Δₜ = −sign(gₜ) dₜ,    d₀ = learning_rate
 
     Where the sign has turned (aₜ < 0) the variants differ:
 
         "rprop-"     moves all the same
-        "rprop+"     takes back the move before, Δₜ = −Δₜ₋₁, and remembers gₜ = 0
+        "rprop+"     takes back the move before, Δₜ = −Δₜ₋₁; remembers gₜ = 0
         "irprop-"    does not move, Δₜ = 0, and remembers gₜ = 0
         "irprop+"    as "rprop+" if the loss rose, else as "irprop-"; call
                      tx.update(grads, state, params, value=loss)
@@ -193,7 +193,7 @@ def scale_by_rprop(
     variant: str = "irprop-",
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The direction of `rprop`, for a chain of one's own that ends with a (negative) scale.
+    """The direction of `rprop`, for a chain that ends with a (negative) scale.
 
     It is −Δ: sign(gₜ) dₜ where no sign turned. Arguments, state and errors are
     those of `rprop`.

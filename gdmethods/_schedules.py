@@ -33,7 +33,7 @@ def sutskever_momentum_schedule(
     Example:
       >>> import gdmethods
       >>> mu = gdmethods.sutskever_momentum_schedule()
-      >>> print(*(f"{mu(t):.4f}" for t in (0, 249, 250, 500, 750, 1000, 12_250)))
+      >>> print(*(f"{mu(t):.4f}" for t in (0, 249, 250, 500, 750, 1000, 12250)))
       0.5000 0.5000 0.7500 0.8333 0.8750 0.9000 0.9900
 
     Source: I. Sutskever, J. Martens, G. Dahl, G. Hinton, On the importance of

@@ -78,7 +78,7 @@ def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArg
 def scale_by_learning_rate(
     learning_rate: ScalarOrSchedule,
 ) -> optax.GradientTransformationExtraArgs:
-    """The learning rate for a chain of one's own: `sgd` under the name of what it does there.
+    """The learning rate of a chain: `sgd` under the name of what it does there.
 
         Δₜ = −ηₜ uₜ
 
@@ -87,7 +87,9 @@ def scale_by_learning_rate(
 
     Example:
       >>> import optax, gdmethods
-      >>> tx = optax.chain(gdmethods.scale_by_adam(), gdmethods.scale_by_learning_rate(1e-3))
+      >>> tx = optax.chain(
+      ...     gdmethods.scale_by_adam(), gdmethods.scale_by_learning_rate(1e-3)
+      ... )
 
     Elsewhere: `optax.scale_by_learning_rate`, whose product is taken in the
     update's dtype.

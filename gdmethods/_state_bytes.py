@@ -18,7 +18,7 @@ _ONE_DEVICE = NamedSharding(AbstractMesh((1,), ("device",)), PartitionSpec())
 def state_bytes(
     tx: optax.GradientTransformation, params: optax.Params, sharding: Any = None
 ) -> int:
-    """Bytes that the state of `tx` takes on each device. Nothing is computed or allocated.
+    """Bytes that the state of `tx` takes on each device; nothing is allocated.
 
     A leaf of the state that belongs to a parameter and has its shape is
     divided as the parameter is. All else is whole on each device: counts,
@@ -46,9 +46,10 @@ def state_bytes(
       >>> import jax, jax.numpy as jnp, gdmethods
       >>> from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
       >>> w = {"kernel": jax.ShapeDtypeStruct((4096, 1024), jnp.bfloat16)}
-      >>> gdmethods.state_bytes(gdmethods.adam(1e-3), w)  # two float32 a weight, and a count
+      >>> gdmethods.state_bytes(gdmethods.adam(1e-3), w)  # two float32, a count
       33554436
-      >>> rows = NamedSharding(AbstractMesh((64,), ("data",)), PartitionSpec("data"))
+      >>> mesh = AbstractMesh((64,), ("data",))
+      >>> rows = NamedSharding(mesh, PartitionSpec("data"))
       >>> gdmethods.state_bytes(gdmethods.adam(1e-3), w, rows)
       524292
 

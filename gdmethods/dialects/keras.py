@@ -1,9 +1,10 @@
 """Keras 3's optimizers in Keras' words: `keras.optimizers`' argument names, defaults and numbers.
 
-Learning rates take schedules as everywhere else; η is inside of the velocity, as in Keras.
-`weight_decay` λ is decoupled: −ηₜ λ w is added to the update. Options of Keras' base class that
-wrap a method (clipnorm, use_ema, gradient_accumulation_steps, …) are refused by name: Optax has
-each of them as a transformation to chain or wrap.
+Learning rates take schedules as everywhere else; η is inside of the velocity,
+as in Keras. `weight_decay` λ is decoupled: −ηₜ λ w is added to the update.
+Options of Keras' base class that wrap a method (clipnorm, use_ema,
+gradient_accumulation_steps, …) are refused by name: Optax has each of them as
+a transformation to chain or wrap.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def sgd(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
@@ -118,13 +120,15 @@ def adagrad(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
       >>> tx = gdmethods.dialects.keras.adagrad(0.01)
 
-    Elsewhere: `gdmethods.adagrad` starts from 0, with ε = 1e-10 outside of the root.
+    Elsewhere: `gdmethods.adagrad` starts from 0, with ε = 1e-10 outside of the
+    root.
 
     Source: https://keras.io/api/optimizers/adagrad/
     """
@@ -161,7 +165,8 @@ def adadelta(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
@@ -201,7 +206,8 @@ def rmsprop(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
@@ -243,7 +249,8 @@ def adam(
       learning_rate: η ≥ 0; a number or a schedule.
       beta_1: β₁ in [0, 1).
       beta_2: β₂ in [0, 1).
-      epsilon: ε̂ ≥ 0. It weighs as ε = ε̂ / √(1 − β₂ᵗ) does: at first 32 times as much.
+      epsilon: ε̂ ≥ 0. It weighs as ε = ε̂ / √(1 − β₂ᵗ) does: at first 32 times
+        as much.
       amsgrad: keep the largest v.
       weight_decay: λ ≥ 0, decoupled; or None.
 
@@ -251,13 +258,15 @@ def adam(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
       >>> tx = gdmethods.dialects.keras.adam(1e-3)
 
-    Elsewhere: `gdmethods.adam` adds its ε = 1e-8 to the root of the corrected v̂.
+    Elsewhere: `gdmethods.adam` adds its ε = 1e-8 to the root of the corrected
+    v̂.
 
     Source: https://keras.io/api/optimizers/adam/
     """
@@ -274,9 +283,11 @@ def adamw(
     epsilon: Scalar = 1e-7,
     amsgrad: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`keras.optimizers.AdamW`, which is its Adam with a weight decay by default.
+    """`keras.optimizers.AdamW`: its Adam, with a weight decay by default.
 
-        Δₜ = −ηₜ λ wₜ − ηₜ √(1 − β₂ᵗ) / (1 − β₁ᵗ) · mₜ / (√vₜ + ε̂),    mₜ and vₜ as in `adam`
+        Δₜ = −ηₜ λ wₜ − ηₜ √(1 − β₂ᵗ) / (1 − β₁ᵗ) · mₜ / (√vₜ + ε̂)
+
+    m and v are those of `adam`.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -290,14 +301,15 @@ def adamw(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
       >>> tx = gdmethods.dialects.keras.adamw(1e-3, weight_decay=0.01)
 
-    Elsewhere: `gdmethods.adamw` has λ = 1e-4, and adds its ε = 1e-8 to the root of the corrected
-    v̂.
+    Elsewhere: `gdmethods.adamw` has λ = 1e-4, and adds its ε = 1e-8 to the
+    root of the corrected v̂.
 
     Source: https://keras.io/api/optimizers/adamw/
     """

@@ -1,7 +1,8 @@
 """The laws of a gradient transformation, each a function that raises at the first case against it.
 
-A law states itself in the first line of its docstring. It looks at a `Subject`, and whatever it
-raises is a case against the law: what it says itself, or what the transformation raised.
+A law states itself in the first line of its docstring. It looks at a
+`Subject`, and whatever it raises is a case against the law: what it says
+itself, or what the transformation raised.
 """
 
 import dataclasses
@@ -317,8 +318,9 @@ KINDS: dict[str, Callable[[Any, Any], Any]] = {
 def complex_leaves(subject: Subject) -> None:
     """A complex leaf is two real ones, or turns with its gradients, or is refused by name.
 
-    Two real ones: its parts are updated as real leaves would be. It turns: a method of |g|² cannot
-    tell gradients from those turned by an angle in the complex plane, and its updates turn alike.
+    Two real ones: its parts are updated as real leaves would be. It turns: a
+    method of |g|² cannot tell gradients from those turned by an angle in the
+    complex plane, and its updates turn alike.
     """
     w, *course = (np.array([a + 1j * b, c - 1j * d], np.complex64) for a, b, c, d in _ROWS)
 
