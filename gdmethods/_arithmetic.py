@@ -39,10 +39,20 @@ def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array,
 
 def one_minus_power(base: float | jax.Array, exponent: jax.Array) -> jax.Array:
     """1 − baseᵉ for e ≥ 1, whose digits a subtraction would lose while baseᵉ is near 1."""
-    return -jnp.expm1(exponent.astype(jnp.result_type(float)) * _log(base))
+    dtype = jnp.result_type(float)
+    if isinstance(base, float):
+        return -jnp.expm1(exponent.astype(dtype) * (math.log(base) if base else -math.inf))
+    return _one_minus_power(base.astype(dtype), exponent)
 
 
-def _log(x: float | jax.Array) -> float | jax.Array:
-    if isinstance(x, float):
-        return math.log(x) if x else -math.inf
-    return jnp.log(x.astype(jnp.result_type(float)))
+@jax.custom_jvp
+def _one_minus_power(base: jax.Array, exponent: jax.Array) -> jax.Array:
+    """With the derivative −e baseᵉ⁻¹, also at 0, where the logarithm has none."""
+    return -jnp.expm1(exponent.astype(base.dtype) * jnp.log(base))
+
+
+@_one_minus_power.defjvp
+def _(primals: tuple[jax.Array, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
+    base, exponent = primals
+    slope = -exponent.astype(base.dtype) * jax.lax.pow(base, exponent - 1)
+    return _one_minus_power(base, exponent), slope * tangents[0]

@@ -14,6 +14,8 @@ from hypothesis import strategies
 from hypothesis.extra.numpy import arrays
 from table import every_method
 
+from gdmethods._arithmetic import one_minus_power
+
 DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
 STEPS, WEIGHTS = 6, 8
 LARGEST = float(np.finfo(np.float32).max)
@@ -98,6 +100,20 @@ def test_the_corners_one_operation_at_a_time(method):
     gradients = {"float32": gradients["float32"]}
     with jax.disable_jit():
         assert_finite(walk(method, gradients), gradients)
+
+
+@pytest.mark.parametrize("base", [0.0, 0.25, 0.999])
+def test_one_minus_a_power_and_its_derivatives(base):
+    """1 − bᵉ, −e bᵉ⁻¹ and −e (e − 1) bᵉ⁻²."""
+    value, slope = one_minus_power, jax.grad(one_minus_power)
+    bend = jax.grad(slope)
+    with jax.enable_x64(True):
+        for e in range(1, 5):
+            b, exponent = jnp.asarray(base), jnp.asarray(e, jnp.int32)
+            np.testing.assert_allclose(value(b, exponent), 1 - base**e, rtol=1e-12)
+            np.testing.assert_allclose(slope(b, exponent), -e * base ** (e - 1), rtol=1e-12)
+            second = -e * (e - 1) * base ** max(e - 2, 0)
+            np.testing.assert_allclose(bend(b, exponent), second, rtol=1e-12)
 
 
 def kind(x):
