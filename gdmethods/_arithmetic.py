@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 _TINY = float(jnp.finfo(jnp.float32).tiny)
 
@@ -35,6 +36,16 @@ def sqrt(x: jax.Array) -> jax.Array:
 def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     root = sqrt(*primals)
     return root, divide(tangents[0], 2.0 * root)
+
+
+def sign(x: jax.Array) -> jax.Array:
+    """−1, 0 or 1, and 0 of NaN; of denormal numbers too, which XLA compares as if they were 0."""
+    integer = jnp.dtype(f"int{8 * x.dtype.itemsize}")
+    bits = jax.lax.bitcast_convert_type(x, integer)
+    magnitude = bits & jnp.iinfo(integer).max
+    infinity = np.array(np.inf, x.dtype).view(integer)
+    ordered = jnp.where(bits < 0, -magnitude, magnitude)  # as x itself is
+    return jnp.where(magnitude > infinity, 0, jnp.clip(ordered, -1, 1)).astype(x.dtype)
 
 
 def one_minus_power(base: float | jax.Array, exponent: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from gdmethods._arithmetic import sign
 from gdmethods._hyperparameters import Scalar, choice, float_dtype, ordered, scalar
 from gdmethods._lifting import Rule
 from gdmethods._method import method, negated
@@ -35,7 +36,7 @@ class RpropState(NamedTuple):
 def _rule(
     g: jax.Array,
     d: jax.Array,
-    sign: jax.Array,
+    sign_before: jax.Array,
     *,
     eta_minus: Any,
     eta_plus: Any,
@@ -44,19 +45,18 @@ def _rule(
     variant: str,
     loss_rose: Any,
 ) -> tuple[Any, Any, Any]:
-    a = g * sign  # only its sign is read
-    previous_move = -sign * d
+    a = sign(g) * sign_before
+    previous_move = -sign_before * d
     longer = jnp.minimum(d * eta_plus, max_step_size)
     shorter = jnp.maximum(d * eta_minus, min_step_size)
     d = jnp.where(a > 0, longer, jnp.where(a < 0, shorter, d))
     d = jnp.where(jnp.isnan(g), g, d)
-    remembered = jnp.sign(g) if variant == "rprop-" else jnp.where(a < 0, 0.0, jnp.sign(g))
-    sign = sign_after(d, remembered)
-    move = -sign * d
+    remembered = sign_after(d, sign(g) if variant == "rprop-" else jnp.where(a < 0, 0.0, sign(g)))
+    move = -remembered * d
     if variant in ("rprop+", "irprop+"):
         back = -previous_move if variant == "rprop+" else jnp.where(loss_rose, -previous_move, 0.0)
         move = jnp.where(a < 0, back, move)
-    return move, d, sign
+    return move, d, remembered
 
 
 @refusing()
@@ -86,9 +86,9 @@ def rprop(
         "irprop+"    as "rprop+" if the loss rose, else as "irprop-"; call
                      tx.update(grads, state, params, value=loss)
 
-    On small minibatches signs turn by sampling, steps shrink, and it fails; see `rmsprop`. An
-    infinite gradient counts by its sign, as any other; NaN makes all updates of its weight NaN
-    from then on.
+    On small minibatches signs turn by sampling, steps shrink, and it fails; see `rmsprop`. A
+    denormal or infinite gradient counts by its sign, as any other; NaN makes all updates of its
+    weight NaN from then on.
 
     Arguments:
       learning_rate: d₀ > 0, within the limits; no schedule, since nothing reads it after the

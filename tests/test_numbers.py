@@ -14,7 +14,7 @@ from hypothesis import strategies
 from hypothesis.extra.numpy import arrays
 from table import every_method
 
-from gdmethods._arithmetic import one_minus_power
+from gdmethods._arithmetic import one_minus_power, sign
 
 DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
 STEPS, WEIGHTS = 6, 8
@@ -114,6 +114,18 @@ def test_one_minus_a_power_and_its_derivatives(base):
             np.testing.assert_allclose(slope(b, exponent), -e * base ** (e - 1), rtol=1e-12)
             second = -e * (e - 1) * base ** max(e - 2, 0)
             np.testing.assert_allclose(bend(b, exponent), second, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_signs_of_all_numbers(dtype):
+    least = np.finfo(dtype).smallest_subnormal
+    positive = np.array([least, np.finfo(dtype).tiny, 1.0, np.finfo(dtype).max, np.inf], dtype)
+    zeros = np.array([0.0, -0.0, np.nan, -np.nan], dtype)
+    with jax.enable_x64(dtype == np.float64):
+        for f in (sign, jax.jit(sign)):
+            np.testing.assert_array_equal(f(positive), np.ones(5, dtype))
+            np.testing.assert_array_equal(f(-positive), -np.ones(5, dtype))
+            np.testing.assert_array_equal(f(zeros), np.zeros(4, dtype))
 
 
 def kind(x):

@@ -13,6 +13,7 @@ import optax
 
 from gdmethods._adagrad import adagrad as published_adagrad
 from gdmethods._adam import adam as published_adam
+from gdmethods._arithmetic import sign
 from gdmethods._gains import adaptive_gains as published_adaptive_gains
 from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, at, scalar, scalar_or_schedule
 from gdmethods._lifting import Rule
@@ -189,12 +190,12 @@ class RpropState(NamedTuple):
 
 
 def _rprop_rule(
-    g: jax.Array, gain: jax.Array, sign: jax.Array, *, eta: Any
+    g: jax.Array, gain: jax.Array, sign_before: jax.Array, *, eta: Any
 ) -> tuple[Any, Any, Any]:
-    gain = jnp.where(g * sign > 0, 1.2 * gain, 0.5 * gain)
+    gain = jnp.where(sign(g) * sign_before > 0, 1.2 * gain, 0.5 * gain)
     gain = jnp.where(jnp.isnan(g), g, gain)
-    sign = sign_after(gain, jnp.sign(g))
-    return -eta * gain * sign, gain, sign
+    remembered = sign_after(gain, sign(g))
+    return -eta * gain * remembered, gain, remembered
 
 
 @refusing()
