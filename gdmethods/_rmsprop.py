@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._arithmetic import divide, one_minus_power, sqrt, square
+from gdmethods._arithmetic import one_minus_power, positive, squarable, square
 from gdmethods._hyperparameters import (
     Scalar,
     ScalarOrSchedule,
@@ -57,12 +57,13 @@ def _rule(
     momentum: Any,
     correction: Any,
 ) -> tuple[Any, Any, Any, Any]:
+    g = squarable(g)
     nu = decay * nu + (1 - decay) * square(g)
     mu = decay * mu + (1 - decay) * g
     s = nu / correction
     if centered:
         s = jnp.where(s == jnp.inf, s, jnp.maximum(s - square(mu / correction), 0.0))
-    direction = divide(g, sqrt(s + eps_root) + eps, least=eps)
+    direction = g / (jnp.sqrt(positive(s) + eps_root) + eps)
     velocity = momentum * velocity - learning_rate * direction
     return velocity, nu, mu, velocity
 
@@ -86,10 +87,11 @@ def rmsprop(
         Δₜ = μₜ Δₜ₋₁ − ηₜ gₜ / (√(νₜ + eps_root) + eps),    Δ₀ = 0
 
     A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. With ν₀ = 0 and without
-    bias correction the first steps are up to 1/√(1 − decay) times η. An infinite gradient makes
-    its own update NaN and the later ones of its weight 0, and NaN makes all of them NaN; with
-    momentum both do. One whose square overflows (beyond 1.8e19 in float32) counts as 0, and so do
-    all after it.
+    bias correction the first steps are up to 1/√(1 − decay) times η. In float32 gradients from
+    1.1e-19/√(1 − decay), which is 3.4e-19, to 4.6e18 are seen as they are (from 1.5e-154/√(1 −
+    decay) to 3.4e153 in float64). A larger or infinite one counts as 4.6e18, with its sign. The
+    square of a smaller one may underflow: ν counts as 1.2e-38 at least, so that its weight moves
+    less, not more. NaN makes all updates of its weight NaN from then on.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gdmethods._arithmetic import sign
+from gdmethods._arithmetic import representable, sign
 from gdmethods._hyperparameters import Scalar, choice, float_dtype, ordered, scalar
 from gdmethods._lifting import Rule
 from gdmethods._method import method, negated
@@ -44,11 +44,12 @@ def _rule(
     max_step_size: Any,
     variant: str,
     loss_rose: Any,
+    dtype: jnp.dtype | None,
 ) -> tuple[Any, Any, Any]:
     a = sign(g) * sign_before
     previous_move = -sign_before * d
-    longer = jnp.minimum(d * eta_plus, max_step_size)
-    shorter = jnp.maximum(d * eta_minus, min_step_size)
+    longer = jnp.minimum(d * eta_plus, representable(max_step_size, dtype or d.dtype))
+    shorter = jnp.maximum(d * eta_minus, representable(min_step_size, dtype or d.dtype))
     d = jnp.where(a > 0, longer, jnp.where(a < 0, shorter, d))
     d = jnp.where(jnp.isnan(g), g, d)
     remembered = sign_after(d, sign(g) if variant == "rprop-" else jnp.where(a < 0, 0.0, sign(g)))
@@ -95,8 +96,8 @@ def rprop(
         start.
       eta_minus: factor of a shorter step, in (0, 1).
       eta_plus: factor of a longer step, > 1.
-      min_step_size: lower limit of d, ≥ 0.
-      max_step_size: upper limit of d, > 0; `jnp.inf` for none.
+      min_step_size: lower limit of d, ≥ 0; with 0 it is the smallest normal number of d's dtype.
+      max_step_size: upper limit of d, > 0; with `jnp.inf` it is the largest number of d's dtype.
       variant: "rprop-", "rprop+", "irprop-" or "irprop+".
       accumulator_dtype: of d; None keeps each parameter's own, float32 for narrower ones.
 
@@ -170,6 +171,7 @@ def rprop(
             max_step_size=max_step_size,
             variant=variant,
             loss_rose=new.value > old.value,
+            dtype=dtype,
         )
 
     return method(Slots(RpropState, dtype, step_sizes=learning_rate, value=jnp.inf), rule, loss)
