@@ -6,7 +6,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._arithmetic import one_minus_power, positive, squarable, square
+from gdmethods._arithmetic import (
+    one_minus_power,
+    positive,
+    representable,
+    squarable,
+    square,
+)
 from gdmethods._hyperparameters import (
     Scalar,
     ScalarOrSchedule,
@@ -31,7 +37,8 @@ class RMSPropState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      nu: νₜ, the running mean of |g|²; a tree like the parameters, real, at least float32.
+      nu: νₜ, the running mean of |g|²; if centered the variance νₜ − |mₜ|², or νₜ − |mₜ|² / (1 −
+        decayᵗ) with bias correction; a tree like the parameters, real, at least float32.
       mu: mₜ, the running mean of g; a tree like the parameters, at least float32; None if not
         centered.
       velocity: Δₜ; a tree like the parameters, at least float32; None without momentum.
@@ -56,14 +63,16 @@ def _rule(
     centered: bool,
     momentum: Any,
     correction: Any,
+    growth: Any,
 ) -> tuple[Any, Any, Any, Any]:
     g = squarable(g)
-    nu = decay * nu + (1 - decay) * square(g)
     mu = decay * mu + (1 - decay) * g
-    s = nu / correction
-    if centered:
-        s = jnp.where(s == jnp.inf, s, jnp.maximum(s - square(mu / correction), 0.0))
-    direction = g / (jnp.sqrt(positive(s) + eps_root) + eps)
+    if centered:  # with g − mₜ = decay (g − mₜ₋₁), so that mₜ can overwrite mₜ₋₁
+        weight = (1 - decay) / representable(decay, g.dtype) * growth
+        nu = decay * nu + weight * square(g - mu / correction)
+    else:
+        nu = decay * nu + (1 - decay) * square(g)
+    direction = g / (jnp.sqrt(positive(nu) / correction + eps_root) + eps)
     velocity = momentum * velocity - learning_rate * direction
     return velocity, nu, mu, velocity
 
@@ -99,8 +108,9 @@ def rmsprop(
       eps: added outside of the root, ≥ 0.
       eps_root: added inside of the root, ≥ 0.
       initial_scale: ν₀ ≥ 0.
-      centered: take the variance instead, νₜ − |mₜ|² and never below 0, with mₜ = decay mₜ₋₁ +
-        (1 − decay) gₜ and m₀ = 0.
+      centered: take the variance instead, σ²ₜ = νₜ − |mₜ|², with mₜ = decay mₜ₋₁ + (1 − decay) gₜ
+        and m₀ = 0. It is computed as decay σ²ₜ₋₁ + (1/decay − 1) |gₜ − mₜ|², which is equal, but
+        never negative, and keeps its digits where the mean is large.
       momentum: μ in [0, 1]; a number or a schedule. None, or Python's 0, keeps no velocity.
       bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ. Together with centered and ν₀ = 0 the
         first variance is |g|² − |g|² = 0, and the first step η g / eps: take an eps or eps_root of
@@ -152,6 +162,12 @@ def rmsprop(
     )
 
     def rule(old: RMSPropState, new: RMSPropState) -> Rule:
+        correction: Any = 1.0
+        growth: Any = 1.0
+        if bias_correction:
+            correction = one_minus_power(decay, new.count)
+            before = one_minus_power(decay, jnp.maximum(old.count, 1))
+            growth = jnp.where(old.count == 0, 0.0, correction / before)
         return Rule(
             _rule,
             learning_rate=at(learning_rate, old.count),
@@ -160,7 +176,8 @@ def rmsprop(
             eps_root=eps_root,
             centered=centered,
             momentum=at(momentum, old.count),
-            correction=one_minus_power(decay, new.count) if bias_correction else 1.0,
+            correction=correction,
+            growth=growth,
         )
 
     return method(slots, rule)

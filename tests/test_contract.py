@@ -484,7 +484,8 @@ def test_derivatives_at_a_decay_of_zero(method):
     """No decay is below 0, so that the slope is that of a parabola through 0, h and 2h:
 
     f(0) = a, f(h) = a + bh + ch², f(2h) = a + 2bh + 4ch²; hence 4f(h) − f(2h) − 3f(0) = 2bh.
-    The first weight has no gradient, and the others always one.
+    The first weight has no gradient, and the others always one. A centered method has no slope
+    there: its variance is 0, and it divides by the root of that.
     """
 
     def trained(hyperparameters):
