@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from gdmethods._arithmetic import divide, sqrt, square
+from gdmethods._arithmetic import divide, positive, sqrt, squarable, square
 from gdmethods._hyperparameters import (
     Scalar,
     ScalarOrSchedule,
@@ -42,8 +42,9 @@ class AdaDeltaState(NamedTuple):
 def _rule(
     g: jax.Array, a: jax.Array, b: jax.Array, *, learning_rate: Any, rho: Any, eps: Any
 ) -> tuple[Any, Any, Any]:
+    g = squarable(g)
     a = rho * a + (1 - rho) * square(g)
-    delta = sqrt(divide(b + eps, a + eps, least=eps)) * g
+    delta = sqrt(divide(b + eps, positive(a) + eps)) * g
     b = rho * b + (1 - rho) * square(delta)
     return -learning_rate * delta, a, b
 
@@ -63,8 +64,11 @@ def adadelta(
         bₜ = ρ bₜ₋₁ + (1 − ρ) |δₜ|²
         Δₜ = −ηₜ δₜ
 
-    An infinite or NaN gradient makes all updates of its weight NaN from then
-    on; one whose square overflows (beyond 1.8e19 in float32) makes them 0.
+    In float32 gradients up to 4e16 are seen as they are, at ρ = 0.95 and
+    ε = 1e-6: where aₜ is beyond ε · 8.5e37 the quotient under the root may
+    underflow, and its weight stays until aₜ has fallen. A gradient beyond
+    4.6e18 counts as 4.6e18, with its sign. An infinite or NaN one makes all
+    updates of its weight NaN from then on.
 
     Arguments:
       learning_rate: η ≥ 0, 1 in the paper; a number or a schedule. It does not

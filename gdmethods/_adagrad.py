@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from gdmethods._arithmetic import divide, sqrt, square
+from gdmethods._arithmetic import positive, squarable, square
 from gdmethods._hyperparameters import (
     Scalar,
     ScalarOrSchedule,
@@ -39,8 +40,10 @@ class AdaGradState(NamedTuple):
 def _rule(
     g: jax.Array, s: jax.Array, *, learning_rate: Any, eps: Any, eps_root: Any
 ) -> tuple[Any, Any]:
+    g = squarable(g)
     s = s + square(g)
-    return -learning_rate * divide(g, sqrt(s + eps_root) + eps, least=eps), s
+    direction = g / (jnp.sqrt(positive(s) + eps_root) + eps)
+    return -learning_rate * direction, s
 
 
 @refusing()
@@ -57,10 +60,13 @@ def adagrad(
         sₜ = sₜ₋₁ + |gₜ|²,    s₀ = initial_accumulator_value
         Δₜ = −ηₜ gₜ / (√(sₜ + eps_root) + eps)
 
-    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. An
-    infinite gradient makes its own update NaN and the later ones of its weight
-    0, and NaN makes all of them NaN. One whose square overflows (beyond 1.8e19
-    in float32) makes them 0.
+    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. In
+    float32 gradients from 1.1e-19 to 4.6e18 are seen as they are (1.5e-154 to
+    3.4e153 in float64). A larger one counts as 4.6e18, with its sign; a sum of
+    more than ten such may overflow, and its weight then stays. The square of a
+    smaller one may underflow: the sum counts as 1.2e-38 at least. An infinite
+    gradient makes its own update NaN and the later ones of its weight 0, and
+    NaN makes all of them NaN.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from gdmethods._arithmetic import divide, one_minus_power, sqrt, square
+from gdmethods._arithmetic import one_minus_power, positive, squarable, square
 from gdmethods._hyperparameters import (
     Scalar,
     ScalarOrSchedule,
@@ -54,10 +55,11 @@ def _rule(
     correction1: Any,
     correction2: Any,
 ) -> tuple[Any, Any, Any]:
+    g = squarable(g)
     m = b1 * m + (1 - b1) * g
     v = b2 * v + (1 - b2) * square(g)
-    scaled = divide(m, sqrt(v / correction2 + eps_root) + eps, least=eps)
-    return -learning_rate / correction1 * scaled, m, v  # m / correction1 may overflow
+    direction = m / (jnp.sqrt(positive(v) / correction2 + eps_root) + eps)
+    return -learning_rate / correction1 * direction, m, v
 
 
 @refusing()
@@ -81,9 +83,12 @@ def adam(
 
     A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too.
     1 − βᵗ is computed as −expm1(t log β), which keeps its digits at small t
-    and β near 1. An infinite or NaN gradient makes all updates of its weight
-    NaN from then on; one whose square overflows (beyond 1.8e19 in float32)
-    makes them 0.
+    and β near 1. In float32 gradients from 1.1e-19/√(1 − β₂), which is
+    3.4e-18, to 4.6e18 are seen as they are (from 1.5e-154/√(1 − β₂) to 3.4e153
+    in float64). A larger one counts as 4.6e18, with its sign. The
+    square of a smaller one may underflow: v counts as 1.2e-38 at least, so
+    that its weight moves less, not more. An infinite or NaN gradient makes all
+    updates of its weight NaN from then on.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

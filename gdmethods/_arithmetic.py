@@ -5,8 +5,21 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-_TINY = float(jnp.finfo(jnp.float32).tiny)
+
+def squarable(x: jax.Array) -> jax.Array:
+    """x, clipped at ±2⁶² (4.6e18; 2⁵¹⁰ = 3.4e153 in float64), so that its square
+    is finite, and the sum of ten such, and the square of a difference of two.
+
+    Infinities stay what they are: they come from an error, which shall show. Of a
+    complex number both parts are clipped. XLA repeats it where g is read, instead
+    of storing its result.
+    """
+    if jnp.iscomplexobj(x):
+        return jax.lax.complex(squarable(x.real), squarable(x.imag))
+    largest = 2.0 ** (jnp.finfo(x.dtype).maxexp // 2 - 2)
+    return jnp.where(jnp.isinf(x), x, jnp.clip(x, -largest, largest))
 
 
 def square(x: jax.Array) -> jax.Array:
@@ -14,16 +27,26 @@ def square(x: jax.Array) -> jax.Array:
     return jnp.real(x * jnp.conj(x)) if jnp.iscomplexobj(x) else x * x
 
 
-def divide(x: jax.Array, y: jax.Array, *, least: Any = 0.0) -> jax.Array:
-    """x / y, and 0 where y is 0: a weight that never had a gradient does not move.
+def positive(x: jax.Array) -> jax.Array:
+    """x, and the smallest normal number where x ≥ 0 is smaller: what a root may be divided by.
 
-    `least`: a lower bound of y. Where it is a positive number, nothing needs
-    to be asked.
+    A square that underflows is not known better, and 0/0 is 0: what had no
+    gradient stays.
     """
-    if isinstance(least, float) and least >= _TINY:
-        return x / y
-    zero = y == 0
-    return jnp.where(zero, 0.0, x / jnp.where(zero, 1.0, y))
+    return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
+
+
+@jax.custom_jvp
+def divide(x: jax.Array, y: jax.Array) -> jax.Array:
+    """x / y with a derivative that does not square y, which would underflow."""
+    return x / y
+
+
+@divide.defjvp
+def _(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> tuple[Any, Any]:
+    (_, y), (dx, dy) = primals, tangents
+    quotient = divide(*primals)
+    return quotient, (dx - quotient * dy) / y
 
 
 @jax.custom_jvp
@@ -35,15 +58,48 @@ def sqrt(x: jax.Array) -> jax.Array:
 @sqrt.defjvp
 def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     root = sqrt(*primals)
-    return root, divide(tangents[0], 2.0 * root)
+    zero = root == 0
+    return root, jnp.where(zero, 0.0, tangents[0] / jnp.where(zero, 1.0, 2.0 * root))
+
+
+def sign(x: jax.Array) -> jax.Array:
+    """−1, 0 or 1, and 0 of NaN; of denormal numbers too, which XLA compares as if they were 0."""
+    integer = jnp.dtype(f"int{8 * x.dtype.itemsize}")
+    bits = jax.lax.bitcast_convert_type(x, integer)
+    magnitude = bits & jnp.iinfo(integer).max
+    infinity = np.array(np.inf, x.dtype).view(integer)
+    ordered = jnp.where(bits < 0, -magnitude, magnitude)  # as x itself is
+    return jnp.where(magnitude > infinity, 0, jnp.clip(ordered, -1, 1)).astype(x.dtype)
+
+
+def representable(x: float | jax.Array, dtype: jnp.dtype) -> float | jax.Array:
+    """x, or the nearest positive number that this dtype keeps and no operation flushes to 0.
+
+    A factor between two such limits is never 0 or infinite, which no other
+    factor would change.
+    """
+    computed = jnp.finfo(jnp.promote_types(dtype, jnp.float32))
+    least = max(float(jnp.finfo(dtype).smallest_subnormal), float(computed.tiny))
+    most = float(jnp.finfo(dtype).max)
+    return min(max(x, least), most) if isinstance(x, float) else jnp.clip(x, least, most)
 
 
 def one_minus_power(base: float | jax.Array, exponent: jax.Array) -> jax.Array:
     """1 − baseᵉ for e ≥ 1, whose digits a subtraction would lose while baseᵉ is near 1."""
-    return -jnp.expm1(exponent.astype(jnp.result_type(float)) * _log(base))
+    dtype = jnp.result_type(float)
+    if isinstance(base, float):
+        return -jnp.expm1(exponent.astype(dtype) * (math.log(base) if base else -math.inf))
+    return _one_minus_power(base.astype(dtype), exponent)
 
 
-def _log(x: float | jax.Array) -> float | jax.Array:
-    if isinstance(x, float):
-        return math.log(x) if x else -math.inf
-    return jnp.log(x.astype(jnp.result_type(float)))
+@jax.custom_jvp
+def _one_minus_power(base: jax.Array, exponent: jax.Array) -> jax.Array:
+    """With the derivative −e baseᵉ⁻¹, also at 0, where the logarithm has none."""
+    return -jnp.expm1(exponent.astype(base.dtype) * jnp.log(base))
+
+
+@_one_minus_power.defjvp
+def _(primals: tuple[jax.Array, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
+    base, exponent = primals
+    slope = -exponent.astype(base.dtype) * jax.lax.pow(base, exponent - 1)
+    return _one_minus_power(base, exponent), slope * tangents[0]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gdmethods._arithmetic import sign
 from gdmethods._hyperparameters import (
     Scalar,
     ScalarOrSchedule,
@@ -50,7 +51,7 @@ class AdaptiveGainsState(NamedTuple):
 def _rule(
     g: jax.Array,
     gain: jax.Array,
-    sign: jax.Array,
+    sign_before: jax.Array,
     velocity: Any,
     *,
     learning_rate: Any,
@@ -62,12 +63,12 @@ def _rule(
     agreement: str,
     first: jax.Array,
 ) -> tuple[Any, Any, Any, Any]:
-    agrees = g * sign > 0
+    agrees = sign(g) * sign_before > 0
     adapted = jnp.clip(jnp.where(agrees, gain + increase, gain * decrease), min_gain, max_gain)
     gain = jnp.where(first, gain, adapted) if agreement == "gradient" else adapted
     velocity = momentum * velocity - learning_rate * gain * g
-    sign = sign_after(gain, jnp.sign(g if agreement == "gradient" else -velocity))
-    return velocity, gain, sign, velocity
+    remembered = sign_after(gain, sign(g if agreement == "gradient" else -velocity))
+    return velocity, gain, remembered, velocity
 
 
 @refusing()
@@ -91,7 +92,8 @@ def adaptive_gains(
     The agreement a is sign(gₜ) · sign(gₜ₋₁), and the first update, which has
     no gₜ₋₁, keeps the gain of 1; or, with agreement="velocity",
     sign(−gₜ) · sign(Δₜ₋₁), which goes better with momentum. Signs are
-    compared, not products, which underflow. Gains want minibatches that are
+    compared, not products, which underflow; those of denormal gradients count,
+    and a velocity that underflows counts as 0. Gains want minibatches that are
     not small, so that a sign seldom turns by sampling alone. An infinite or
     NaN gradient makes its own update so, and with momentum all later ones of
     its weight; NaN agrees with nothing.

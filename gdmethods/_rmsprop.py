@@ -8,7 +8,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._arithmetic import divide, one_minus_power, sqrt, square
+from gdmethods._arithmetic import (
+    one_minus_power,
+    positive,
+    representable,
+    squarable,
+    square,
+)
 from gdmethods._hyperparameters import (
     Scalar,
     ScalarOrSchedule,
@@ -33,8 +39,9 @@ class RMSPropState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      nu: νₜ, the running mean of |g|²; a tree like the parameters, real, at
-        least float32.
+      nu: νₜ, the running mean of |g|²; if centered the variance νₜ − |mₜ|², or
+        νₜ − |mₜ|² / (1 − decayᵗ) with bias correction; a tree like the
+        parameters, real, at least float32.
       mu: mₜ, the running mean of g; a tree like the parameters, at least
         float32; None if not centered.
       velocity: Δₜ; a tree like the parameters, at least float32; None without
@@ -60,13 +67,16 @@ def _rule(
     centered: bool,
     momentum: Any,
     correction: Any,
+    growth: Any,
 ) -> tuple[Any, Any, Any, Any]:
-    nu = decay * nu + (1 - decay) * square(g)
+    g = squarable(g)
     mu = decay * mu + (1 - decay) * g
-    s = nu / correction
-    if centered:
-        s = jnp.where(s == jnp.inf, s, jnp.maximum(s - square(mu / correction), 0.0))
-    direction = divide(g, sqrt(s + eps_root) + eps, least=eps)
+    if centered:  # with g − mₜ = decay (g − mₜ₋₁), so that mₜ can overwrite mₜ₋₁
+        weight = (1 - decay) / representable(decay, g.dtype) * growth
+        nu = decay * nu + weight * square(g - mu / correction)
+    else:
+        nu = decay * nu + (1 - decay) * square(g)
+    direction = g / (jnp.sqrt(positive(nu) / correction + eps_root) + eps)
     velocity = momentum * velocity - learning_rate * direction
     return velocity, nu, mu, velocity
 
@@ -91,10 +101,13 @@ def rmsprop(
 
     A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. With
     ν₀ = 0 and without bias correction the first steps are up to 1/√(1 − decay)
-    times η. An infinite gradient makes its own update NaN and the later ones
-    of its weight 0, and NaN makes all of them NaN; with momentum both do. One
-    whose square overflows (beyond 1.8e19 in float32) counts as 0, and so do
-    all after it.
+    times η. In float32 gradients from 1.1e-19/√(1 − decay), which is 3.4e-19,
+    to 4.6e18 are seen as they are (from 1.5e-154/√(1 − decay) to 3.4e153 in
+    float64). A larger one counts as 4.6e18, with its sign. The
+    square of a smaller one may underflow: ν counts as 1.2e-38 at least, so
+    that its weight moves less, not more. An infinite gradient makes its own
+    update NaN and the later ones of its weight 0, or with momentum or centered
+    NaN; NaN makes all of them NaN.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -102,8 +115,10 @@ def rmsprop(
       eps: added outside of the root, ≥ 0.
       eps_root: added inside of the root, ≥ 0.
       initial_scale: ν₀ ≥ 0.
-      centered: take the variance instead, νₜ − |mₜ|² and never below 0, with
-        mₜ = decay mₜ₋₁ + (1 − decay) gₜ and m₀ = 0.
+      centered: take the variance instead, σ²ₜ = νₜ − |mₜ|², with mₜ = decay
+        mₜ₋₁ + (1 − decay) gₜ and m₀ = 0. It is computed as decay σ²ₜ₋₁ +
+        (1/decay − 1) |gₜ − mₜ|², which is equal, but never negative, and keeps
+        its digits where the mean is large.
       momentum: μ in [0, 1]; a number or a schedule. None, or Python's 0, keeps
         no velocity.
       bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ. Together with centered
@@ -161,6 +176,12 @@ def rmsprop(
     )
 
     def rule(old: RMSPropState, new: RMSPropState) -> Rule:
+        correction: Any = 1.0
+        growth: Any = 1.0
+        if bias_correction:
+            correction = one_minus_power(decay, new.count)
+            before = one_minus_power(decay, jnp.maximum(old.count, 1))
+            growth = jnp.where(old.count == 0, 0.0, correction / before)
         return Rule(
             _rule,
             learning_rate=at(learning_rate, old.count),
@@ -169,7 +190,8 @@ def rmsprop(
             eps_root=eps_root,
             centered=centered,
             momentum=at(momentum, old.count),
-            correction=one_minus_power(decay, new.count) if bias_correction else 1.0,
+            correction=correction,
+            growth=growth,
         )
 
     return method(slots, rule)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from gdmethods._arithmetic import representable, sign
 from gdmethods._hyperparameters import Scalar, choice, float_dtype, ordered, scalar
 from gdmethods._lifting import Rule
 from gdmethods._method import method, negated
@@ -38,7 +39,7 @@ class RpropState(NamedTuple):
 def _rule(
     g: jax.Array,
     d: jax.Array,
-    sign: jax.Array,
+    sign_before: jax.Array,
     *,
     eta_minus: Any,
     eta_plus: Any,
@@ -46,20 +47,20 @@ def _rule(
     max_step_size: Any,
     variant: str,
     loss_rose: Any,
+    dtype: jnp.dtype | None,
 ) -> tuple[Any, Any, Any]:
-    a = g * sign  # only its sign is read
-    previous_move = -sign * d
-    longer = jnp.minimum(d * eta_plus, max_step_size)
-    shorter = jnp.maximum(d * eta_minus, min_step_size)
+    a = sign(g) * sign_before
+    previous_move = -sign_before * d
+    longer = jnp.minimum(d * eta_plus, representable(max_step_size, dtype or d.dtype))
+    shorter = jnp.maximum(d * eta_minus, representable(min_step_size, dtype or d.dtype))
     d = jnp.where(a > 0, longer, jnp.where(a < 0, shorter, d))
     d = jnp.where(jnp.isnan(g), g, d)
-    remembered = jnp.sign(g) if variant == "rprop-" else jnp.where(a < 0, 0.0, jnp.sign(g))
-    sign = sign_after(d, remembered)
-    move = -sign * d
+    remembered = sign_after(d, sign(g) if variant == "rprop-" else jnp.where(a < 0, 0.0, sign(g)))
+    move = -remembered * d
     if variant in ("rprop+", "irprop+"):
         back = -previous_move if variant == "rprop+" else jnp.where(loss_rose, -previous_move, 0.0)
         move = jnp.where(a < 0, back, move)
-    return move, d, sign
+    return move, d, remembered
 
 
 @refusing()
@@ -90,16 +91,18 @@ def rprop(
                      tx.update(grads, state, params, value=loss)
 
     On small minibatches signs turn by sampling, steps shrink, and it fails;
-    see `rmsprop`. An infinite gradient counts by its sign, as any other; NaN
-    makes all updates of its weight NaN from then on.
+    see `rmsprop`. A denormal or infinite gradient counts by its sign, as any
+    other; NaN makes all updates of its weight NaN from then on.
 
     Arguments:
       learning_rate: d₀ > 0, within the limits; no schedule, since nothing
         reads it after the start.
       eta_minus: factor of a shorter step, in (0, 1).
       eta_plus: factor of a longer step, > 1.
-      min_step_size: lower limit of d, ≥ 0.
-      max_step_size: upper limit of d, > 0; `jnp.inf` for none.
+      min_step_size: lower limit of d, ≥ 0; with 0 it is the smallest normal
+        number of d's dtype.
+      max_step_size: upper limit of d, > 0; with `jnp.inf` it is the largest
+        number of d's dtype.
       variant: "rprop-", "rprop+", "irprop-" or "irprop+".
       accumulator_dtype: of d; None keeps each parameter's own, float32 for
         narrower ones.
@@ -177,6 +180,7 @@ def rprop(
             max_step_size=max_step_size,
             variant=variant,
             loss_rose=new.value > old.value,
+            dtype=dtype,
         )
 
     return method(Slots(RpropState, dtype, step_sizes=learning_rate, value=jnp.inf), rule, loss)

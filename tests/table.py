@@ -308,7 +308,6 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=8,
         converges_with={"learning_rate": exponential(1e-2), "centered": True},
-        after_inf=("nan", "zero"),
     ),
     "rmsprop, momentum": Method(
         gdmethods.rmsprop,

@@ -134,6 +134,18 @@ def test_gradients_of_size_1e_30_are_seen(agreement, momentum):
     np.testing.assert_allclose(small / 1e-30, displacements(tx, gradients), rtol=1e-4, atol=1e-6)
 
 
+def test_denormal_gradients_are_seen():
+    """XLA compares them as if they were 0."""
+    signs = np.sign(np.random.default_rng(2).normal(0.3, 1, (50, 8))).astype(np.float32)
+    tx = gdmethods.adaptive_gains(0.1)
+    usual = denormal = tx.init(jnp.zeros(8))
+    for g in signs:
+        _, usual = tx.update(g, usual)
+        _, denormal = tx.update(g * np.float32(1e-45), denormal)
+        np.testing.assert_array_equal(denormal.gains, usual.gains)
+        np.testing.assert_array_equal(denormal.sign, usual.sign)
+
+
 def test_gradients_of_size_1e_7_are_seen_in_float16():
     tx = gdmethods.adaptive_gains(1.0)
     state = tx.init(jnp.float16(0))

@@ -432,6 +432,9 @@ def test_tree_map_params(method):
 # Hyperparameters as arrays.
 
 
+DECAYS = {"momentum", "rho", "decay", "b1", "b2"}
+
+
 def numeric(method):
     return bool(method.hyperparameters) and method.core is not None
 
@@ -468,6 +471,37 @@ def test_hyperparameters_as_arguments(method):
                 derivatives[name][0], slope, rtol=1e-5, atol=1e-6, err_msg=name
             )
         assert derivatives["learning_rate"][0] != 0
+
+
+@every_method(
+    lambda method: (
+        numeric(method)
+        and bool(DECAYS & method.hyperparameters.keys())
+        and "centered" not in method.flags
+    )
+)
+def test_derivatives_at_a_decay_of_zero(method):
+    """No decay is below 0, so that the slope is that of a parabola through 0, h and 2h:
+
+    f(0) = a, f(h) = a + bh + ch², f(2h) = a + 2bh + 4ch²; hence 4f(h) − f(2h) − 3f(0) = 2bh.
+    The first weight has no gradient, and the others always one. A centered method has no slope
+    there: its variance is 0, and it divides by the root of that.
+    """
+
+    def trained(hyperparameters):
+        updates, _ = scan(method, method.build(**hyperparameters), params, gradients)
+        return jnp.sum(updates * jnp.abs(updates))
+
+    h = 1e-6
+    with x64(jnp.float64):
+        gradients = jnp.asarray(np.random.default_rng(5).normal(size=(6, 4)) * [0, 1, 1, 1])
+        params = jnp.zeros(4)
+        point = {name: jnp.asarray(value) for name, value in method.hyperparameters.items()}
+        for name in sorted(DECAYS & point.keys()):
+            points = [point | {name: jnp.asarray(value)} for value in (0.0, h, 2 * h)]
+            values, slopes = jax.jit(jax.vmap(jax.value_and_grad(trained)))(stacked(points))
+            slope = (4 * values[1] - values[2] - 3 * values[0]) / (2 * h)
+            np.testing.assert_allclose(slopes[name][0], slope, rtol=1e-5, err_msg=name)
 
 
 @every_method(numeric)

@@ -3,6 +3,7 @@
 A displacement that its dtype can hold is finite, whatever finite gradients came before.
 """
 
+import itertools
 from functools import partial
 
 import hypothesis
@@ -12,7 +13,15 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 from hypothesis.extra.numpy import arrays
+from oracles.adadelta import adadelta
+from oracles.adagrad import adagrad
+from oracles.adam import adam
+from oracles.rmsprop import rmsprop
 from table import every_method
+
+import gdmethods
+from gdmethods._arithmetic import one_minus_power, sign
+from gdmethods.dialects import keras, lecture, torch
 
 DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
 STEPS, WEIGHTS = 6, 8
@@ -100,6 +109,32 @@ def test_the_corners_one_operation_at_a_time(method):
         assert_finite(walk(method, gradients), gradients)
 
 
+@pytest.mark.parametrize("base", [0.0, 0.25, 0.999])
+def test_one_minus_a_power_and_its_derivatives(base):
+    """1 − bᵉ, −e bᵉ⁻¹ and −e (e − 1) bᵉ⁻²."""
+    value, slope = one_minus_power, jax.grad(one_minus_power)
+    bend = jax.grad(slope)
+    with jax.enable_x64(True):
+        for e in range(1, 5):
+            b, exponent = jnp.asarray(base), jnp.asarray(e, jnp.int32)
+            np.testing.assert_allclose(value(b, exponent), 1 - base**e, rtol=1e-12)
+            np.testing.assert_allclose(slope(b, exponent), -e * base ** (e - 1), rtol=1e-12)
+            second = -e * (e - 1) * base ** max(e - 2, 0)
+            np.testing.assert_allclose(bend(b, exponent), second, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_signs_of_all_numbers(dtype):
+    least = np.finfo(dtype).smallest_subnormal
+    positive = np.array([least, np.finfo(dtype).tiny, 1.0, np.finfo(dtype).max, np.inf], dtype)
+    zeros = np.array([0.0, -0.0, np.nan, -np.nan], dtype)
+    with jax.enable_x64(dtype == np.float64):
+        for f in (sign, jax.jit(sign)):
+            np.testing.assert_array_equal(f(positive), np.ones(5, dtype))
+            np.testing.assert_array_equal(f(-positive), -np.ones(5, dtype))
+            np.testing.assert_array_equal(f(zeros), np.zeros(4, dtype))
+
+
 def kind(x):
     if np.isnan(x):
         return "nan"
@@ -125,9 +160,116 @@ def test_infinite_and_nan_gradients(method, broken):
     assert "finite" in kinds[2:] or later != "finite"
 
 
-@every_method(lambda method: method.squares and "velocity" not in method.accumulators)
-def test_a_square_that_overflows_stops_its_weight(method):
-    gradients = np.array([[1, 1], [1, 1e20], [1, 1], [1, -1]], np.float32)
-    updates = walk(method, gradients)
-    assert np.all(updates[1:, 1] == 0)
-    assert np.all(updates[1:, 0] != 0)
+@every_method(lambda method: bool(method.squares))
+def test_a_gradient_whose_square_overflows_counts_as_one_whose_square_does_not(method):
+    gradients = np.array([[1, 1e20, 1, -1], [1, -1e30, 1, -1]], np.float32).T
+    clipped = np.clip(gradients, -(2.0**62), 2.0**62)
+    np.testing.assert_array_equal(walk(method, gradients), walk(method, clipped))
+
+
+EDGES = {
+    "adam, b1 = 0": gdmethods.adam(0.1, b1=0.0),
+    "adam, b1 = 0.5": gdmethods.adam(0.1, b1=0.5),
+    "adam, b2 = 0": gdmethods.adam(0.1, b2=0.0),
+    "adam, b2 = 0, eps = 0": gdmethods.adam(0.1, b2=0.0, eps=0.0),
+    "adam, b1 = b2 = 0": gdmethods.adam(0.1, b1=0.0, b2=0.0),
+    "adam, b1 = b2 = 0 as arrays": gdmethods.adam(0.1, b1=jnp.array(0.0), b2=jnp.array(0.0)),
+    "adam, eps = 1e-30": gdmethods.adam(0.1, eps=1e-30),
+    "adagrad, eps = 0": gdmethods.adagrad(0.1, eps=0.0),
+    "adadelta, rho = 0": gdmethods.adadelta(0.1, rho=0.0),
+    "adadelta, eps = 0": gdmethods.adadelta(0.1, eps=0.0),
+    "rmsprop, decay = 0": gdmethods.rmsprop(0.1, decay=0.0),
+    "rmsprop, decay = 0, as an array": gdmethods.rmsprop(0.1, decay=jnp.array(0.0)),
+    "rmsprop, decay = 0, momentum": gdmethods.rmsprop(0.1, decay=0.0, momentum=0.5),
+    "rmsprop, decay = 0, corrected": gdmethods.rmsprop(0.1, decay=0.0, bias_correction=True),
+    "rmsprop, decay = 0, centered": gdmethods.rmsprop(0.1, decay=0.0, centered=True),
+    "torch.adam, amsgrad": torch.adam(0.1, betas=(0.5, 0.0), amsgrad=True),
+    "torch.rmsprop": torch.rmsprop(0.1, alpha=0.0, momentum=0.5, centered=True),
+    "keras.adam": keras.adam(0.1, beta_2=0.0),
+    "keras.rmsprop": keras.rmsprop(0.1, rho=0.0, centered=True),
+    "lecture.adam": lecture.adam(0.1, beta2=0.0),
+    "lecture.adadelta": lecture.adadelta(0.1, beta=0.0),
+    "lecture.rprop": lecture.rprop(0.1),
+}
+
+
+@pytest.mark.parametrize("jit", [True, False])
+@pytest.mark.parametrize("tx", EDGES.values(), ids=EDGES)
+def test_at_the_edges_of_their_options_too(tx, jit):
+    """Any three sizes one after the other, of either sign, and a gradient of 1 after them."""
+    sizes = [*CORNERS, *(-x for x in CORNERS)]
+    gradients = np.array([(*three, 1.0) for three in itertools.product(sizes, repeat=3)]).T
+    with jax.disable_jit(not jit):
+        updates = stepped(tx, gradients.astype(np.float32))
+    assert_finite({"float32": updates}, {"float32": gradients})
+
+
+def stepped(tx, gradients):
+    """The updates for stacked gradients, stacked, one step at a time."""
+    params = jnp.zeros_like(gradients[0])
+    state, update, updates = tx.init(params), jax.jit(tx.update), []
+    for gradient in gradients:
+        displacement, state = update(gradient, state, params)
+        updates.append(displacement)
+    return np.stack(updates)
+
+
+# The smallest and the largest gradients that each docstring says are seen as they are.
+RANGES = {
+    "adagrad": (gdmethods.adagrad(0.1, eps=0.0), adagrad, {"eps": 0.0}, 1.1e-19, 1.5e18),
+    "adadelta": (gdmethods.adadelta(0.1), adadelta, {}, 1e-36, 4e16),
+    "rmsprop": (gdmethods.rmsprop(0.1, eps=0.0), rmsprop, {"eps": 0.0}, 3.5e-19, 4.6e18),
+    "adam": (gdmethods.adam(0.1, eps=0.0), adam, {"eps": 0.0}, 3.5e-18, 4.6e18),
+}
+
+
+@pytest.mark.parametrize(("tx", "oracle", "options", "least", "most"), RANGES.values(), ids=RANGES)
+def test_gradients_are_seen_as_they_are_from_here_to_there(tx, oracle, options, least, most):
+    """Signs and sizes vary, as long as all are in the range."""
+    rng = np.random.default_rng(7)
+    sizes = np.geomspace(2 * least, most, 60)
+    gradients = rng.choice([-1, 1], (8, 60)) * rng.uniform(0.5, 1, (8, 60)) * sizes
+    gradients = gradients.astype(np.float32)
+    expected = oracle(list(gradients.astype(np.float64)), 0.1, **options)
+    scale = np.maximum.accumulate(np.abs(expected))
+    np.testing.assert_allclose(stepped(tx, gradients) / scale, expected / scale, atol=1e-5)
+
+
+@pytest.mark.parametrize(("tx", "oracle", "options", "least", "most"), RANGES.values(), ids=RANGES)
+def test_smaller_gradients_move_their_weight_less(tx, oracle, options, least, most):
+    """Never more than the formulas say, and by nothing where there is none."""
+    gradients = np.array([0.0, *np.geomspace(1e-37, least, 50)]) * np.ones((4, 1))
+    expected = np.abs(oracle(list(gradients), 0.1, **options))
+    updates = np.abs(stepped(tx, gradients.astype(np.float32)))
+    assert np.all(updates <= expected * (1 + 1e-5))
+    assert np.all(updates[:, 0] == 0)
+    assert np.all(np.diff(updates[:, 1:]) >= -1e-6 * updates[:, 2:])
+
+
+@pytest.mark.parametrize("dtype", [None, jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("variant", ["rprop-", "rprop+", "irprop-"])
+def test_step_sizes_without_limits_neither_overflow_nor_vanish(variant, dtype):
+    """After a thousand agreements they shrink at a turn, and after a thousand turns they grow."""
+    tx = gdmethods.rprop(
+        min_step_size=0.0, max_step_size=jnp.inf, variant=variant, accumulator_dtype=dtype
+    )
+    assert_factors_stay(tx, lambda state: state.step_sizes)
+
+
+def test_gains_without_limits_neither_overflow_nor_vanish():
+    assert_factors_stay(lecture.rprop(1.0), lambda state: state.gains)
+
+
+def assert_factors_stay(tx, factors):
+    signs = np.array([1.0] * 1000 + [-1.0] * 3 + [1.0, 0.0, -1.0, 0.0] * 1000 + [1.0] * 9)
+
+    @jax.jit
+    def step(state, g):
+        update, state = tx.update(g, state, jnp.zeros(1))
+        return state, (update[0], factors(state)[0].astype(jnp.float32))
+
+    updates, sizes = jax.lax.scan(step, tx.init(jnp.zeros(1)), jnp.asarray(signs)[:, None])[1]
+    assert np.all(np.isfinite(updates))
+    assert np.all(sizes > 0)
+    assert sizes[1002] < sizes[999]
+    assert sizes[-1] > sizes[-9]

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -152,11 +153,78 @@ def test_scale_invariance(c, centered):
 
 @pytest.mark.parametrize("bias_correction", [False, True])
 def test_a_variance_is_never_negative(bias_correction):
-    """Of a constant gradient the variance tends to 0, and rounding takes it below in float32."""
+    """Of a constant gradient the variance tends to 0, and rounding took it below in float32."""
     tx = gdmethods.rmsprop(0.01, eps=1e-3, centered=True, bias_correction=bias_correction)
     path = displacements(tx, np.broadcast_to(np.linspace(0.1, 3, 50, dtype="f4"), (500, 50)))
     assert np.all(np.isfinite(path))
     assert np.all(path < 0)
+
+
+# The variance without a subtraction, with ρ = decay, β = 1 − ρ and d = g − mₜ₋₁:
+#
+#     mₜ = ρ mₜ₋₁ + β g = mₜ₋₁ + β d,    hence g − mₜ = ρ d;
+#     νₜ − mₜ² = ρ νₜ₋₁ + β (mₜ₋₁ + d)² − (mₜ₋₁ + β d)²
+#              = ρ νₜ₋₁ + (β − 1) mₜ₋₁² + (2β − 2β) mₜ₋₁ d + (β − β²) d²
+#              = ρ (νₜ₋₁ − mₜ₋₁²) + ρβ d²  =  ρ (νₜ₋₁ − mₜ₋₁²) + β/ρ (g − mₜ)².
+#
+# It starts at ν₀ − m₀² = ν₀. Corrected, with c = 1 − ρᵗ and c' = 1 − ρᵗ⁻¹, the variance is ν/c −
+# (m/c)², and the state keeps its c-fold, D = ν − m²/c, which is ν₀ at the start, too. There m/c
+# is a mean with the weight β/c for the new gradient, and 1 − β/c = ρc'/c for the one before:
+#
+#     g − mₜ/c = ρc'/c (g − mₜ₋₁/c');    Dₜ − ρ Dₜ₋₁ = β g² − mₜ²/c + ρ mₜ₋₁²/c'.
+#
+# In the unit in which mₜ₋₁ = 0 (a shift by a constant is left in neither variance, and D − ρᵗν₀ is
+# one times c) the right side is β g² − β² g²/c = β ρc'/c g², that is β/ρ · c/c' (g − mₜ/c)². In
+# the first update c' is 0, and so is g − m₁/c.
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize("bias_correction", [False, True])
+@pytest.mark.parametrize("initial_scale", [0.0, 0.3])
+def test_the_variance_is_that_of_the_moments(initial_scale, bias_correction, dtype):
+    """So ν = σ² + |m|², or σ² + |m|²/c corrected, is what a peer keeps for the same state."""
+    gradients = random_gradients(dtype)["kernel"] + 0.5
+    decay, nu, mean = 0.9, initial_scale, 0.0
+    tx = gdmethods.rmsprop(
+        0.01,
+        decay,
+        initial_scale=initial_scale,
+        centered=True,
+        bias_correction=bias_correction,
+    )
+    with x64(dtype):
+        state = tx.init(jnp.zeros_like(gradients[0]))
+        for t, g in enumerate(gradients[:30], 1):
+            _, state = tx.update(g, state)
+            nu = decay * nu + (1 - decay) * np.abs(g) ** 2
+            mean = decay * mean + (1 - decay) * g
+            correction = 1 - decay**t if bias_correction else 1.0
+            moment = state.nu + np.abs(state.mu) ** 2 / correction
+            np.testing.assert_allclose(moment, nu, rtol=1e-12)
+            np.testing.assert_allclose(state.mu, mean, rtol=1e-12)
+
+
+@pytest.mark.parametrize("bias_correction", [False, True])
+def test_a_variance_keeps_its_digits_under_a_large_mean(bias_correction):
+    """Of a variance of 1 and a mean of 1000, ν − m² = 1000001 − 1000000 keeps one in float32."""
+    gradients = 1000 + np.random.default_rng(1).normal(size=(300, 50)).astype(np.float32)
+    options = {"centered": True, "bias_correction": bias_correction, "initial_scale": 1.0}
+    path = displacements(gdmethods.rmsprop(0.01, **options), gradients)
+    expected = np.stack(oracle(list(gradients.astype(np.float64)), 0.01, **options))
+    np.testing.assert_allclose(path, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("mean", [1.0, 16.0])
+def test_a_variance_in_narrower_state_is_positive(mean):
+    """In bfloat16 numbers around 16² are 1 or 2 apart, and ν − m² is 1."""
+    gradients = mean + np.random.default_rng(1).normal(size=(300, 1000)).astype(np.float32)
+    tx = gdmethods.rmsprop(0.01, 0.9, centered=True, accumulator_dtype=jnp.bfloat16)
+    update = jax.jit(tx.update)
+    state = tx.init(jnp.zeros(1000))
+    for t, g in enumerate(gradients):
+        updates, state = update(g, state)
+        assert np.all(state.nu > 0)
+        assert t < 50 or np.all(np.abs(updates) < 0.1 * np.abs(g))
+    step = np.median(np.abs(updates)) / 0.01  # of gradients with the standard deviation 1
+    np.testing.assert_allclose(step, np.median(np.abs(gradients[-1])), rtol=0.2)
 
 
 def test_momentum_multiplies_the_terminal_velocity():

@@ -138,13 +138,27 @@ def test_scale_invariance(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_gradients_of_size_1e_30_are_seen(variant):
-    """Signs are compared: a product of two such float32 gradients is zero."""
-    signs = np.sign(np.random.default_rng(2).normal(0.3, 1, (50, 8))).astype(np.float32)
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [(np.float32, 1e-30), (np.float32, 1e-45), (jnp.bfloat16, 1e-40), (np.float64, 5e-324)],
+    ids=str,
+)
+def test_gradients_of_any_size_are_seen(variant, dtype, size):
+    """Signs are compared: products underflow, and XLA compares denormal numbers as 0."""
+    signs = np.sign(np.random.default_rng(2).normal(0.3, 1, (50, 8))).astype(dtype)
     losses = np.random.default_rng(3).normal(size=50).astype(np.float32)
     tx = gdmethods.rprop(variant=variant)
-    small = displacements(tx, signs * np.float32(1e-30), losses)
-    np.testing.assert_array_equal(small, displacements(tx, signs, losses))
+    with x64(dtype):
+        small = displacements(tx, signs * np.asarray(size, dtype), losses)
+        np.testing.assert_array_equal(small, displacements(tx, signs, losses))
+
+
+def test_an_infinite_gradient_after_none_makes_no_nan_on_the_way():
+    """Signs are multiplied, and no gradient: ∞ · 0 is NaN."""
+    tx = gdmethods.rprop()
+    with jax.disable_jit(), jax.debug_nans(True):
+        path = displacements(tx, jnp.array([0.0, jnp.inf, 1.0]))
+    np.testing.assert_allclose(path, [0.0, -0.1, -0.12], rtol=1e-6)
 
 
 def test_limits():

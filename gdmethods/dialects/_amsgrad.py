@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._arithmetic import divide, one_minus_power, sqrt, square
+from gdmethods._arithmetic import one_minus_power, positive, squarable, square
 from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, at
 from gdmethods._lifting import Rule
 from gdmethods._method import method
@@ -46,11 +46,12 @@ def _rule(
     correction1: Any,
     correction2: Any,
 ) -> tuple[Any, Any, Any, Any]:
+    g = squarable(g)
     m = b1 * m + (1 - b1) * g
     v = b2 * v + (1 - b2) * square(g)
     v_max = jnp.maximum(v_max, v)
-    scaled = divide(m, sqrt(v_max / correction2) + eps, least=eps)
-    return -learning_rate / correction1 * scaled, m, v, v_max
+    direction = m / (jnp.sqrt(positive(v_max) / correction2) + eps)
+    return -learning_rate / correction1 * direction, m, v, v_max
 
 
 def amsgrad(

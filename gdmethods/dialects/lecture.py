@@ -8,6 +8,7 @@ unless it would not descend; each docstring says which.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ import optax
 
 from gdmethods._adagrad import adagrad as published_adagrad
 from gdmethods._adam import adam as published_adam
+from gdmethods._arithmetic import representable, sign
 from gdmethods._gains import adaptive_gains as published_adaptive_gains
 from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, at, scalar, scalar_or_schedule
 from gdmethods._lifting import Rule
@@ -195,12 +197,14 @@ class RpropState(NamedTuple):
 
 
 def _rprop_rule(
-    g: jax.Array, gain: jax.Array, sign: jax.Array, *, eta: Any
+    g: jax.Array, gain: jax.Array, sign_before: jax.Array, *, eta: Any
 ) -> tuple[Any, Any, Any]:
-    gain = jnp.where(g * sign > 0, 1.2 * gain, 0.5 * gain)
+    least, most = representable(0.0, gain.dtype), representable(math.inf, gain.dtype)
+    longer, shorter = jnp.minimum(1.2 * gain, most), jnp.maximum(0.5 * gain, least)
+    gain = jnp.where(sign(g) * sign_before > 0, longer, shorter)
     gain = jnp.where(jnp.isnan(g), g, gain)
-    sign = sign_after(gain, jnp.sign(g))
-    return -eta * gain * sign, gain, sign
+    remembered = sign_after(gain, sign(g))
+    return -eta * gain * remembered, gain, remembered
 
 
 @refusing()
@@ -212,7 +216,8 @@ def rprop(eta: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
 
     The slide writes the new gain as g(t+1); it is used at once, in step t, as
     in every published form. A step whose sign has turned is taken all the
-    same, as in `gdmethods.rprop`'s "rprop-".
+    same, as in `gdmethods.rprop`'s "rprop-". A gain stays a normal number:
+    between 1.2e-38 and 3.4e38 in float32.
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.

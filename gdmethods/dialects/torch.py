@@ -307,7 +307,8 @@ class RMSPropState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      nu: νₜ, PyTorch's square_avg; a tree like the parameters, real, at least
+      nu: νₜ, PyTorch's square_avg; if centered σ²ₜ, its
+        square_avg − grad_avg²; a tree like the parameters, real, at least
         float32.
       mu: mₜ, PyTorch's grad_avg; a tree like the parameters, at least float32;
         None if not centered.
@@ -344,8 +345,9 @@ def rmsprop(
         bₜ = μ bₜ₋₁ + gₜ / (√νₜ + eps), with νₜ − mₜ² for νₜ if centered
         Δₜ = −ηₜ bₜ
 
-    Where rounding makes νₜ − mₜ² negative PyTorch's root is NaN; here it
-    counts as 0.
+    PyTorch subtracts; where rounding makes νₜ − mₜ² negative its root is NaN.
+    Here the variance is computed as in `gdmethods.rmsprop`, equal in exact
+    arithmetic and never negative.
 
     Arguments:
       lr: η ≥ 0; a number or a schedule.
@@ -389,6 +391,7 @@ def rmsprop(
             centered=centered,
             momentum=mu,
             correction=1.0,
+            growth=1.0,
         )
 
     slots = Slots(

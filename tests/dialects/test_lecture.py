@@ -107,6 +107,20 @@ def test_rprop_has_no_limits_and_halves_on_a_zero_product() -> None:
     assert abs(up[-1, 0]) > 50
 
 
+@pytest.mark.parametrize("size", [1e-45, 1e-30, np.inf])
+def test_rprop_sees_the_sign_of_gradients_of_any_size(size: float) -> None:
+    signs = np.random.default_rng(2).choice([-1.0, 1.0], (50, 8)).astype(np.float32)
+    of_size = displacements(lecture.rprop(0.1), signs * np.float32(size))
+    np.testing.assert_array_equal(of_size, displacements(lecture.rprop(0.1), signs))
+
+
+def test_rprop_makes_no_nan_of_an_infinite_gradient_after_none() -> None:
+    gradients = np.array([[0.0], [np.inf], [1.0]])
+    with jax.disable_jit(), jax.debug_nans(True):
+        path = displacements(lecture.rprop(0.1), gradients)
+    np.testing.assert_allclose(path[:, 0], [0.0, -0.05, -0.06], rtol=1e-6)
+
+
 def test_adam_agrees_in_the_first_step_and_overshoots_to_2_13_eta_at_step_13() -> None:
     ones = np.ones((2000, 1))
     ours = -displacements(lecture.adam(1.0), ones)[:, 0]

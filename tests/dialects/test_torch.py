@@ -9,6 +9,7 @@ import inspect
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -65,7 +66,8 @@ OPTIONS: dict[str, dict[str, list[Any]]] = {
     },
     "rmsprop": {
         "lr": [0.1],
-        "alpha": [0.5],
+        # With 0.5 the variance of the constant gradient is 2⁻ᵗ, which PyTorch's subtraction loses.
+        "alpha": [0.9],
         "eps": [1e-3],
         "weight_decay": [0.01],
         "momentum": [0.9],
@@ -129,6 +131,35 @@ def test_the_numbers_of_pytorch(method: str, options: dict[str, Any]) -> None:
     with jax.enable_x64(True):
         ours = trajectory(getattr(dialect, method)(**options))
     assert_same(ours, peer_trajectory(method, options, schedule=False))
+
+
+def test_a_centered_state_is_carried_over() -> None:
+    """PyTorch keeps ν and m, and we keep ν − m² and m."""
+    options = {"lr": 0.1, "alpha": 0.9, "momentum": 0.9, "centered": True}
+    tx = dialect.rmsprop(**options)
+    w = torch.tensor(START, requires_grad=True)
+    optimizer = torch.optim.RMSprop([w], **options)
+    with jax.enable_x64(True):
+        state, carried = tx.init(jnp.asarray(START)), None
+        for t, gradient in enumerate(GRADIENTS):
+            w.grad = torch.tensor(gradient)
+            before = w.detach().numpy().copy()
+            optimizer.step()
+            _, state = tx.update(jnp.asarray(gradient), state)
+            theirs = {name: x.numpy() for name, x in optimizer.state[w].items()}
+            nu = state.nu + state.mu**2
+            np.testing.assert_allclose(nu, theirs["square_avg"], rtol=1e-12)
+            if carried is not None:
+                updates, carried = tx.update(jnp.asarray(gradient), carried)
+                moved = w.detach().numpy() - before
+                np.testing.assert_allclose(updates, moved, rtol=1e-9, atol=1e-9)
+            if t == 50:
+                mean = jnp.asarray(theirs["grad_avg"])
+                carried = state._replace(
+                    nu=jnp.asarray(theirs["square_avg"]) - mean**2,
+                    mu=mean,
+                    velocity=jnp.asarray(theirs["momentum_buffer"]),
+                )
 
 
 @pytest.mark.parametrize(

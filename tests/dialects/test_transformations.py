@@ -82,6 +82,35 @@ def test_a_rate_may_be_swept_and_injected(build: Callable[..., Any], rate: str) 
     np.testing.assert_allclose(injected, swept[0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda beta, amsgrad: keras.adam(0.1, beta_1=beta, amsgrad=amsgrad),
+        lambda beta, amsgrad: keras.adam(0.1, beta_2=beta, amsgrad=amsgrad),
+        lambda beta, amsgrad: torch.adam(0.1, (beta, 0.999), amsgrad=amsgrad),
+        lambda beta, amsgrad: torch.adam(0.1, (0.9, beta), amsgrad=amsgrad),
+    ],
+    ids=["keras.beta_1", "keras.beta_2", "torch.betas[0]", "torch.betas[1]"],
+)
+def test_a_beta_of_zero_has_a_derivative(build: Callable[..., Any], amsgrad: bool) -> None:
+    """That of a parabola through 0, h and 2h, since none is below 0."""
+
+    def moved(beta: jax.Array) -> Any:
+        tx = build(beta, amsgrad)
+        state, total = tx.init(jnp.zeros(2)), 0.0
+        for g in (1.0, -0.5, 2.0):
+            updates, state = tx.update(jnp.array([g, 0.0]), state)
+            total += updates[0]
+        return total
+
+    h = 1e-6
+    with jax.enable_x64(True):
+        values = jax.vmap(moved)(jnp.array([0.0, h, 2 * h]))
+        slope = (4 * values[1] - values[2] - 3 * values[0]) / (2 * h)
+        np.testing.assert_allclose(jax.grad(moved)(0.0), slope, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
