@@ -68,7 +68,8 @@ def optional(
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:
     """Two values under one name, as PyTorch has them."""
-    if not isinstance(value, tuple | list | np.ndarray | jax.Array) or np.shape(value) != (2,):
+    arrays = isinstance(value, np.ndarray | jax.Array) and value.shape == (2,)
+    if not arrays and not (isinstance(value, tuple | list) and len(value) == 2):
         raise TypeError(f"{name} must be a pair of numbers, got {value!r}.")
     first, second = value
     return first, second
