@@ -1,1 +1,8 @@
 """What gdmethods costs beside Optax and PyTorch: `python -m benchmarks`."""
+
+import sys
+
+if sys.argv[0] == "-m":  # Python is about to run it
+    from examples.programs import start
+
+    start()

@@ -3,50 +3,48 @@
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmarks import compiling, memory, picture, stepping
 from benchmarks.layouts import LAYOUTS, MI
-from benchmarks.measurements import Measurement, device, measurement, read, versions, write
+from benchmarks.measurements import Measurement, device, measurement, versions, write
 from benchmarks.peers import METHODS
 from benchmarks.picture import ALLOWED
+from examples.programs import Console, Parser, Progress, positive, whole, whole_number
 
 SCALING = "scaling in place"
 LEAVES_IN_ALL = 3000  # compiled in all rounds: the largest trees, which take minutes, only once
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    parser.make_directory("--out", options.out)
     csv = options.out / "bench.csv"
     console = Console()
     console.print(f"{device()}; {versions()}")
-    with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as bar:
-        write(csv, _measurements(options, bar))
-    measurements = read(csv)
+    measurements: list[Measurement] = []
+    with Progress(len(options.methods) * (len(options.layouts) + len(options.leaves))) as progress:
+        for measured in _measurements(options, progress):
+            measurements.append(measured)
+            write(csv, measurements)
     for table in _tables(measurements):
         console.print(table)
-    picture.draw(measurements, options.out / "bench.png")
+    with whole(options.out / "bench.png") as file:
+        picture.draw(measurements, file)
     console.print(f"Written to {csv} and bench.png beside it.")
     return 0
 
 
-def _measurements(options: argparse.Namespace, bar: Progress) -> Iterator[Measurement]:
-    task = bar.add_task("", total=None)
+def _measurements(options: argparse.Namespace, progress: Progress) -> Iterator[Measurement]:
     for name in options.methods:
-        for layout in options.layouts:
-            bar.update(task, description=f"{name}: step, {layout}")
+        for layout in progress.over(options.layouts, f"{name}: step, {{}}".format):
             yield from _steps(name, layout, options)
-        for leaves in options.leaves:
-            bar.update(task, description=f"{name}: compilation, {leaves:,} leaves")
+        for leaves in progress.over(options.leaves, f"{name}: compilation, {{:,}} leaves".format):
             yield from _compilations(name, leaves, options.rounds)
-        bar.update(task, description=f"{name}: memory")
         yield from _memory(name, options.weights)
 
 
@@ -113,42 +111,50 @@ def _cell(m: Measurement) -> str:
     return f"{m.median:.3g}" if m.runs == 1 else f"{m.median:.3g} ± {spread:.1g}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description="Measure steps, compilation and memory of every method, side by side with "
-        'Optax and, where it is installed, PyTorch. Writes a table and a picture. "Memory '
-        'allows" is the time in which the bandwidth of scaling an array in place, measured in the '
-        "same run, moves what a step has to read and write.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+def _parser() -> Parser:
+    parser = Parser(
+        "benchmarks",
+        "Measure steps, compilation and memory of every method, side by side with Optax and, "
+        'where it is installed, PyTorch. Writes a table and a picture. "Memory allows" is the '
+        "time in which the bandwidth of scaling an array in place, measured in the same run, "
+        "moves what a step has to read and write.",
     )
-    parser.add_argument("--out", type=Path, default=Path("results"), help="directory to write to")
+    parser.add_directory("--out", "results", "where to write bench.csv and bench.png")
     parser.add_argument(
-        "--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD"
+        "--methods",
+        nargs="+",
+        choices=METHODS,
+        default=list(METHODS),
+        metavar="METHOD",
+        help=f"all by default: {', '.join(METHODS)}",
     )
     parser.add_argument(
-        "--layouts", nargs="*", choices=LAYOUTS, default=list(LAYOUTS), metavar="LAYOUT"
+        "--layouts",
+        nargs="*",
+        choices=LAYOUTS,
+        default=list(LAYOUTS),
+        metavar="LAYOUT",
+        help=f"of the leaves, all by default: {', '.join(LAYOUTS)}",
     )
-    parser.add_argument("--weights", type=_at_least(64), default=64 * MI, help="of the large leaf")
+    parser.add_argument(
+        "--weights",
+        type=whole_number(64),
+        default=64 * MI,
+        metavar="N",
+        help="of the large leaf (%(default)s)",
+    )
     parser.add_argument(
         "--leaves",
         nargs="*",
-        type=_at_least(1),
+        type=positive,
         default=[10, 100, 1000, 5000],
-        help="of the trees that are compiled",
+        metavar="N",
+        help="of the trees that are compiled (10 100 1000 5000)",
     )
-    parser.add_argument("--rounds", type=_at_least(1), default=9, help="of each measurement")
+    parser.add_argument(
+        "--rounds", type=positive, default=9, metavar="N", help="of each measurement (%(default)s)"
+    )
     return parser
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
-        return value
-
-    return number
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import jax
 import optax
 
 import gdmethods
+from examples.programs import whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +81,10 @@ def versions() -> str:
 
 
 def write(path: Path, measurements: Iterable[Measurement]) -> None:
-    """Write each as it comes, so that the file is whole after each."""
-    with path.open("w", newline="", buffering=1) as file:
+    with whole(path) as unfinished, unfinished.open("w", newline="") as file:
         writer = csv.DictWriter(file, _TYPES, lineterminator="\n")
         writer.writeheader()
-        for each in measurements:
-            writer.writerow(dataclasses.asdict(each))
+        writer.writerows(map(dataclasses.asdict, measurements))
 
 
 def read(path: Path) -> list[Measurement]:

@@ -1,1 +1,8 @@
-"""What a user does with gdmethods."""
+"""What a user does with gdmethods: each module is a program, `python -m examples.NAME`."""
+
+import sys
+
+if sys.argv[0] == "-m":  # Python is about to run one of them
+    from examples.programs import start
+
+    start()

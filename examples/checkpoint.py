@@ -1,14 +1,14 @@
 """Train with every method, be killed at any time, and go on to a bit-identical end.
 
-$ python -m examples.checkpoint DIRECTORY
+    python -m examples.checkpoint
 
-saves every twenty steps to DIRECTORY, and starts from the last step that it finds there. Orbax is
-given a fresh run to restore into, so that states come back as the NamedTuples that they were.
+saves every twenty steps, and starts from the last step that was saved: kill it and start it again.
+Orbax is given a fresh run to restore into, so that states come back as the NamedTuples that they
+were.
 """
 
 import hashlib
-import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ import optax
 import orbax.checkpoint as ocp
 
 import gdmethods
+from examples.programs import Parser, orbax_writes
 
 STEPS, INTERVAL = 200, 20
 METHODS = {
@@ -69,19 +70,36 @@ def digest(run: dict[str, tuple[Any, Any]]) -> str:
     return hashlib.sha256(b"".join(jax.device_get(leaf).tobytes() for leaf in leaves)).hexdigest()
 
 
-def main(directory: Path) -> None:
-    run, done = start(), 0
-    with ocp.CheckpointManager(directory.resolve()) as checkpoints:
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = Parser(
+        "examples.checkpoint",
+        "Train with every method, be killed at any time, and go on to a bit-identical end.",
+    )
+    parser.add_directory("--checkpoints", "results/checkpoint", "where the checkpoints are")
+    directory = parser.parse_args(arguments).checkpoints
+    parser.make_directory("--checkpoints", directory)
+
+    run, done, mark = start(), 0, {"methods": [*METHODS]}
+    handler = ocp.StandardCheckpointHandler()
+    with (
+        orbax_writes(directory),
+        ocp.CheckpointManager(directory.resolve(), item_handlers=handler) as checkpoints,
+    ):
         if (saved := checkpoints.latest_step()) is not None:
+            if checkpoints.metadata(saved).custom_metadata != mark:
+                parser.error(
+                    f"--checkpoints {directory} has those of another program; "
+                    "name another directory"
+                )
             run, done = checkpoints.restore(saved, args=ocp.args.StandardRestore(run)), saved
             print(f"restored step {done}", flush=True)
         for step in range(done + 1, STEPS + 1):
             run = train_step(run, jnp.int32(step))
             if step % INTERVAL == 0:
-                checkpoints.save(step, args=ocp.args.StandardSave(run))
+                checkpoints.save(step, args=ocp.args.StandardSave(run), custom_metadata=mark)
                 print(f"step {step}", flush=True)
     print(f"end {digest(run)}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

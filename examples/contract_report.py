@@ -1,6 +1,6 @@
 """Hold every optimizer of the installed Optax to the laws of gdmethods.testing.
 
-$ python -m examples.contract_report [NAME ...]
+    python -m examples.contract_report
 
 With Optax 0.2.8, and parameters of bfloat16 where dtypes matter:
 
@@ -18,18 +18,21 @@ With Optax 0.2.8, and parameters of bfloat16 where dtypes matter:
   eager steps differ by 0.06 %; gradients that are all 0 make NaN.
 """
 
-import argparse
 import functools
 import inspect
+import string
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import optax
 
+from examples.programs import Parser, Progress
 from gdmethods.testing import LAWS, ContractReport, check_contract
 
 RATE = 0.1
+MARKS = string.ascii_lowercase[: len(LAWS)]  # the columns of the table
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     # Short, because some laws run its loops operation by operation.
     "lbfgs": {"memory_size": 2, "linesearch": optax.scale_by_zoom_linesearch(2)},
@@ -68,31 +71,42 @@ def _arguments(function: Callable[..., Any]) -> list[str]:
 def row(name: str, report: ContractReport, width: int) -> str:
     """A mark for each law: a dot for one kept, × for one broken, nothing for one not claimed."""
     marks = {**dict.fromkeys(report.kept, "·"), **dict.fromkeys(report.broken, "×")}
-    return (f"{name:{width}}" + "".join(f"{marks.get(law, ''):>3}" for law in LAWS)).rstrip()
+    return " ".join([f"{name:{width}}", *(marks.get(law, " ") for law in LAWS)]).rstrip()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     known = optimizers()
-    parser = argparse.ArgumentParser(description="Hold Optax's optimizers to their contract.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all of them")
+    parser = Parser(
+        "examples.contract_report",
+        "Hold the optimizers of the installed Optax to the laws of gdmethods.testing.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="as adam (all of them)")
     names = parser.parse_args(arguments).names or list(known)
     for name in names:
         if name not in known:
             parser.error(f"Optax {optax.__version__} has no {name}; choose of {', '.join(known)}")
 
     print(f"Optax {optax.__version__}")
-    for number, (law, check) in enumerate(LAWS.items(), 1):
-        print(f"{number:3}  {law}: {(check.__doc__ or '').splitlines()[0]}")
+    for mark, line in zip(MARKS, str(LAWS).splitlines(), strict=True):
+        print_wrapped(f"{mark}  {line}")
     width = max(map(len, names))
-    print("\n" + " " * width + "".join(f"{number:3}" for number in range(1, len(LAWS) + 1)))
-    cases = []
-    for name in names:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the report is about what they do
-            report = check_contract(known[name])
-        print(row(name, report, width), flush=True)
-        cases += [f"{name}: {law}: {message}" for law, message in report.broken.items()]
-    print("\n" + "\n".join(cases))
+    print(f"\n{' ' * width} {' '.join(MARKS)}")
+    reports = {}
+    with Progress(len(names)) as progress:
+        for name in progress.over(names):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the report is about what they do
+                reports[name] = check_contract(known[name])
+            print(row(name, reports[name], width))
+    print()
+    for name, report in reports.items():
+        for law, message in report.broken.items():
+            print_wrapped(f"{name}: {law}: {message}")
+
+
+def print_wrapped(text: str) -> None:
+    for line in text.splitlines():
+        print(textwrap.fill(line, 80, subsequent_indent="   ", break_on_hyphens=False))
 
 
 if __name__ == "__main__":

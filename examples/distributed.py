@@ -23,8 +23,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import jax
@@ -32,8 +31,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from numpy.typing import NDArray
 
-from examples.mnist.data import SHIPPED, DataError, Dataset, Examples, load
+from examples.mnist import data
+from examples.mnist.data import Dataset, Examples
 from examples.mnist.roster import ROSTER
+from examples.programs import UNREAD, Parser, Progress, orbax_writes, positive, seed, whole_number
 from examples.zero1 import TrainState, cut, network, of_state, replicas, share, step, whole
 
 FAILED, REFUSED = 1, 2
@@ -45,8 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if (options.process is None) != (options.coordinator is None):
         parser.error("--process and --coordinator go together; give both or none")
+    parser.make_directory("--checkpoints", options.checkpoints)
     if options.process is None:
         return _launch(options.processes, options.patience, arguments)
+    if options.process >= options.processes:
+        parser.error(f"--process {options.process} is not below --processes {options.processes}")
 
     jax.distributed.initialize(
         options.coordinator,
@@ -55,21 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         heartbeat_timeout_seconds=options.patience,
     )
     try:
-        data = load(options.data_dir)
-    except DataError as error:
+        dataset = data.load(options.data)
+    except data.DataError as error:
         return _refuse(str(error))
-    images, devices = len(data.train.labels), jax.device_count()
+    images, devices = len(dataset.train.labels), jax.device_count()
     if options.batch_size > images or options.batch_size % devices:
         return _refuse(
             f"--batch-size {options.batch_size} must be a multiple of the {devices} devices, and "
-            f"at most the {images} training images in {options.data_dir}."
+            f"at most the {images} training images in {options.data}."
         )
-    return _train(options, data)
+    return _train(options, dataset)
 
 
-def _train(options: argparse.Namespace, data: Dataset) -> int:
+def _train(options: argparse.Namespace, dataset: Dataset) -> int:
     mesh, tx = replicas(), ROSTER[options.method].optimizer()
-    graphdef, first_weights = network(data, options.seed)
+    graphdef, first_weights = network(dataset, options.seed)
     params = jax.eval_shape(first_weights)
     layout = TrainState(whole(mesh), of_state(tx, params, cut(params, mesh), mesh))
 
@@ -85,27 +89,33 @@ def _train(options: argparse.Namespace, data: Dataset) -> int:
     checkpoints = ocp.CheckpointManager(
         options.checkpoints.absolute(),
         options=ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False),
+        item_handlers=ocp.StandardCheckpointHandler(),
     )
+    run = {"method": options.method, "data": dataset.name}
     done = checkpoints.latest_step() or 0
     if done:
-        try:
-            state = restore(checkpoints, jax.eval_shape(start), layout)
-        except ValueError as error:
+        saved = checkpoints.metadata(done).custom_metadata
+        if saved != run:
             return _refuse(
-                f"--checkpoints {options.checkpoints} has no state of --method {options.method}. "
-                f"Name the method that saved it, or another directory. {error}"
+                f"--checkpoints {options.checkpoints} has a run of {_text(saved)}, not of "
+                f"{_text(run)}; name another directory."
             )
+        state = restore(checkpoints, jax.eval_shape(start), layout)
         _say(f"goes on from step {done}")
     else:
         state = jax.jit(start, out_shardings=layout)()
 
+    batches = _batches(options, dataset.train, first=done + 1)
     try:
-        for number, batch in _batches(options, data.train, first=done + 1):
-            rows = (jax.make_array_from_process_local_data(share(mesh), x) for x in batch)
-            state, cost = train(state, Examples(*rows))
-            if number % options.save_every == 0 or number == options.steps:
-                checkpoints.save(number, args=ocp.args.StandardSave(state))
-                _say(f"step {number}: cost {cost:.4f}")
+        with Progress(options.steps - done, quiet=jax.process_index() > 0) as progress:
+            for number, batch in progress.over(batches, lambda step: f"step {step[0]}"):
+                rows = (jax.make_array_from_process_local_data(share(mesh), x) for x in batch)
+                state, cost = train(state, Examples(*rows))
+                if number % options.save_every == 0 or number == options.steps:
+                    with orbax_writes(options.checkpoints):
+                        what = ocp.args.StandardSave(state)
+                        checkpoints.save(number, args=what, custom_metadata=run)
+                    _say(f"step {number}: cost {cost:.4f}")
         checkpoints.close()
     except (jax.errors.JaxRuntimeError, ValueError) as error:  # the latter in jax 0.8
         print(
@@ -122,10 +132,7 @@ def _train(options: argparse.Namespace, data: Dataset) -> int:
 def restore(
     checkpoints: ocp.CheckpointManager, state: TrainState, layout: TrainState
 ) -> TrainState:
-    """The last checkpoint, of a state with these shapes, laid out anew.
-
-    A state of another method is refused by Orbax with the name of its first field that differs.
-    """
+    """The last checkpoint, of a state with these shapes, laid out anew."""
     shardings = jax.tree.broadcast(layout, state)
     abstract = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
@@ -155,6 +162,12 @@ def _batches(
         yield number, [images[rows], labels[rows]]
 
 
+def _text(run: Mapping[str, str] | None) -> str:
+    if not run:
+        return "another program"
+    return " and ".join(f"--{name} {value}" for name, value in run.items())
+
+
 def _say(text: str, file: TextIO | None = None) -> None:
     if jax.process_index() == 0:
         print(text, file=file, flush=True)
@@ -168,6 +181,7 @@ def _refuse(text: str) -> int:
 def _launch(processes: int, patience: int, arguments: Sequence[str]) -> int:
     """Runs all processes on this machine; when one fails, the others do not outlive it by long."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the children inherit that
     with socket.socket() as port:
         # Bound and not listening, it keeps the port from others; gRPC shares such a port.
         port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -181,12 +195,13 @@ def _launch(processes: int, patience: int, arguments: Sequence[str]) -> int:
             subprocess.Popen([*command, str(number)], env=environment)
             for number in range(processes)
         ]
+        signal.signal(signal.SIGINT, interrupt)
         try:
             for number, child in enumerate(children):
                 print(f"process {number} has the id {child.pid}", flush=True)
             return _watch(children, patience)
         finally:
-            for child in children:
+            for child in reversed(children):  # the coordinator last: the others would complain
                 child.kill()
                 child.wait()
 
@@ -194,14 +209,17 @@ def _launch(processes: int, patience: int, arguments: Sequence[str]) -> int:
 def _watch(children: Sequence["subprocess.Popen[bytes]"], patience: int) -> int:
     """Waits for all, or for `patience` seconds after the first that fails."""
     deadline = math.inf
-    while None in [child.poll() for child in children] and time.monotonic() < deadline:
-        if any(child.returncode for child in children):
+    while None in (statuses := [child.poll() for child in children]):
+        if UNREAD in statuses or time.monotonic() > deadline:
+            break
+        if any(statuses):
             deadline = min(deadline, time.monotonic() + patience)
         time.sleep(0.1)
-    statuses = {child.returncode for child in children}
-    if statuses <= {0, REFUSED}:
-        return max(statuses)
-    ends = [_end(number, child.returncode) for number, child in enumerate(children)]
+    if UNREAD in statuses:
+        return UNREAD
+    if all(status in (0, REFUSED) for status in statuses):
+        return max(filter(None, statuses), default=0)
+    ends = [_end(number, status) for number, status in enumerate(statuses)]
     print(
         f"The run failed: {'; '.join(filter(None, ends))}. The same command goes on from the last "
         "checkpoint.",
@@ -219,17 +237,20 @@ def _end(number: int, status: int | None) -> str | None:
     return f"process {number} ended with status {status}" if status else None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.distributed",
-        description="Train the network of examples.mnist in several processes, each on its part "
-        "of every batch, and go on from the last checkpoint.",
+def _parser() -> Parser:
+    parser = Parser(
+        "examples.distributed",
+        "Train the network of examples.mnist in several processes, each on its part of every "
+        "batch, and go on from the last checkpoint.",
     )
     parser.add_argument(
-        "--processes", metavar="N", type=_positive, default=2, help="how many (%(default)s)"
+        "--processes", metavar="N", type=positive, default=2, help="how many (%(default)s)"
     )
     parser.add_argument(
-        "--process", metavar="I", type=int, help="the number of this one, from 0, on a cluster"
+        "--process",
+        metavar="I",
+        type=whole_number(0),
+        help="the number of this one, from 0, on a cluster",
     )
     parser.add_argument(
         "--coordinator", metavar="HOST:PORT", help="where process 0 listens, on a cluster"
@@ -242,58 +263,39 @@ def _parser() -> argparse.ArgumentParser:
         help=f"%(default)s by default; one of {', '.join(ROSTER)}",
     )
     parser.add_argument(
-        "--steps", metavar="N", type=_positive, default=600, help="in all (%(default)s)"
+        "--steps", metavar="N", type=positive, default=600, help="in all (%(default)s)"
     )
     parser.add_argument(
         "--batch-size",
         metavar="N",
-        type=_positive,
+        type=positive,
         default=100,
         help="images in a batch of all processes together (%(default)s)",
     )
     parser.add_argument(
         "--seed",
         metavar="N",
-        type=int,
+        type=seed,
         default=0,
         help="for the first weights and the order of the images (%(default)s)",
     )
     parser.add_argument(
         "--save-every",
         metavar="N",
-        type=_positive,
+        type=positive,
         default=100,
         help="steps from one checkpoint to the next (%(default)s)",
     )
-    parser.add_argument(
-        "--checkpoints",
-        metavar="DIR",
-        type=Path,
-        default=Path("results/checkpoints"),
-        help="shared by all processes (%(default)s)",
-    )
+    parser.add_directory("--checkpoints", "results/checkpoints", "shared by all processes")
     parser.add_argument(
         "--patience",
         metavar="SECONDS",
-        type=_positive,
+        type=positive,
         default=30,
         help="until a process that does not answer counts as dead (%(default)s)",
     )
-    parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        type=Path,
-        default=SHIPPED,
-        help="the four IDX files of another data set (MNIST comes with this example)",
-    )
+    data.add_option(parser)
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
-    return number
 
 
 if __name__ == "__main__":

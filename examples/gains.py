@@ -1,6 +1,6 @@
 """A map of adaptive gains: how fast each weight of MNIST's first layer ends up learning.
 
-$ python -m examples.gains
+    python -m examples.gains
 
 trains the network of examples/mnist for two passes with Hinton's gains, and draws those of the
 first layer over the 28 × 28 pixels that its weights look at, and against how often they see light.
@@ -33,6 +33,7 @@ from examples.gallery import pictures
 from examples.mnist.data import Dataset, load
 from examples.mnist.roster import ROSTER
 from examples.mnist.training import train
+from examples.programs import whole
 
 PASSES = 2
 BATCH_SIZE = 100
@@ -99,7 +100,8 @@ def draw(gains: NDArray[np.float32], images: NDArray[np.float32], picture: Path)
     below.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     below.minorticks_off()
     below.legend(loc="upper left")
-    figure.savefig(picture, dpi=150)
+    with whole(picture) as file:
+        figure.savefig(file, dpi=150)
 
 
 def _map(axes: Axes, title: str, pixels: NDArray[np.float32], **colors: Any) -> AxesImage:

@@ -18,6 +18,9 @@ import jax.numpy as jnp
 import optax
 
 import gdmethods
+from examples.programs import take_no_arguments
+
+take_no_arguments()
 
 LAYERS = {
     "first": optax.set_to_zero(),

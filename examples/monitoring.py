@@ -19,6 +19,9 @@ import jax.numpy as jnp
 import optax
 
 import gdmethods
+from examples.programs import take_no_arguments
+
+take_no_arguments()
 
 CURVATURE = {"flat": jnp.array(0.01), "steep": jnp.array(4.0)}
 

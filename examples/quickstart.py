@@ -15,6 +15,9 @@ import optax
 from flax import nnx
 
 import gdmethods
+from examples.programs import take_no_arguments
+
+take_no_arguments()
 
 
 def loss(model: nnx.Sequential, x: jax.Array) -> jax.Array:

@@ -15,6 +15,7 @@ What is drawn of `nesterov` are its weights, not the points ahead of them that i
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 import gdmethods
 from examples.gallery import pictures
 from examples.mnist.plots import STYLES
+from examples.programs import Console, Progress, whole
 
 Alias = Callable[[jax.Array], optax.GradientTransformationExtraArgs]
 
@@ -187,10 +188,13 @@ def draw(descents: Sequence[Mapping[str, Descent]], picture: Path) -> None:
                     label=f"{name} {found[name].steps_text}", linewidth=width, zorder=6 - width
                 )
             axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.97), ncols=3, **LEGEND)
-    figure.savefig(picture, dpi=100)
+    with whole(picture) as file:
+        figure.savefig(file, dpi=100)
 
 
-def animate(descents: Sequence[Mapping[str, Descent]], animation: Path) -> None:
+def animate(
+    descents: Sequence[Mapping[str, Descent]], animation: Path, frames: Iterable[int]
+) -> None:
     """All methods at once, each with a tail: a panel for each valley."""
     figure = Figure(figsize=(10.5, 2.9))
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.1, top=0.82, wspace=0.02)
@@ -204,8 +208,8 @@ def animate(descents: Sequence[Mapping[str, Descent]], animation: Path) -> None:
         moving += zip(lines(axes, found), found.values(), strict=True)
     figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=9, **LEGEND)
     writer = PillowWriter(fps=10)
-    with writer.saving(figure, animation, dpi=80):
-        for step in FRAMES:
+    with whole(animation) as file, writer.saving(figure, file, dpi=80):
+        for step in frames:
             title.set_text(f"step {step}")
             for line, descent in moving:
                 line.set_data(*descent.weights[max(0, step - TAIL) : step + 1].T)
@@ -251,12 +255,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
     console = Console()
-    descents = []
-    for valley in VALLEYS:
-        descents.append({alias.__name__: best(alias, valley) for alias in METHODS})
-        console.print(table(valley, descents[-1]))
-    draw(descents, picture)
-    animate(descents, animation)
+    name = attrgetter("__name__")
+    with Progress(len(VALLEYS) * len(METHODS) + len(FRAMES)) as progress:
+        descents = [
+            {alias.__name__: best(alias, valley) for alias in progress.over(METHODS, name)}
+            for valley in VALLEYS
+        ]
+        draw(descents, picture)
+        animate(descents, animation, progress.over(FRAMES, "animation, step {}".format))
+    for valley, found in zip(VALLEYS, descents, strict=True):
+        console.print(table(valley, found))
     console.print(f"{picture}\n{animation}", soft_wrap=True)
 
 

@@ -21,11 +21,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 import gdmethods
 from examples.gallery import pictures
+from examples.programs import Console, whole
 
 MOMENTA: Mapping[str, optax.Schedule] = {
     **{str(mu): optax.constant_schedule(mu) for mu in (0.5, 0.9, 0.99)},
@@ -99,7 +99,8 @@ def draw(courses: Mapping[str, NDArray[np.float32]], picture: Path) -> None:
     curves(cost, courses)
     cost.set(title="cost / cost at the start", xlabel="steps", yscale="log", ylim=(1e-10, 2))
     cost.legend(title="momentum", loc="lower left", frameon=False)
-    figure.savefig(picture, dpi=100)
+    with whole(picture) as file:
+        figure.savefig(file, dpi=100)
 
 
 def curves(axes: Axes, courses: Mapping[str, NDArray[np.float32]]) -> None:
@@ -127,6 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     courses = {name: costs(momentum) for name, momentum in MOMENTA.items()}
     console.print(table(courses))
+    ahead = np.flatnonzero(courses["0.9"] < courses["schedule"]) + 1
+    console.print(f"From step {ahead[0]} to {ahead[-1]} the schedule is behind 0.9.")
     draw(courses, picture)
     console.print(str(picture), soft_wrap=True)
 

@@ -2,16 +2,16 @@
 
     python -m examples.state_table
 
-prints the tables of examples/README.md. The weights have the shapes of Llama 3's, each cut over
-the devices along its largest axis; nothing of that size is ever allocated. A step reads gradient,
-weight and state, and writes weight and state; no step is faster than memory can move that, and
-communication and arithmetic come on top. Call `gdmethods.state_bytes` for a model of your own.
+prints the tables of examples/README.md, in Markdown. The weights have the shapes of Llama 3's,
+each cut over the devices along its largest axis; nothing of that size is ever allocated. A step
+reads gradient, weight and state, and writes weight and state; no step is faster than memory can
+move that, and communication and arithmetic come on top. Call `gdmethods.state_bytes` for a model
+of your own.
 
 Source of the shapes: A. Grattafiori et al., The Llama 3 herd of models, arXiv:2407.21783, 2024,
 and for 1 B Meta's model card of Llama 3.2.
 """
 
-import argparse
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,19 +22,20 @@ import optax
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 import gdmethods
+from examples.programs import Parser, positive_float
 
 METHODS: Mapping[str, optax.GradientTransformation] = {
     "`sgd`": gdmethods.sgd(1.0),
     "`momentum`, `nesterov`": gdmethods.momentum(1.0),
     "`adaptive_gains`": gdmethods.adaptive_gains(1.0),
-    "`adaptive_gains(momentum=0.9)`": gdmethods.adaptive_gains(1.0, 0.9),
+    "`adaptive_gains`, μ = 0.9": gdmethods.adaptive_gains(1.0, 0.9),
     "`adagrad`": gdmethods.adagrad(1.0),
     "`adadelta`": gdmethods.adadelta(1.0),
     "`rprop`": gdmethods.rprop(),
     "`rmsprop`": gdmethods.rmsprop(1.0),
-    "`rmsprop(momentum=0.9)`": gdmethods.rmsprop(1.0, momentum=0.9),
+    "`rmsprop`, μ = 0.9": gdmethods.rmsprop(1.0, momentum=0.9),
     "`adam`": gdmethods.adam(1.0),
-    "`adam(accumulator_dtype=bfloat16)`": gdmethods.adam(1.0, accumulator_dtype=jnp.bfloat16),
+    "`adam`, bfloat16 state": gdmethods.adam(1.0, accumulator_dtype=jnp.bfloat16),
 }
 DEVICES = (1, 8, 64)
 
@@ -107,31 +108,35 @@ def _digits(x: float) -> str:
     return f"{round(x, 6):#.3g}".rstrip(".")
 
 
-def table(dtype: jnp.dtype, bandwidth: float) -> str:
-    """In Markdown: a row for each method, a column for each model and number of devices."""
-    columns = [f"{name}, {devices}" for name in MODELS for devices in DEVICES]
-    lines = [[f"{dtype.name} weights", *columns], ["---"] * (1 + len(columns))]
-    for label, tx in METHODS.items():
-        row = (cell for model in MODELS.values() for cell in cells(tx, model, dtype, bandwidth))
-        lines.append([label, *row])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def table(name: str, dtype: jnp.dtype, bandwidth: float) -> str:
+    """Of a model, in Markdown: a row for each method, a column for each number of devices."""
+    columns = ["1 device", *(f"{devices} devices" for devices in DEVICES[1:])]
+    rows = [
+        [f"{name}, {dtype.name}", *columns],
+        *([label, *cells(tx, MODELS[name], dtype, bandwidth)] for label, tx in METHODS.items()),
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    padded = (map(str.ljust, row, widths) for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in padded)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.state_table", description="State and step time, on paper."
-    )
+    parser = Parser("examples.state_table", "State and step time of large models, on paper.")
     parser.add_argument(
         "--bandwidth",
-        type=float,
+        metavar="TB/S",
+        type=positive_float,
         default=3.35,
-        help="of a device's memory in TB/s (default: 3.35, an H100's)",
+        help="of a device's memory (%(default)s, an H100's)",
     )
-    options = parser.parse_args(arguments)
-    if not options.bandwidth > 0:
-        parser.error(f"--bandwidth {options.bandwidth} must be more than 0 TB/s")
-    for dtype in map(jnp.dtype, ("float32", "bfloat16")):
-        print(table(dtype, options.bandwidth * 1e12), end="\n\n")
+    bandwidth = parser.parse_args(arguments).bandwidth * 1e12
+    tables = [
+        table(name, jnp.dtype(dtype), bandwidth)
+        for dtype in ("float32", "bfloat16")
+        for name in MODELS
+    ]
+    print("\n\n".join(tables))
 
 
 if __name__ == "__main__":

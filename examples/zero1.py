@@ -4,7 +4,7 @@ Every device holds all weights and takes its share of a batch. Only the update r
 a device can do with a part of it: it moves that part of the weights, and then all devices tell
 each other what they moved. It is enough to say where the state lies, and XLA does the rest.
 
-$ JAX_NUM_CPU_DEVICES=4 python -m examples.zero1
+$ python -m examples.zero1
 adam on 4 devices, 545810 weights
 state whole: 4366484 bytes on each device, cost 0.2978 in step 20
 state cut: 1091684 bytes on each device, cost 0.2978 in step 20
@@ -15,7 +15,7 @@ trillion parameter models, SC20.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +28,7 @@ import gdmethods
 from examples.mnist.data import Dataset, Examples, load
 from examples.mnist.model import MLP
 from examples.mnist.training import mean_cost
+from examples.programs import Parser, whole_number
 
 BATCH_SIZE = 128
 STEPS = 20
@@ -100,8 +101,25 @@ def step(
     return TrainState(optax.apply_updates(params, updates), opt_state), cost
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = Parser(
+        "examples.zero1",
+        "Train on several devices, with the optimizer's state whole on each, and cut over them.",
+    )
+    parser.add_argument(
+        "--simulate",
+        metavar="N",
+        type=whole_number(0),
+        default=4,
+        help="devices to simulate on the CPU (%(default)s); 0 takes those that there are",
+    )
+    simulated = parser.parse_args(arguments).simulate
+    if simulated:
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_num_cpu_devices", simulated)
     mesh, data, tx = replicas(), load(), gdmethods.adam(1e-3)
+    if BATCH_SIZE % mesh.size:
+        parser.error(f"{mesh.size} devices cannot share a batch of {BATCH_SIZE} images evenly")
     graphdef, first_weights = network(data, seed=0)
     params = jax.jit(first_weights, out_shardings=whole(mesh))()
     print(f"adam on {mesh.size} devices, {sum(w.size for w in jax.tree.leaves(params))} weights")

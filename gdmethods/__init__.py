@@ -1,8 +1,14 @@
-"""gdmethods: the gradient-descent methods of a neural-networks lecture, exact to their papers.
+"""gdmethods: the gradient-descent methods of a lecture, exact to their papers.
 
-Every method is a pure `optax.GradientTransformationExtraArgs`. Its alias (`adam`) is a whole
-optimizer; its core (`scale_by_adam`) is the same without a learning rate, for a chain of one's
-own.
+Every method is a pure `optax.GradientTransformationExtraArgs`. Its alias
+(`adam`) is a whole optimizer; its core (`scale_by_adam`) is the same without a
+learning rate, for a chain of one's own.
+
+Each has one state, a NamedTuple, whose fields are read and written by name
+wherever it stands: `optax.tree.get(opt_state, "velocity")`,
+`optax.tree.set(opt_state, velocity=…)`. Where Optax keeps a field of that name
+beside it, as `optax.inject_hyperparams` does with `count`, the state's own is
+`optax.tree.get(opt_state, "AdamState").count`.
 """
 
 from typing import Any

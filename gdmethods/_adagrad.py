@@ -1,5 +1,7 @@
 """AdaGrad: each weight's rate falls with the sum of its squared gradients."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax
@@ -58,26 +60,31 @@ def adagrad(
         sₜ = sₜ₋₁ + |gₜ|²,    s₀ = initial_accumulator_value
         Δₜ = −ηₜ gₜ / (√(sₜ + eps_root) + eps)
 
-    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. In float32 gradients from
-    1.1e-19 to 4.6e18 are seen as they are (1.5e-154 to 3.4e153 in float64). A larger or infinite
-    one counts as 4.6e18, with its sign; a sum of more than ten such may overflow, and its weight
-    then stays. The square of a smaller one may underflow: the sum counts as 1.2e-38 at least. NaN
-    makes all updates of its weight NaN from then on.
+    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. In
+    float32 gradients from 1.1e-19 to 4.6e18 are seen as they are (1.5e-154 to
+    3.4e153 in float64). A larger one counts as 4.6e18, with its sign; a sum of
+    more than ten such may overflow, and its weight then stays. The square of a
+    smaller one may underflow: the sum counts as 1.2e-38 at least. An infinite
+    gradient makes its own update NaN and the later ones of its weight 0, and
+    NaN makes all of them NaN.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
       eps: added outside of the root, ≥ 0.
       eps_root: added inside of the root, ≥ 0.
       initial_accumulator_value: s₀ ≥ 0.
-      accumulator_dtype: of s; None keeps each parameter's own, float32 for narrower ones.
+      accumulator_dtype: of s; None keeps each parameter's own, float32 for
+        narrower ones.
 
     Returns:
-      A transformation with the state `AdaGradState`. Its updates Δ have the parameters' shapes and
-      dtypes (the gradients' dtypes, if `update` is not given the parameters).
+      A transformation with the state `AdaGradState`. Its updates Δ have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -89,13 +96,15 @@ def adagrad(
       >>> print(abs(updates.round(4)))
       [0.08   0.0707 0.    ]
 
-    Elsewhere: `optax.adagrad` starts from 0.1 and has its ε = 1e-7 inside of the root, with 0 for
-    s = 0: `adagrad(η, 0.0, eps_root=1e-7, initial_accumulator_value=0.1)`. `torch.optim.Adagrad`
-    at its defaults is as here, with η = 0.01. `keras.optimizers.Adagrad` starts from 0.1 and has ε
-    = 1e-7 inside.
+    Elsewhere: `optax.adagrad` starts from 0.1 and has its ε = 1e-7 inside of
+    the root, with 0 for s = 0: `adagrad(η, 0.0, eps_root=1e-7,
+    initial_accumulator_value=0.1)`. `torch.optim.Adagrad` at its defaults is
+    as here, with η = 0.01. `keras.optimizers.Adagrad` starts from 0.1 and has
+    ε = 1e-7 inside.
 
-    Source: J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods for online learning and
-    stochastic optimization, Journal of Machine Learning Research 12, 2011.
+    Source: J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods for
+    online learning and stochastic optimization, Journal of Machine Learning
+    Research 12, 2011.
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
     eps = scalar("eps", eps, "[0, inf)")
@@ -117,18 +126,21 @@ def scale_by_rss(
     initial_accumulator_value: Scalar = 0.0,
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The direction of `adagrad`, for a chain of one's own that ends with a learning rate.
+    """The direction of `adagrad`, for a chain that ends with a learning rate.
 
-    It is −Δ at η = 1: gₜ over the root of the sum of squares. Arguments, state and errors are
-    those of `adagrad`.
+    It is −Δ at η = 1: gₜ over the root of the sum of squares. Arguments, state
+    and errors are those of `adagrad`.
 
     Example:
       >>> import optax, gdmethods
       >>> tx = optax.chain(
-      ...     gdmethods.scale_by_rss(), optax.add_decayed_weights(1e-4), optax.scale(-0.1)
+      ...     gdmethods.scale_by_rss(),
+      ...     optax.add_decayed_weights(1e-4),
+      ...     optax.scale(-0.1),
       ... )
 
-    Elsewhere: `optax.scale_by_rss`, whose defaults are those of `optax.adagrad`.
+    Elsewhere: `optax.scale_by_rss`, whose defaults are those of
+    `optax.adagrad`.
     """
     return negated(
         adagrad(

@@ -1,5 +1,7 @@
 """Adam: momentum's running mean over RMSProp's, both freed of the bias of starting at zero."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax
@@ -29,8 +31,10 @@ class AdamState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      mu: mₜ, the running mean of g; a tree like the parameters, at least float32.
-      nu: vₜ, the running mean of |g|²; a tree like the parameters, real, at least float32.
+      mu: mₜ, the running mean of g; a tree like the parameters, at least
+        float32.
+      nu: vₜ, the running mean of |g|²; a tree like the parameters, real, at
+        least float32.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -77,12 +81,14 @@ def adam(
         v̂ₜ = vₜ / (1 − β₂ᵗ)
         Δₜ = −ηₜ m̂ₜ / (√(v̂ₜ + eps_root) + eps)
 
-    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. 1 − βᵗ is computed as
-    −expm1(t log β), which keeps its digits at small t and β near 1. In float32 gradients from
-    1.1e-19/√(1 − β₂), which is 3.4e-18, to 4.6e18 are seen as they are (from 1.5e-154/√(1 − β₂) to
-    3.4e153 in float64). A larger or infinite one counts as 4.6e18, with its sign. The square of a
-    smaller one may underflow: v counts as 1.2e-38 at least, so that its weight moves less, not
-    more. NaN makes all updates of its weight NaN from then on.
+    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too.
+    1 − βᵗ is computed as −expm1(t log β), which keeps its digits at small t
+    and β near 1. In float32 gradients from 1.1e-19/√(1 − β₂), which is
+    3.4e-18, to 4.6e18 are seen as they are (from 1.5e-154/√(1 − β₂) to 3.4e153
+    in float64). A larger one counts as 4.6e18, with its sign. The
+    square of a smaller one may underflow: v counts as 1.2e-38 at least, so
+    that its weight moves less, not more. An infinite or NaN gradient makes all
+    updates of its weight NaN from then on.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -91,28 +97,33 @@ def adam(
       eps: added outside of the root, ≥ 0.
       eps_root: added inside of the root, ≥ 0.
       bias_correction: False takes m̂ = m and v̂ = v.
-      accumulator_dtype: of m and v; None keeps each parameter's own, float32 for narrower ones.
+      accumulator_dtype: of m and v; None keeps each parameter's own, float32
+        for narrower ones.
 
     Returns:
-      A transformation with the state `AdamState`. Its updates Δ have the parameters' shapes and
-      dtypes (the gradients' dtypes, if `update` is not given the parameters).
+      A transformation with the state `AdamState`. Its updates Δ have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
       >>> tx = gdmethods.adam(0.001)
       >>> w = jnp.array([1.0, 1.0])
       >>> updates, state = tx.update(jnp.array([100.0, -0.001]), tx.init(w), w)
-      >>> print(updates.round(6))  # the first step is η, whatever the size of the gradient
+      >>> print(updates.round(6))  # at first η, whatever the gradient's size
       [-0.001  0.001]
 
-    Elsewhere: the same in `optax.adam` and `torch.optim.Adam`. `keras.optimizers.Adam` adds its
-    ε = 1e-7 to √v before the correction (the paper's ε̂), so that it weighs more at first.
+    Elsewhere: the same in `optax.adam` and `torch.optim.Adam`.
+    `keras.optimizers.Adam` adds its ε = 1e-7 to √v before the correction (the
+    paper's ε̂), so that it weighs more at first.
 
-    Source: D. P. Kingma, J. Ba, Adam: a method for stochastic optimization, ICLR 2015.
+    Source: D. P. Kingma, J. Ba, Adam: a method for stochastic optimization,
+    ICLR 2015.
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
     b1 = scalar("b1", b1, "[0, 1)")
@@ -147,14 +158,17 @@ def scale_by_adam(
     bias_correction: bool = True,
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The direction of `adam`, for a chain of one's own that ends with a learning rate.
+    """The direction of `adam`, for a chain that ends with a learning rate.
 
-    It is −Δ at η = 1: m̂ₜ over the root of v̂ₜ. Arguments, state and errors are those of `adam`.
+    It is −Δ at η = 1: m̂ₜ over the root of v̂ₜ. Arguments, state and errors
+    are those of `adam`.
 
     Example:
       >>> import optax, gdmethods
       >>> tx = optax.chain(  # AdamW
-      ...     gdmethods.scale_by_adam(), optax.add_decayed_weights(1e-4), optax.scale(-1e-3)
+      ...     gdmethods.scale_by_adam(),
+      ...     optax.add_decayed_weights(1e-4),
+      ...     optax.scale(-1e-3),
       ... )
 
     Elsewhere: the same in `optax.scale_by_adam`.

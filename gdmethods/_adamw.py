@@ -1,12 +1,14 @@
 """AdamW: Adam, and weights that decay beside it instead of through its gradients."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
 import optax
 
 from gdmethods._adam import adam
-from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, scalar, scalar_or_schedule
+from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, optional, scalar_or_schedule
 from gdmethods._lifting import Rule
 from gdmethods._method import Method, around
 from gdmethods._words import refusing
@@ -32,18 +34,19 @@ def adamw(
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
     *,
-    weight_decay: Scalar = 1e-4,
+    weight_decay: Scalar | None = 1e-4,
     mask: Any = None,
     bias_correction: bool = True,
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Adam with decoupled weight decay.
 
-        Δₜ = −ηₜ m̂ₜ / (√(v̂ₜ + eps_root) + eps) − ηₜ λ wₜ,    m̂ₜ and v̂ₜ as in `adam`
+        Δₜ = −ηₜ m̂ₜ / (√(v̂ₜ + eps_root) + eps) − ηₜ λ wₜ
 
-    The decay does not pass through Adam's moments, so that it is the same for weights of large and
-    of small gradients. η and its schedule multiply it. Both terms are added before the update is
-    rounded to the parameter's dtype.
+    m̂ and v̂ are those of `adam`. The decay does not pass through Adam's
+    moments, so that it is the same for weights of large and of small
+    gradients. η and its schedule multiply it. Both terms are added before the
+    update is rounded to the parameter's dtype.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -51,34 +54,41 @@ def adamw(
       b2: β₂ in [0, 1).
       eps: added outside of the root, ≥ 0.
       eps_root: added inside of the root, ≥ 0.
-      weight_decay: λ ≥ 0.
-      mask: the weights that decay; a tree of bools like the parameters or a prefix of it, or a
-        function from the parameters to one. None lets all decay.
+      weight_decay: λ ≥ 0; or None.
+      mask: the weights that decay; a tree of bools like the parameters or a
+        prefix of it, or a function from the parameters to one. None lets all
+        decay.
       bias_correction: False takes m̂ = m and v̂ = v.
-      accumulator_dtype: of m and v; None keeps each parameter's own, float32 for narrower ones.
+      accumulator_dtype: of m and v; None keeps each parameter's own, float32
+        for narrower ones.
 
     Returns:
-      A transformation with the state `AdamState`. Its updates Δ have the parameters' shapes and
-      dtypes.
+      A transformation with the state `AdamState`. Its updates Δ have the
+      parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point; at `update`, if the gradients, the state or
-        the mask do not fit, or the parameters are not given.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients, the state or the mask do not fit, or the
+        parameters are not given.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
-      >>> tx = gdmethods.adamw(0.1, weight_decay=0.01, mask={"kernel": True, "bias": False})
+      >>> decays = {"kernel": True, "bias": False}
+      >>> tx = gdmethods.adamw(0.1, weight_decay=0.01, mask=decays)
       >>> w = {"kernel": jnp.array(2.0), "bias": jnp.array(2.0)}
       >>> no_gradients = {"kernel": jnp.array(0.0), "bias": jnp.array(0.0)}
       >>> updates, state = tx.update(no_gradients, tx.init(w), w)
-      >>> print(f"{w['kernel'] + updates['kernel']:.3f} {w['bias'] + updates['bias']:.3f}")
-      1.998 2.000
+      >>> for name in w:
+      ...     print(f"{name} {w[name] + updates[name]:.3f}")
+      kernel 1.998
+      bias 2.000
 
     Elsewhere: the same in `optax.adamw`. `torch.optim.AdamW` has λ = 0.01,
     `keras.optimizers.AdamW` λ = 0.004 and the ε̂ of its Adam.
 
-    Source: I. Loshchilov, F. Hutter, Decoupled weight decay regularization, ICLR 2019.
+    Source: I. Loshchilov, F. Hutter, Decoupled weight decay regularization,
+    ICLR 2019.
     """
     return decaying(
         adam(
@@ -99,7 +109,7 @@ def adamw(
 def decaying(
     method: optax.GradientTransformation,
     learning_rate: ScalarOrSchedule,
-    weight_decay: Scalar,
+    weight_decay: Scalar | None,
     mask: Any = None,
 ) -> Method:
     """`method`, and −ηₜ λ wₜ beside it."""
@@ -108,5 +118,5 @@ def decaying(
         _rule,
         True if mask is None else mask,
         rate=scalar_or_schedule("learning_rate", learning_rate, "[0, inf)"),
-        weight_decay=scalar("weight_decay", weight_decay, "[0, inf)"),
+        weight_decay=optional("weight_decay", weight_decay, "[0, inf)"),
     )

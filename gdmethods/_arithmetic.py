@@ -9,16 +9,17 @@ import numpy as np
 
 
 def squarable(x: jax.Array) -> jax.Array:
-    """x, clipped at ±2⁶² (4.6e18; 2⁵¹⁰ = 3.4e153 in float64), so that its square is finite.
+    """x, clipped at ±2⁶² (4.6e18; 2⁵¹⁰ = 3.4e153 in float64), so that its square
+    is finite, and the sum of ten such, and the square of a difference of two.
 
-    So is that of a difference of two, and the sum of ten squares. Infinities are clipped, too, and
-    of a complex number both parts. It is one operation, which XLA repeats where g is read, instead
+    Infinities stay what they are: they come from an error, which shall show. Of a
+    complex number both parts are clipped. XLA repeats it where g is read, instead
     of storing its result.
     """
     if jnp.iscomplexobj(x):
         return jax.lax.complex(squarable(x.real), squarable(x.imag))
     largest = 2.0 ** (jnp.finfo(x.dtype).maxexp // 2 - 2)
-    return jnp.clip(x, -largest, largest)
+    return jnp.where(jnp.isinf(x), x, jnp.clip(x, -largest, largest))
 
 
 def square(x: jax.Array) -> jax.Array:
@@ -29,7 +30,8 @@ def square(x: jax.Array) -> jax.Array:
 def positive(x: jax.Array) -> jax.Array:
     """x, and the smallest normal number where x ≥ 0 is smaller: what a root may be divided by.
 
-    A square that underflows is not known better, and 0/0 is 0: what had no gradient stays.
+    A square that underflows is not known better, and 0/0 is 0: what had no
+    gradient stays.
     """
     return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
 
@@ -73,7 +75,8 @@ def sign(x: jax.Array) -> jax.Array:
 def representable(x: float | jax.Array, dtype: jnp.dtype) -> float | jax.Array:
     """x, or the nearest positive number that this dtype keeps and no operation flushes to 0.
 
-    A factor between two such limits is never 0 or infinite, which no other factor would change.
+    A factor between two such limits is never 0 or infinite, which no other
+    factor would change.
     """
     computed = jnp.finfo(jnp.promote_types(dtype, jnp.float32))
     least = max(float(jnp.finfo(dtype).smallest_subnormal), float(computed.tiny))

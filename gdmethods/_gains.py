@@ -1,5 +1,7 @@
 """Adaptive gains: a rate of its own for every weight, told by whether its gradients agree."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax
@@ -32,9 +34,12 @@ class AdaptiveGainsState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      gains: one factor a weight, 1 at first; a tree like the parameters, at least float32.
-      sign: of gₜ, or of −Δₜ for agreement with the velocity; a tree like the parameters, int8.
-      velocity: Δₜ; a tree like the parameters, at least float32; None without momentum.
+      gains: one factor a weight, 1 at first; a tree like the parameters, at
+        least float32.
+      sign: of gₜ, or of −Δₜ for agreement with the velocity; a tree like the
+        parameters, int8.
+      velocity: Δₜ; a tree like the parameters, at least float32; None without
+        momentum.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -78,40 +83,44 @@ def adaptive_gains(
     agreement: str = "gradient",
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Gradient descent with Hinton's adaptive gains, a factor of the rate for each weight.
+    """Gradient descent with Hinton's adaptive gains: a rate for each weight.
 
         gainₜ = gainₜ₋₁ + increase    if aₜ > 0
-                gainₜ₋₁ · decrease    else,    then clipped to [min_gain, max_gain]
+                gainₜ₋₁ · decrease    else, and clipped to the limits
         Δₜ = μₜ Δₜ₋₁ − ηₜ gainₜ gₜ,    gain₀ = 1, Δ₀ = 0
 
-    The agreement a is sign(gₜ) · sign(gₜ₋₁), and the first update, which has no gₜ₋₁, keeps the
-    gain of 1; or, with agreement="velocity", sign(−gₜ) · sign(Δₜ₋₁), which goes better with
-    momentum. Signs are compared, not products, which underflow. Those of denormal gradients count,
-    except of float32 gradients of a float64 weight; a velocity that underflows counts as 0. Gains
-    want minibatches that are not small, so that a sign seldom turns by sampling alone. An infinite
-    or NaN gradient makes its own update so, and with momentum all later ones of its weight; NaN
-    agrees with nothing.
+    The agreement a is sign(gₜ) · sign(gₜ₋₁), and the first update, which has
+    no gₜ₋₁, keeps the gain of 1; or, with agreement="velocity",
+    sign(−gₜ) · sign(Δₜ₋₁), which goes better with momentum. Signs are
+    compared, not products, which underflow. Those of denormal gradients count,
+    except of float32 gradients of a float64 weight; a velocity that underflows
+    counts as 0. Gains want minibatches that are not small, so that a sign
+    seldom turns by sampling alone. An infinite or NaN gradient makes its own
+    update so, and with momentum all later ones of its weight; NaN agrees with
+    nothing.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
-      momentum: μ in [0, 1]; a number or a schedule. None, or Python's 0, keeps no velocity: 5
-        bytes of state a float32 weight instead of 9.
+      momentum: μ in [0, 1]; a number or a schedule. None, or Python's 0, keeps
+        no velocity: 5 bytes of state a float32 weight instead of 9.
       increase: added to a gain, ≥ 0.
       decrease: multiplies a gain, in (0, 1].
       min_gain: lower limit, in [0, 1].
-      max_gain: upper limit, ≥ 1; `jnp.inf` for none. The lecture's other limits are 0.01 and 100.
+      max_gain: upper limit, ≥ 1; `jnp.inf` for none. The lecture's other
+        limits are 0.01 and 100.
       agreement: "gradient" or "velocity".
-      accumulator_dtype: of gains and Δ; None keeps each parameter's own, float32 for narrower
-        ones.
+      accumulator_dtype: of gains and Δ; None keeps each parameter's own,
+        float32 for narrower ones.
 
     Returns:
-      A transformation with the state `AdaptiveGainsState`. Its updates Δ have the parameters'
-      shapes and dtypes (the gradients' dtypes, if `update` is not given the parameters).
+      A transformation with the state `AdaptiveGainsState`. Its updates Δ have
+      the parameters' shapes and dtypes (the gradients' dtypes, if `update` is
+      not given the parameters).
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point, or complex; at `update`, if the gradients do
-        not fit.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point, or
+        complex; at `update`, if the gradients or the state do not fit.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -125,12 +134,13 @@ def adaptive_gains(
       1.0500 0.9500
       1.1000 0.9025
 
-    Elsewhere: not in Optax, PyTorch or Keras. The implementations of t-SNE hold it, with velocity
-    agreement, +0.2 and ×0.8, and a lower limit of 0.01 alone.
+    Elsewhere: not in Optax, PyTorch or Keras. The implementations of t-SNE
+    hold it, with velocity agreement, +0.2 and ×0.8, and a lower limit of 0.01
+    alone.
 
-    Source: G. Hinton, Neural networks for machine learning, lecture 6d, Coursera, 2012; R. A.
-    Jacobs, Increased rates of convergence through learning rate adaptation, Neural Networks 1,
-    1988.
+    Source: G. Hinton, Neural networks for machine learning, lecture 6d,
+    Coursera, 2012; R. A. Jacobs, Increased rates of convergence through
+    learning rate adaptation, Neural Networks 1, 1988.
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
     momentum = optional("momentum", momentum, "[0, 1]", scalar_or_schedule)
@@ -172,15 +182,17 @@ def scale_by_gains(
     agreement: str = "gradient",
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The direction of `adaptive_gains`, for a chain of one's own that ends with a learning rate.
+    """The direction of `adaptive_gains`, for a chain that ends with a rate.
 
-    It is −Δ at η = 1: gainₜ gₜ, and with momentum the velocity that those gather. Arguments, state
-    and errors are those of `adaptive_gains`.
+    It is −Δ at η = 1: gainₜ gₜ, and with momentum the velocity that those
+    gather. Arguments, state and errors are those of `adaptive_gains`.
 
     Example:
       >>> import optax, gdmethods
       >>> tx = optax.chain(
-      ...     gdmethods.scale_by_gains(), optax.add_decayed_weights(1e-4), optax.scale(-0.1)
+      ...     gdmethods.scale_by_gains(),
+      ...     optax.add_decayed_weights(1e-4),
+      ...     optax.scale(-0.1),
       ... )
     """
     return negated(

@@ -1,9 +1,9 @@
 """What a hyperparameter may be: checked while a transformation is built, read when it steps.
 
-A hyperparameter is a number (Python's, NumPy's or a JAX scalar); learning rates and momenta may
-also be schedules. A concrete one out of its interval is refused by name. A tracer has no value to
-check: it reaches the rules as an input of the compiled step, while Python's numbers are constants
-of it.
+A hyperparameter is a number (Python's, NumPy's or a JAX scalar); learning
+rates and momenta may also be schedules. A concrete one out of its interval is
+refused by name. A tracer has no value to check: it reaches the rules as an
+input of the compiled step, while Python's numbers are constants of it.
 """
 
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def optional(
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:
     """Two values under one name, as PyTorch has them."""
-    if not isinstance(value, tuple | list) or len(value) != 2:
+    if not isinstance(value, tuple | list | np.ndarray | jax.Array) or np.shape(value) != (2,):
         raise TypeError(f"{name} must be a pair of numbers, got {value!r}.")
     first, second = value
     return first, second

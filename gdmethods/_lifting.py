@@ -1,9 +1,10 @@
 """A rule of one weight, lifted to a tree of weights.
 
-Every method of this library is a *rule*: a plain function of arrays that holds the paper's lines
-in the paper's order, and takes a gradient and the slots of its state to a displacement and the new
-slots. `lift` runs it over the leaves: it compares trees and shapes, computes in float32 or wider,
-and rounds once, when a displacement goes back to its parameter's dtype and a slot to its own.
+Every method of this library is a *rule*: a plain function of arrays that holds
+the paper's lines in the paper's order, and takes a gradient and the slots of
+its state to a displacement and the new slots. `lift` runs it over the leaves:
+it compares trees and shapes, computes in float32 or wider, and rounds once,
+when a displacement goes back to its parameter's dtype and a slot to its own.
 """
 
 import functools
@@ -34,17 +35,21 @@ def lift(
     slots: Mapping[str, optax.Updates | None],
     params: optax.Params | None,
     mask: Any = False,
+    given: optax.Params | None = None,
 ) -> tuple[Any, ...]:
     """Runs `rule` over every leaf: to the tree of displacements, and those of the new slots.
 
     Arguments:
-      rule: arrays among its scalars are inputs of the compiled step, all else its constants.
+      rule: arrays among its scalars are inputs of the compiled step, all else
+        its constants.
       gradients: a tree like the parameters.
-      slots: the state's trees in the rule's order, None for one that is not kept and stays so.
-      params: lends the displacements its dtypes; without it they take the gradients'. Only the
-        leaves that have a gradient are looked at.
-      mask: the weights that the rule is to see as its keyword `w`; a bool for all, or a tree of
-        them that is like the parameters or a prefix of it.
+      slots: the state's trees in the rule's order, None for one that is not
+        kept and stays so.
+      params: lends the displacements its dtypes; without it they take the
+        gradients'.
+      mask: the weights that the rule is to see as its keyword `w`; a bool for
+        all, or a tree of them that is like the parameters or a prefix of it.
+      given: the parameters as the user gave them, for a message.
 
     Raises:
       ValueError: trees or shapes differ.
@@ -56,11 +61,9 @@ def lift(
 
     def column(tree: Any) -> list[Any]:
         others, other_structure = jax.tree.flatten(tree)
-        if other_structure != structure and tree is params:
-            others, other_structure = jax.tree.flatten(with_gradients(params, gradients))
         if other_structure != structure or list(map(np.shape, others)) != shapes:
             kept = {name: slot for name, slot in slots.items() if slot is not None}
-            raise ValueError(misfit(gradients, params, kept))
+            raise ValueError(misfit(gradients, given, kept))
         return others
 
     models = leaves if params is None else column(params)
@@ -129,12 +132,15 @@ def with_gradients(params: Any, gradients: Any) -> Any:
 
 
 def _flags(mask: Any, gradients: Any) -> list[bool]:
+    wanted = "mask must be a tree of bools like the parameters, or a prefix of it"
     try:
-        return jax.tree.leaves(jax.tree.broadcast(mask, gradients))
+        flags: list[bool] = jax.tree.leaves(jax.tree.broadcast(mask, gradients))
     except ValueError as error:
-        raise ValueError(
-            f"mask must be a tree of bools like the parameters, or a prefix of it: {error}"
-        ) from error
+        raise ValueError(f"{wanted}: {error}") from error
+    for flag in flags:
+        if not isinstance(flag, bool | np.bool_):
+            raise TypeError(f"{wanted}, and holds {flag!r}.")
+    return flags
 
 
 def _require_real(gradients: optax.Updates, dtypes: list[jnp.dtype]) -> None:

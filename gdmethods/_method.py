@@ -16,13 +16,16 @@ class Method(optax.GradientTransformationExtraArgs):  # type: ignore[misc]  # Op
     """The transformation that keeps some slots and moves by a rule; `method` makes it.
 
     Attributes:
-      slots, rule, numbers, mask: as `method` was given them, so that `around` can build on them.
+      slots, rule, numbers: as `method` was given them, so that `around` can
+        build on them.
+      reads_weights: whether the rule reads the weights; then nothing can stand
+        around it.
     """
 
     slots: Slots[Any]
     rule: Callable[[Any, Any], Rule]
     numbers: Callable[..., dict[str, Any]]
-    mask: Any
+    reads_weights: bool
 
 
 def method(
@@ -35,11 +38,12 @@ def method(
 
     Arguments:
       slots: the state.
-      rule: from the state before the update, and the same with its numbers renewed, to the rule
-        that lifts the slots from the one to the other.
-      numbers: from the state and update's extra arguments to the new values of its numbers; the
-        count counts by itself.
-      mask: the weights that the rule reads, as `lift` has it; or a function of the parameters.
+      rule: from the state before the update, and the same with its numbers
+        renewed, to the rule that lifts the slots from the one to the other.
+      numbers: from the state and update's extra arguments to the new values of
+        its numbers; the count counts by itself.
+      mask: the weights that the rule reads, as `lift` has it; or a function of
+        the parameters.
     """
 
     def update(
@@ -48,7 +52,10 @@ def method(
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, State]:
-        slots.check(state, updates, with_gradients(params, updates))
+        if updates is None and jax.tree.leaves(params):
+            raise ValueError("update was given None for the gradients. Return them from the loss.")
+        given, params = params, with_gradients(params, updates)
+        slots.check(state, updates, params)
         if mask is not False and params is None:
             raise ValueError(
                 "Weight decay needs the parameters. Call tx.update(grads, state, params)."
@@ -66,12 +73,14 @@ def method(
             trees,
             params,
             mask(params) if callable(mask) else mask,
+            given,
         )
         new |= dict(zip(trees, new_trees, strict=True))
         return displacements, state._replace(**new)
 
     made = Method(slots.init, update)
-    made.slots, made.rule, made.numbers, made.mask = slots, rule, numbers, mask
+    made.slots, made.rule, made.numbers = slots, rule, numbers
+    made.reads_weights = mask is not False
     return made
 
 
@@ -85,14 +94,16 @@ def around(
 
     Arguments:
       inner: another method of ours.
-      outer: a function at module level that takes the rule of `inner` as `rule`.
+      outer: a function at module level that takes the rule of `inner` as
+        `rule`.
       mask: the weights that `outer` reads, as in `method`.
       **scalars: of `outer`; a callable is a schedule.
     """
-
     assert isinstance(inner, Method)
+    assert not inner.reads_weights
 
     def rule(old: Any, new: Any) -> Rule:
+        # A state without a count, as Rprop's, has constants alone.
         own = {
             name: at(scalar, old.count) if callable(scalar) else scalar
             for name, scalar in scalars.items()

@@ -1,5 +1,7 @@
 """Momentum: a velocity gathers what gradients agree on, and averages out what they do not."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax
@@ -44,22 +46,27 @@ def momentum(
 
         Δₜ = μₜ Δₜ₋₁ − ηₜ gₜ,    Δ₀ = 0
 
-    A gradient that persists is followed up to 1/(1 − μ) times as fast as by `sgd`; one that turns
-    its sign at every step is damped. An infinite or NaN gradient stays in the velocity: all
-    updates of its weight are so from then on.
+    A gradient that persists is followed up to 1/(1 − μ) times as fast as by
+    `sgd`; one that turns its sign at every step is damped. An infinite or NaN
+    gradient stays in the velocity: all updates of its weight are so from then
+    on.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
-      momentum: μ in [0, 1]; a number or a schedule, such as `sutskever_momentum_schedule()`.
-      accumulator_dtype: of Δ; None keeps each parameter's own, float32 for narrower ones.
+      momentum: μ in [0, 1]; a number or a schedule, such as
+        `sutskever_momentum_schedule()`.
+      accumulator_dtype: of Δ; None keeps each parameter's own, float32 for
+        narrower ones.
 
     Returns:
-      A transformation with the state `MomentumState`. Its updates Δ have the parameters' shapes
-      and dtypes (the gradients' dtypes, if `update` is not given the parameters).
+      A transformation with the state `MomentumState`. Its updates Δ have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -73,13 +80,15 @@ def momentum(
       -0.150
       -0.175
 
-    Elsewhere: `optax.sgd(η, momentum=μ)` and `torch.optim.SGD` keep η outside of the velocity,
-    Δₜ = −ηₜ vₜ with vₜ = μ vₜ₋₁ + gₜ. That is the same until η changes: then theirs rescales the
-    displacement gathered before, and here it keeps its size. `keras.optimizers.SGD` does as here.
+    Elsewhere: `optax.sgd(η, momentum=μ)` and `torch.optim.SGD` keep η outside
+    of the velocity, Δₜ = −ηₜ vₜ with vₜ = μ vₜ₋₁ + gₜ. That is the same until
+    η changes: then theirs rescales the displacement gathered before, and here
+    it keeps its size. `keras.optimizers.SGD` does as here.
 
-    Source: B. T. Polyak, Some methods of speeding up the convergence of iteration methods, USSR
-    Computational Mathematics and Mathematical Physics 4, 1964; I. Sutskever, J. Martens, G. Dahl,
-    G. Hinton, On the importance of initialization and momentum in deep learning, ICML 2013.
+    Source: B. T. Polyak, Some methods of speeding up the convergence of
+    iteration methods, USSR Computational Mathematics and Mathematical Physics
+    4, 1964; I. Sutskever, J. Martens, G. Dahl, G. Hinton, On the importance of
+    initialization and momentum in deep learning, ICML 2013.
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
     return _momentum(learning_rate, momentum, accumulator_dtype)
@@ -89,12 +98,12 @@ def momentum(
 def velocity(
     momentum: ScalarOrSchedule = 0.9, *, accumulator_dtype: Any = None
 ) -> optax.GradientTransformationExtraArgs:
-    """The velocity of `momentum`, for a chain of one's own that has scaled its updates already.
+    """The velocity of `momentum`, for a chain that has applied its rate.
 
         Δₜ = μₜ Δₜ₋₁ + uₜ
 
-    Arguments, returns and errors are those of `momentum`; u is the update that comes down the
-    chain, which ends here.
+    Arguments, returns and errors are those of `momentum`; u is the update that
+    comes down the chain, which ends here.
 
     Example:
       >>> import optax, gdmethods

@@ -1,5 +1,7 @@
 """The weights behind the look-ahead points of `nesterov`, from any state that holds its own."""
 
+from __future__ import annotations
+
 import itertools
 import math
 from typing import Any
@@ -14,34 +16,37 @@ from gdmethods._trees import at_path
 
 
 def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> optax.Params:
-    """The weights to evaluate, from the look-ahead points that `nesterov` trains at.
+    """The weights behind the look-ahead points that `nesterov` trains at.
 
         wₜ₊₁ = yₜ₊₁ − μₜ₊₁ Δₜ
 
     Arguments:
-      opt_state: any state that holds a `NesterovState`, at whatever depth: of `optax.chain`,
-        `partition`, `masked`, `inject_hyperparams`, `MultiSteps`, `flatten`,
-        `split_real_and_imaginary`, …; of an ensemble under `jax.vmap` as well, with the members
-        along the leading axes.
+      opt_state: any state that holds a `NesterovState`, at whatever depth: of
+        `optax.chain`, `partition`, `masked`, `inject_hyperparams`,
+        `MultiSteps`, `flatten`, `split_real_and_imaginary`, …; of an ensemble
+        under `jax.vmap` as well, with the members along the leading axes.
       params: y, the parameters that the last update was applied to; in Flax
         `nnx.state(model, nnx.Param)` or `state.params`, not the model.
 
     Returns:
-      w, in the tree, shapes and dtypes of `params`; parameters of other methods as they are.
+      w, in the tree, shapes and dtypes of `params`; parameters of other
+      methods as they are.
 
     Raises:
-      ValueError: `opt_state` holds no `NesterovState`, or one of other parameters, or of an
-        ensemble whose members lie along other axes.
+      ValueError: `opt_state` holds no `NesterovState`, or one of other
+        parameters, or of an ensemble whose members lie along other axes.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
       >>> tx = gdmethods.nesterov(0.1, momentum=0.5)
       >>> y = jnp.array(1.0)
       >>> update, state = tx.update(jnp.array(1.0), tx.init(y), y)
-      >>> print(f"{gdmethods.nesterov_eval_params(state, y + update):.2f}")  # 1 − 0.1
+      >>> w = gdmethods.nesterov_eval_params(state, y + update)
+      >>> print(f"{w:.2f}")  # 1 − 0.1
       0.90
 
-    Elsewhere: `optax.contrib.schedule_free_eval_params` is the like for schedule-free methods.
+    Elsewhere: `optax.contrib.schedule_free_eval_params` is the like for
+    schedule-free methods.
     """
     states = list(filter(_is_state, jax.tree.leaves(opt_state, is_leaf=_is_state)))
     if not states:
@@ -72,7 +77,8 @@ def _velocities(
 ) -> dict[tuple[Any, ...], jax.Array]:
     """The velocities by their parameters' paths, also where `optax.flatten` made them one vector.
 
-    `members` is the shape of an ensemble, () for one model; each member has its own vector.
+    `members` is the shape of an ensemble, () for one model; each member has
+    its own vector.
     """
     velocities = dict(jax.tree.leaves_with_path(_joined(state.velocity)))
     one_array = dict(jax.tree.leaves_with_path(state.next_momentum))

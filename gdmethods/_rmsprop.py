@@ -1,5 +1,7 @@
 """RMSProp: Rprop's even steps for minibatches, from a running mean of squared gradients."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax
@@ -37,11 +39,13 @@ class RMSPropState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      nu: νₜ, the running mean of |g|²; if centered the variance νₜ − |mₜ|², or νₜ − |mₜ|² / (1 −
-        decayᵗ) with bias correction; a tree like the parameters, real, at least float32.
-      mu: mₜ, the running mean of g; a tree like the parameters, at least float32; None if not
-        centered.
-      velocity: Δₜ; a tree like the parameters, at least float32; None without momentum.
+      nu: νₜ, the running mean of |g|²; if centered the variance νₜ − |mₜ|², or
+        νₜ − |mₜ|² / (1 − decayᵗ) with bias correction; a tree like the
+        parameters, real, at least float32.
+      mu: mₜ, the running mean of g; a tree like the parameters, at least
+        float32; None if not centered.
+      velocity: Δₜ; a tree like the parameters, at least float32; None without
+        momentum.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -95,12 +99,15 @@ def rmsprop(
         νₜ = decay νₜ₋₁ + (1 − decay) |gₜ|²,    ν₀ = initial_scale
         Δₜ = μₜ Δₜ₋₁ − ηₜ gₜ / (√(νₜ + eps_root) + eps),    Δ₀ = 0
 
-    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. With ν₀ = 0 and without
-    bias correction the first steps are up to 1/√(1 − decay) times η. In float32 gradients from
-    1.1e-19/√(1 − decay), which is 3.4e-19, to 4.6e18 are seen as they are (from 1.5e-154/√(1 −
-    decay) to 3.4e153 in float64). A larger or infinite one counts as 4.6e18, with its sign. The
-    square of a smaller one may underflow: ν counts as 1.2e-38 at least, so that its weight moves
-    less, not more. NaN makes all updates of its weight NaN from then on.
+    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. With
+    ν₀ = 0 and without bias correction the first steps are up to 1/√(1 − decay)
+    times η. In float32 gradients from 1.1e-19/√(1 − decay), which is 3.4e-19,
+    to 4.6e18 are seen as they are (from 1.5e-154/√(1 − decay) to 3.4e153 in
+    float64). A larger one counts as 4.6e18, with its sign. The
+    square of a smaller one may underflow: ν counts as 1.2e-38 at least, so
+    that its weight moves less, not more. An infinite gradient makes its own
+    update NaN and the later ones of its weight 0, or with momentum or centered
+    NaN; NaN makes all of them NaN.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -108,22 +115,27 @@ def rmsprop(
       eps: added outside of the root, ≥ 0.
       eps_root: added inside of the root, ≥ 0.
       initial_scale: ν₀ ≥ 0.
-      centered: take the variance instead, σ²ₜ = νₜ − |mₜ|², with mₜ = decay mₜ₋₁ + (1 − decay) gₜ
-        and m₀ = 0. It is computed as decay σ²ₜ₋₁ + (1/decay − 1) |gₜ − mₜ|², which is equal, but
-        never negative, and keeps its digits where the mean is large.
-      momentum: μ in [0, 1]; a number or a schedule. None, or Python's 0, keeps no velocity.
-      bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ. Together with centered and ν₀ = 0 the
-        first variance is |g|² − |g|² = 0, and the first step η g / eps: take an eps or eps_root of
-        the gradients' size, or ν₀ > 0.
-      accumulator_dtype: of ν, m and Δ; None keeps each parameter's own, float32 for narrower ones.
+      centered: take the variance instead, σ²ₜ = νₜ − |mₜ|², with mₜ = decay
+        mₜ₋₁ + (1 − decay) gₜ and m₀ = 0. It is computed as decay σ²ₜ₋₁ +
+        (1/decay − 1) |gₜ − mₜ|², which is equal, but never negative, and keeps
+        its digits where the mean is large.
+      momentum: μ in [0, 1]; a number or a schedule. None, or Python's 0, keeps
+        no velocity.
+      bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ. Together with centered
+        and ν₀ = 0 the first variance is |g|² − |g|² = 0, and the first step η
+        g / eps: take an eps or eps_root of the gradients' size, or ν₀ > 0.
+      accumulator_dtype: of ν, m and Δ; None keeps each parameter's own,
+        float32 for narrower ones.
 
     Returns:
-      A transformation with the state `RMSPropState`. Its updates Δ have the parameters' shapes and
-      dtypes (the gradients' dtypes, if `update` is not given the parameters).
+      A transformation with the state `RMSPropState`. Its updates Δ have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -135,13 +147,15 @@ def rmsprop(
       >>> print(updates.round(5))  # the size of the gradient falls out
       [-0.01  0.01]
 
-    Elsewhere: `optax.rmsprop` has ε inside of the root unless eps_in_sqrt=False, and its momentum
-    keeps η outside of the velocity. `torch.optim.RMSprop` has decay = 0.99, ε outside, and η
-    outside of the velocity. `keras.optimizers.RMSprop` has ε = 1e-7 inside, and η inside of the
-    velocity.
+    Elsewhere: `optax.rmsprop` has ε inside of the root unless
+    eps_in_sqrt=False, and its momentum keeps η outside of the velocity.
+    `torch.optim.RMSprop` has decay = 0.99, ε outside, and η outside of the
+    velocity. `keras.optimizers.RMSprop` has ε = 1e-7 inside, and η inside of
+    the velocity.
 
-    Source: G. Hinton, Neural networks for machine learning, lecture 6e, Coursera, 2012; centered:
-    A. Graves, Generating sequences with recurrent neural networks, arXiv:1308.0850, 2013.
+    Source: G. Hinton, Neural networks for machine learning, lecture 6e,
+    Coursera, 2012; centered: A. Graves, Generating sequences with recurrent
+    neural networks, arXiv:1308.0850, 2013.
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
     decay = scalar("decay", decay, "[0, 1)")
@@ -194,10 +208,10 @@ def scale_by_rms(
     bias_correction: bool = False,
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The direction of `rmsprop`, for a chain of one's own that ends with a learning rate.
+    """The direction of `rmsprop`, for a chain that ends with a learning rate.
 
-    It is −Δ at η = 1 without momentum; chain `velocity` after the learning rate for that.
-    Arguments, state and errors are those of `rmsprop`.
+    It is −Δ at η = 1 without momentum; chain `velocity` after the learning
+    rate for that. Arguments, state and errors are those of `rmsprop`.
 
     Example:
       >>> import optax, gdmethods
@@ -207,8 +221,8 @@ def scale_by_rms(
       ...     gdmethods.velocity(0.9),
       ... )
 
-    Elsewhere: `optax.scale_by_rms`, and `optax.scale_by_stddev` for the centered form; both have ε
-    inside of the root unless eps_in_sqrt=False.
+    Elsewhere: `optax.scale_by_rms`, and `optax.scale_by_stddev` for the
+    centered form; both have ε inside of the root unless eps_in_sqrt=False.
     """
     return negated(
         rmsprop(

@@ -1,5 +1,7 @@
 """Rprop: only the sign of a gradient counts, and each weight has a step size of its own."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax
@@ -22,10 +24,11 @@ class RpropState(NamedTuple):
 
     Attributes:
       step_sizes: dₜ; a tree like the parameters, at least float32.
-      sign: of gₜ, or 0 where the variant remembers a zero gradient; a tree like the parameters,
-        int8.
-      value: the loss of the update before, which "irprop+" compares; float32 (float64 in 64-bit
-        JAX), shape (). It stays infinite in the other variants.
+      sign: of gₜ, or 0 where the variant remembers a zero gradient; a tree
+        like the parameters, int8.
+      value: the loss of the update before, which "irprop+" compares; float32
+        (float64 in 64-bit JAX), shape (). It stays infinite in the other
+        variants.
     """
 
     step_sizes: Positive
@@ -76,40 +79,45 @@ def rprop(
         aₜ = sign(gₜ) · sign(gₜ₋₁)
         dₜ = min(dₜ₋₁ · eta_plus, max_step_size)     if aₜ > 0
              max(dₜ₋₁ · eta_minus, min_step_size)    if aₜ < 0
-             dₜ₋₁                                    if aₜ = 0,    d₀ = learning_rate
-        Δₜ = −sign(gₜ) dₜ
+             dₜ₋₁                                    if aₜ = 0
+        Δₜ = −sign(gₜ) dₜ,    d₀ = learning_rate
 
     Where the sign has turned (aₜ < 0) the variants differ:
 
         "rprop-"     moves all the same
-        "rprop+"     takes back the move before, Δₜ = −Δₜ₋₁, and remembers gₜ = 0
+        "rprop+"     takes back the move before, Δₜ = −Δₜ₋₁; remembers gₜ = 0
         "irprop-"    does not move, Δₜ = 0, and remembers gₜ = 0
         "irprop+"    as "rprop+" if the loss rose, else as "irprop-"; call
                      tx.update(grads, state, params, value=loss)
 
-    On small minibatches signs turn by sampling, steps shrink, and it fails; see `rmsprop`. An
-    infinite gradient counts by its sign, as any other, and so does a denormal one, except a
-    float32 gradient of a float64 weight. NaN makes all updates of its weight NaN from then on.
+    On small minibatches signs turn by sampling, steps shrink, and it fails;
+    see `rmsprop`. An infinite gradient counts by its sign, as any other, and
+    so does a denormal one, except a float32 gradient of a float64 weight. NaN
+    makes all updates of its weight NaN from then on.
 
     Arguments:
-      learning_rate: d₀ > 0, within the limits; no schedule, since nothing reads it after the
-        start.
+      learning_rate: d₀ > 0, within the limits; no schedule, since nothing
+        reads it after the start.
       eta_minus: factor of a shorter step, in (0, 1).
       eta_plus: factor of a longer step, > 1.
-      min_step_size: lower limit of d, ≥ 0; with 0 it is the smallest normal number of d's dtype.
-      max_step_size: upper limit of d, > 0; with `jnp.inf` it is the largest number of d's dtype.
+      min_step_size: lower limit of d, ≥ 0; with 0 it is the smallest normal
+        number of d's dtype.
+      max_step_size: upper limit of d, > 0; with `jnp.inf` it is the largest
+        number of d's dtype.
       variant: "rprop-", "rprop+", "irprop-" or "irprop+".
-      accumulator_dtype: of d; None keeps each parameter's own, float32 for narrower ones.
+      accumulator_dtype: of d; None keeps each parameter's own, float32 for
+        narrower ones.
 
     Returns:
-      A transformation with the state `RpropState`, 5 bytes a float32 weight. Its updates Δ have
-      the parameters' shapes and dtypes (the gradients' dtypes, if `update` is not given the
-      parameters).
+      A transformation with the state `RpropState`, 5 bytes a float32 weight.
+      Its updates Δ have the parameters' shapes and dtypes (the gradients'
+      dtypes, if `update` is not given the parameters).
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point, or complex; at `update`, if the gradients do
-        not fit, or "irprop+" is not given the loss.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point, or
+        complex; at `update`, if the gradients or the state do not fit, or
+        "irprop+" is not given the loss.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -122,12 +130,14 @@ def rprop(
       ...     print(f"{x:.3f}", end=";")
       0.850;0.730;0.586;0.413;0.206;-0.043;-0.043;0.081;
 
-    Elsewhere: `torch.optim.Rprop` is "irprop-" with η = 0.01. `optax.rprop` is "irprop-" too, but
-    returns the move of the update before (seen in 0.2.8). Keras has none.
+    Elsewhere: `torch.optim.Rprop` is "irprop-" with η = 0.01. `optax.rprop` is
+    "irprop-" too, but returns the move of the update before (seen in 0.2.8).
+    Keras has none.
 
-    Source: M. Riedmiller, H. Braun, A direct adaptive method for faster backpropagation learning:
-    the RPROP algorithm, ICNN 1993; C. Igel, M. Hüsken, Empirical evaluation of the improved Rprop
-    learning algorithms, Neurocomputing 50, 2003.
+    Source: M. Riedmiller, H. Braun, A direct adaptive method for faster
+    backpropagation learning: the RPROP algorithm, ICNN 1993; C. Igel, M.
+    Hüsken, Empirical evaluation of the improved Rprop learning algorithms,
+    Neurocomputing 50, 2003.
     """
     if callable(learning_rate):
         raise TypeError(
@@ -188,15 +198,17 @@ def scale_by_rprop(
     variant: str = "irprop-",
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The direction of `rprop`, for a chain of one's own that ends with a (negative) scale.
+    """The direction of `rprop`, for a chain that ends with a (negative) scale.
 
-    It is −Δ: sign(gₜ) dₜ where no sign turned. Arguments, state and errors are those of `rprop`.
+    It is −Δ: sign(gₜ) dₜ where no sign turned. Arguments, state and errors are
+    those of `rprop`.
 
     Example:
       >>> import optax, gdmethods
       >>> tx = optax.chain(gdmethods.scale_by_rprop(0.01), optax.scale(-1.0))
 
-    Elsewhere: `optax.scale_by_rprop`, which lags by one update as `optax.rprop` does.
+    Elsewhere: `optax.scale_by_rprop`, which lags by one update as
+    `optax.rprop` does.
     """
     return negated(
         rprop(

@@ -1,5 +1,7 @@
 """The momentum schedule of the lecture. Any Optax schedule serves as well."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -22,8 +24,8 @@ def sutskever_momentum_schedule(
       period: updates between two steps, > 0.
 
     Returns:
-      A schedule: from the step count t, 0 at the first update, to μ; float32 (float64 in 64-bit
-      JAX).
+      A schedule: from the step count t, 0 at the first update, to μ; float32
+      (float64 in 64-bit JAX).
 
     Raises:
       ValueError, TypeError: a concrete argument is out of range or no number.
@@ -31,11 +33,11 @@ def sutskever_momentum_schedule(
     Example:
       >>> import gdmethods
       >>> mu = gdmethods.sutskever_momentum_schedule()
-      >>> print(*(f"{mu(t):.4f}" for t in (0, 249, 250, 500, 750, 1000, 12_250)))
+      >>> print(*(f"{mu(t):.4f}" for t in (0, 249, 250, 500, 750, 1000, 12250)))
       0.5000 0.5000 0.7500 0.8333 0.8750 0.9000 0.9900
 
-    Source: I. Sutskever, J. Martens, G. Dahl, G. Hinton, On the importance of initialization and
-    momentum in deep learning, ICML 2013, section 3.
+    Source: I. Sutskever, J. Martens, G. Dahl, G. Hinton, On the importance of
+    initialization and momentum in deep learning, ICML 2013, section 3.
     """
     max_momentum = scalar("max_momentum", max_momentum, "[0, 1]")
     period = scalar("period", period, "(0, inf)")

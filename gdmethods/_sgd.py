@@ -1,5 +1,7 @@
 """Stochastic gradient descent: no memory, one rate for all weights. What the others add to."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax
@@ -40,12 +42,14 @@ def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArg
       learning_rate: η ≥ 0; a number or a schedule.
 
     Returns:
-      A transformation with the state `SGDState`. Its updates Δ have the parameters' shapes and
-      dtypes (the gradients' dtypes, if `update` is not given the parameters).
+      A transformation with the state `SGDState`. Its updates Δ have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
 
     Raises:
-      ValueError, TypeError: when built, if a concrete argument is out of range or no number; at
-        `init`, if a parameter is not floating point; at `update`, if the gradients do not fit.
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -55,12 +59,12 @@ def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArg
       >>> print(updates)
       [-0.2  0.4]
 
-    Elsewhere: `optax.sgd`, `torch.optim.SGD` and `keras.optimizers.SGD` at their defaults. Here η
-    is float32 or wider for parameters of every dtype; Optax rounds a schedule's η to the
-    gradient's.
+    Elsewhere: `optax.sgd`, `torch.optim.SGD` and `keras.optimizers.SGD` at
+    their defaults. Here η is float32 or wider for parameters of every dtype;
+    Optax rounds a schedule's η to the gradient's.
 
-    Source: H. Robbins, S. Monro, A stochastic approximation method, Annals of Mathematical
-    Statistics 22, 1951.
+    Source: H. Robbins, S. Monro, A stochastic approximation method, Annals of
+    Mathematical Statistics 22, 1951.
     """
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
 
@@ -74,16 +78,20 @@ def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArg
 def scale_by_learning_rate(
     learning_rate: ScalarOrSchedule,
 ) -> optax.GradientTransformationExtraArgs:
-    """The learning rate for a chain of one's own: `sgd` under the name of what it does there.
+    """The learning rate of a chain: `sgd` under the name of what it does there.
 
         Δₜ = −ηₜ uₜ
 
-    Arguments, returns and errors are those of `sgd`; u is the update that comes down the chain.
+    Arguments, returns and errors are those of `sgd`; u is the update that
+    comes down the chain.
 
     Example:
       >>> import optax, gdmethods
-      >>> tx = optax.chain(gdmethods.scale_by_adam(), gdmethods.scale_by_learning_rate(1e-3))
+      >>> tx = optax.chain(
+      ...     gdmethods.scale_by_adam(), gdmethods.scale_by_learning_rate(1e-3)
+      ... )
 
-    Elsewhere: `optax.scale_by_learning_rate`, whose product is taken in the update's dtype.
+    Elsewhere: `optax.scale_by_learning_rate`, whose product is taken in the
+    update's dtype.
     """
     return sgd(learning_rate)

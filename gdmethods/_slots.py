@@ -7,16 +7,17 @@ The annotations of a state say what kind of number each field keeps:
         mu: Signed
         nu: Square
 
-`Slots` adds what a configuration decides: where a slot starts, whether it is kept, its dtype.
-From the two follow a new state and the refusal of one that belongs to another method or
-configuration. What treats the states of all methods, such as a narrower format, asks `kinds`.
+`Slots` adds what a configuration decides: where a slot starts, whether it is
+kept, its dtype. From the two follow a new state and the refusal of one that
+belongs to another method or configuration.
 """
 
 import enum
 import functools
 import inspect
-from collections.abc import Sequence
-from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar, get_args
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ForwardRef, Generic, NamedTuple, TypeAlias, TypeVar, get_args
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ import optax
 from gdmethods._hyperparameters import ScalarOrSchedule, at
 from gdmethods._lifting import at_least_float32, dtype_of
 from gdmethods._trees import at_path
+from gdmethods._words import public_name
 
 State = TypeVar("State", bound=NamedTuple)
 
@@ -51,14 +53,18 @@ Sign: TypeAlias = Annotated[optax.Updates, Kind.SIGN]
 @functools.cache
 def kinds(state_type: type) -> dict[str, Kind]:
     """The kind of each field of a state, in the state's order."""
-    hints = inspect.get_annotations(state_type, eval_str=True)
-    return {name: _kind(hint) for name, hint in hints.items()}
+    scope = vars(sys.modules[state_type.__module__])
+    hints = inspect.get_annotations(state_type)
+    return {name: _kind(hint, scope) for name, hint in hints.items()}
 
 
-def _kind(hint: Any) -> Kind:
+def _kind(hint: Any, scope: dict[str, Any]) -> Kind:
+    if isinstance(hint, ForwardRef):  # under `from __future__ import annotations`
+        hint = eval(hint.__forward_arg__, scope)
     for part in (hint, *get_args(hint)):  # of `Signed | None` too
         for kind in getattr(part, "__metadata__", ()):
-            return Kind(kind)
+            if isinstance(kind, Kind):
+                return kind
     raise TypeError(f"A field of a state is declared as Count, Number or a slot, not as {hint}.")
 
 
@@ -67,9 +73,10 @@ class Slots(Generic[State]):
 
     Arguments:
       state_type: declares the fields.
-      dtype: of the slots; None keeps each parameter's own, float32 for narrower ones.
-      **starts: where fields start that do not start at 0; None for a slot that is not kept. A
-        number for all weights may start as a schedule does.
+      dtype: of the slots; None keeps each parameter's own, float32 for
+        narrower ones.
+      **starts: where fields start that do not start at 0; None for a slot that
+        is not kept. A number for all weights may start as a schedule does.
     """
 
     def __init__(
@@ -116,6 +123,12 @@ class Slots(Generic[State]):
         """Refuses a state of another method or configuration, or for other dtypes."""
         fields = self.kept if jax.tree.leaves(gradients) else None  # an empty tree keeps nothing
         require_state(state, self.state_type, fields)
+        for name in self.of(Kind.COUNT, Kind.NUMBER):
+            if jnp.shape(getattr(state, name)) != ():
+                raise ValueError(
+                    f"{name} of the state has shape {jnp.shape(getattr(state, name))}, as that of "
+                    "an ensemble whose init was under jax.vmap. Put update under jax.vmap as well."
+                )
         if params is not None:
             self._check_dtypes(state, params)
 
@@ -146,13 +159,15 @@ class Slots(Generic[State]):
                 )
 
     def _check_dtypes(self, state: State, params: optax.Params) -> None:
-        weights = [getattr(w, "dtype", None) or dtype_of(w) for w in jax.tree.leaves(params)]
+        weights = [getattr(w, "dtype", type(w)) for w in jax.tree.leaves(params)]
+        if not all(jnp.issubdtype(w, jnp.inexact) for w in set(weights)):
+            self._require_movable(params)
         for name in self.trees:
             slot, kind = getattr(state, name), self.kinds[name]
             if slot is None:
                 continue
-            of = {w: _slot_dtype(kind, jnp.dtype(w), self.dtype) for w in set(weights)}
-            expected = [of[w] for w in weights]
+            dtypes = {w: _slot_dtype(kind, jnp.dtype(w), self.dtype) for w in set(weights)}
+            expected = [dtypes[w] for w in weights]
             if [getattr(x, "dtype", None) for x in jax.tree.leaves(slot)] == expected:
                 continue
             kept = dict(jax.tree.leaves_with_path(slot))
@@ -160,11 +175,16 @@ class Slots(Generic[State]):
                 jax.tree.leaves_with_path(params), weights, expected, strict=True
             ):
                 if path in kept and dtype_of(kept[path]) != dtype:
+                    came = dtype_of(kept[path])
+                    way_out = "Cast the state, or start from tx.init(params)."
+                    if jnp.issubdtype(came, jnp.floating) and jnp.issubdtype(dtype, jnp.floating):
+                        way_out = (
+                            "Give the factory the accumulator_dtype that the state was made with, "
+                            "or cast the state."
+                        )
                     raise TypeError(
-                        f"{name} of the state {at_path(path)} has dtype {dtype_of(kept[path])}, "
-                        f"and this transformation keeps {dtype} for a parameter of {weight}. Give "
-                        "the factory the accumulator_dtype that the state was made with, or cast "
-                        "the state."
+                        f"{name} of the state {at_path(path)} has dtype {came}, and this "
+                        f"transformation keeps {dtype} for a parameter of {weight}. {way_out}"
                     )
 
 
@@ -181,8 +201,9 @@ def _slot_dtype(kind: Kind, weight: jnp.dtype, asked: jnp.dtype | None) -> jnp.d
 def sign_after(slot: jax.Array, sign: jax.Array) -> jax.Array:
     """`sign` as its slot keeps it, computed after the new `slot` that its old values decide.
 
-    XLA overwrites the old signs in place once it knows that nobody will read them, and for that
-    the new ones have to depend on their last reader; otherwise it copies them first.
+    XLA overwrites the old signs in place once it knows that nobody will read
+    them, and for that the new ones have to depend on their last reader;
+    otherwise it copies them first.
     """
     return jnp.where(jnp.isnan(slot), jnp.int8(0), sign.astype(jnp.int8)).astype(slot.dtype)
 
@@ -199,18 +220,29 @@ def _kept(state: Any) -> list[str]:
 
 def _foreign(state: Any, state_type: type, kept: Sequence[str]) -> str:
     """The message for a state that is not of `state_type` with the fields `kept`."""
-    came, way_out = f"a {type(state).__name__}", ""
-    if state is None or callable(state):
-        came = "None" if state is None else f"the function {state.__name__}, not called"
+    came, expected, way_out = type(state).__name__, state_type.__name__, ""
+    if came == expected and type(state) is not state_type:
+        came, expected = public_name(type(state)), public_name(state_type)
+    if state is None:
+        came = "None"
+    elif inspect.isroutine(state):
+        came = f"the function {state.__name__} (not called)"
     elif hasattr(state, "_asdict"):
-        came = f"{type(state).__name__}({', '.join(_kept(state))})"
+        came += f"({', '.join(_kept(state))})"
+    else:
+        came = f"{'an' if came[0] in 'AEIOUaeiou' else 'a'} {came}"
     if isinstance(state, state_type):
         common = ", ".join(f"{name}=state.{name}" for name in kept if name in _kept(state))
         way_out = f" To go on from this one, pass tx.init(params)._replace({common})."
+    elif isinstance(state, Mapping) and {*kept} <= {*state}:
+        way_out = (
+            " To go on from a checkpoint, restore it into tx.init(params): "
+            "flax.serialization.from_state_dict(tx.init(params), state), for instance."
+        )
     return (
         f"update was given {came} for its state, and this transformation keeps "
-        f"{state_type.__name__}({', '.join(kept)}). Call tx.update(gradients, state, params) with "
-        f"the state that tx.init(params), or the update before, of this tx returned.{way_out}"
+        f"{expected}({', '.join(kept)}). Call tx.update(gradients, state, params) with the state "
+        f"that tx.init(params), or the update before, of this tx returned.{way_out}"
     )
 
 

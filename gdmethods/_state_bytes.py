@@ -1,5 +1,7 @@
 """What the state of a method weighs on each device, told from shapes alone."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 
@@ -16,38 +18,43 @@ _ONE_DEVICE = NamedSharding(AbstractMesh((1,), ("device",)), PartitionSpec())
 def state_bytes(
     tx: optax.GradientTransformation, params: optax.Params, sharding: Any = None
 ) -> int:
-    """Bytes that the state of `tx` takes on each device. Nothing is computed or allocated.
+    """Bytes that the state of `tx` takes on each device; nothing is allocated.
 
-    A leaf of the state that belongs to a parameter and has its shape is divided as the parameter
-    is. All else is whole on each device: counts, factored moments, the vectors of `optax.flatten`,
-    the memory of `optax.lbfgs`.
+    A leaf of the state that belongs to a parameter and has its shape is
+    divided as the parameter is. All else is whole on each device: counts,
+    factored moments, the vectors of `optax.flatten`, the memory of
+    `optax.lbfgs`.
 
     Arguments:
       tx: any transformation whose `init` JAX can trace, alone or in a chain.
       params: the parameters, or a `jax.ShapeDtypeStruct` in place of each.
-      sharding: a `jax.sharding.Sharding` for all, or a tree of them that is like `params` or a
-        prefix of it; its mesh may be a `jax.sharding.AbstractMesh`, of devices that are not there.
-        None takes each parameter's own, and one device for a parameter that has none.
+      sharding: a `jax.sharding.Sharding` for all, or a tree of them that is
+        like `params` or a prefix of it; its mesh may be a
+        `jax.sharding.AbstractMesh`, of devices that are not there. None takes
+        each parameter's own, and one device for a parameter that has none.
 
     Returns:
       The bytes, as an int.
 
     Raises:
-      TypeError: `tx` is no transformation, or its `init` needs values; `sharding` holds something
-        else than shardings.
-      ValueError: `sharding` cannot divide a parameter, or is a tree of other parameters.
+      TypeError: `tx` is no transformation, or its `init` needs values;
+        `sharding` holds something else than shardings.
+      ValueError: `sharding` cannot divide a parameter, or is a tree of other
+        parameters.
 
     Example:
       >>> import jax, jax.numpy as jnp, gdmethods
       >>> from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
       >>> w = {"kernel": jax.ShapeDtypeStruct((4096, 1024), jnp.bfloat16)}
-      >>> gdmethods.state_bytes(gdmethods.adam(1e-3), w)  # two float32 a weight, and a count
+      >>> gdmethods.state_bytes(gdmethods.adam(1e-3), w)  # two float32, a count
       33554436
-      >>> rows = NamedSharding(AbstractMesh((64,), ("data",)), PartitionSpec("data"))
+      >>> mesh = AbstractMesh((64,), ("data",))
+      >>> rows = NamedSharding(mesh, PartitionSpec("data"))
       >>> gdmethods.state_bytes(gdmethods.adam(1e-3), w, rows)
       524292
 
-    Elsewhere: Optax has none; the sum of `nbytes` over a state counts all devices as one.
+    Elsewhere: Optax has none; the sum of `nbytes` over a state counts all
+    devices as one.
     """
     if is_transformation(params) and not is_transformation(tx):
         raise TypeError(
@@ -91,8 +98,9 @@ def _abstract_state(tx: optax.GradientTransformation, params: Any) -> Any:
 def _owner(path: tuple[Any, ...], parameters: dict[tuple[Any, ...], Any]) -> Any:
     """The entry of the parameter whose path stands last in that of a leaf; None without one.
 
-    `.mu['w']` belongs to `['w']`, and so does `.mu['w'].real`, where a wrapper goes on below it. A
-    parameter that is the whole tree has the empty path, and all leaves belong to it.
+    `.mu['w']` belongs to `['w']`, and so does `.mu['w'].real`, where a wrapper
+    goes on below it. A parameter that is the whole tree has the empty path,
+    and all leaves belong to it.
     """
     ends = range(len(path), -1, -1)
     parts = (path[start:end] for end in ends for start in range(end + 1))

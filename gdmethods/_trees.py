@@ -7,14 +7,17 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
+from gdmethods._words import public_name
+
 State = TypeVar("State", bound=tuple[Any, ...])
 
 
 def serializable(state_type: type[State]) -> type[State]:
     """Lets `jax.export` write a state by its name, and read it where gdmethods is imported."""
-    name = f"{state_type.__module__}.{state_type.__qualname__}"
     with contextlib.suppress(ValueError):  # its module is imported a second time
-        jax.export.register_namedtuple_serialization(state_type, serialized_name=name)
+        jax.export.register_namedtuple_serialization(
+            state_type, serialized_name=public_name(state_type)
+        )
     return state_type
 
 
@@ -33,7 +36,7 @@ def fits(tree: Any, other: Any) -> bool:
 
 
 def misfit(gradients: Any, params: Any, slots: Mapping[str, Any]) -> str:
-    """The message for trees of which one differs, which the others convict.
+    """The message for gradients, parameters or slots of which one does not fit the others.
 
     Arguments:
       gradients: as `update` was given them.
@@ -46,11 +49,17 @@ def misfit(gradients: Any, params: Any, slots: Mapping[str, Any]) -> str:
             "The gradients are a pair, as jax.value_and_grad returns it: value, grads = "
             "jax.value_and_grad(loss)(params). Pass update the second, grads."
         )
-    if params is not None and fits(gradients, params):
-        name, slot = next((name, x) for name, x in slots.items() if not fits(x, params))
+    if isinstance(gradients, tuple) and len(gradients) == 2 and fits(gradients[0], trusted):
+        return (
+            "The gradients are a pair, as jax.grad(loss, has_aux=True) returns it: grads, aux = "
+            "jax.grad(loss, has_aux=True)(params). Pass update the first, grads."
+        )
+    witnesses = slots.values() if params is None else [params]
+    if any(fits(gradients, witness) for witness in witnesses):
+        name, slot = next((name, x) for name, x in slots.items() if not fits(x, gradients))
         return (
             f"The state was made for other parameters: in {name} "
-            f"{_first_difference(slot, params, name)}. Pass update the state that "
+            f"{_first_difference(slot, gradients, name)}. Pass update the state that "
             "tx.init(params), or the update before, returned for these parameters."
         )
     if params is not None and slots and all(fits(gradients, slot) for slot in slots.values()):
@@ -81,19 +90,24 @@ def _first_difference(tree: Any, model: Any, name: str, model_name: str = "param
             return (
                 f"the shape {at_path(path)} is {got[path]} for a {model_name} of {expected[path]}"
             )
-    return next(_other_containers(tree, model, ()), "the same leaves in another tree")
+    return next(_other_containers(tree, model, ()))
 
 
 def _other_containers(tree: Any, model: Any, path: tuple[Any, ...]) -> Iterator[str]:
     """Where two trees of the same leaves are of other containers."""
+    place = at_path(path) if path else "at the top"
     if type(tree) is not type(model):
-        place = at_path(path) if path else "at the top"
         yield f"{place} a {type(tree).__name__} is in the place of a {type(model).__name__}"
         return
-    children, models = (
-        jax.tree_util.tree_leaves_with_path(node, is_leaf=lambda x, node=node: x is not node)
-        for node in (tree, model)
-    )
-    for (key, child), (_, other) in zip(children, models, strict=False):
+    (children, node), (models, other_node) = map(_children, (tree, model))
+    if node != other_node:
+        yield f"{place} {node} is in the place of {other_node}"
+        return
+    for (key, child), (_, other) in zip(children, models, strict=True):
         if key:
             yield from _other_containers(child, other, (*path, *key))
+
+
+def _children(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
+    """With their keys, and the node without them."""
+    return jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda x: x is not node)

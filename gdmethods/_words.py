@@ -3,8 +3,8 @@
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import ParamSpec, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec, TypeAlias
 
 import optax
 
@@ -30,9 +30,10 @@ SYNONYMS = (
 _BY_JIT = "which chooses how PyTorch runs; jax.jit compiles every update"
 _CLIPPING = "which is optax.clip_by_global_norm before it in a chain"
 ELSEWHERE = {
-    "eps_in_sqrt": "since eps is outside of the root; eps_root is inside",
+    "eps_in_sqrt": "since each method has its own place for ε, which its docstring shows",
     "nesterov": "since gdmethods.nesterov is a method of its own",
-    "momentum": "since gdmethods.momentum is a method of its own",
+    "momentum": "since gdmethods.momentum is a method, and gdmethods.velocity its part in a chain",
+    "decoupled_weight_decay": "since the decay of adamw always is",
     "weight_decay": (
         "which gdmethods.adamw has; with other methods chain optax.add_decayed_weights before "
         "the learning rate"
@@ -52,6 +53,12 @@ ELSEWHERE = {
 """Arguments of others for which a published method has none, and where to find what they do."""
 
 
+def public_name(thing: Any) -> str:
+    """Where a user finds a type or a function: without the modules that are private."""
+    rooms = [room for room in thing.__module__.split(".") if not room.startswith("_")]
+    return ".".join([*rooms, thing.__name__])
+
+
 def refusing(
     reasons: Mapping[str, str] = ELSEWHERE,
 ) -> Callable[[Callable[P, Transformation]], Callable[P, Transformation]]:
@@ -59,8 +66,7 @@ def refusing(
 
     def decorate(factory: Callable[P, Transformation]) -> Callable[P, Transformation]:
         options = list(inspect.signature(factory).parameters)
-        rooms = [room for room in factory.__module__.split(".") if not room.startswith("_")]
-        where = ".".join([*rooms, factory.__name__])
+        where = public_name(factory)
 
         @functools.wraps(factory)
         def checked(*args: P.args, **kwargs: P.kwargs) -> Transformation:
@@ -68,7 +74,7 @@ def refusing(
                 if name not in options:
                     reason = _synonym(name, options) or reasons.get(name) or _guess(name, options)
                     raise TypeError(f"{where} has no option {name!r}, {reason}.")
-            if args and isinstance(args[0], dict | list | tuple | Iterator):
+            if args and (options[0] in kwargs or _is_tree(args[0])):
                 raise TypeError(
                     f"{where} is not given the parameters: tx.init(params) and tx.update(grads, "
                     f"state, params) are. Write tx = {where}({options[0]}=…)."
@@ -80,11 +86,16 @@ def refusing(
     return decorate
 
 
+def _is_tree(value: Any) -> bool:
+    """Whether it is several values, and no array or text."""
+    return isinstance(value, Iterable) and not (hasattr(value, "dtype") or isinstance(value, str))
+
+
 def _synonym(name: str, options: Iterable[str]) -> str:
     same = [option for option in options for names in SYNONYMS if {name, option} <= names]
     return f"which {'are' if len(same) > 1 else 'is'} {' and '.join(same)} here" if same else ""
 
 
 def _guess(name: str, options: list[str]) -> str:
-    near = difflib.get_close_matches(name, options, 1)
+    near = difflib.get_close_matches(name, options, 1, cutoff=0.8)
     return f"but {near[0]}" if near else f"and its options are {', '.join(options)}"

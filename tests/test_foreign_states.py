@@ -65,7 +65,10 @@ FOREIGN = {
     "of a dialect": (
         gdmethods.rmsprop(0.1, momentum=0.9),
         torch.rmsprop(momentum=0.9).init(W),
-        ["RMSPropState", "keeps RMSPropState"],
+        [
+            "dialects.torch.RMSPropState(count, nu, vel",
+            "keeps gdmethods.RMSPropState(count, nu, v",
+        ],
     ),
     "of Optax": (
         gdmethods.adam(0.1),
@@ -80,7 +83,13 @@ FOREIGN = {
     "like it": (gdmethods.momentum(0.1), Other(jnp.int32(0), W), ["Other", "MomentumState"]),
     "None": (gdmethods.adam(0.1), None, ["None", "AdamState", "tx.update(gradients, state"]),
     "the parameters": (gdmethods.adam(0.1), W, ["a dict", "AdamState"]),
-    "init": (gdmethods.adam(0.1), gdmethods.adam(0.1).init, ["the function init, not called"]),
+    "init": (gdmethods.adam(0.1), gdmethods.adam(0.1).init, ["the function init (not called)"]),
+    "a checkpoint read as a dict": (
+        gdmethods.adam(0.1),
+        gdmethods.adam(0.1).init(W)._asdict(),
+        ["a dict", "AdamState", "flax.serialization.from_state_dict(tx.init(params), state)"],
+    ),
+    "an object": (gdmethods.adam(0.1), object(), ["an object", "AdamState"]),
     "without its master": (
         gdmethods.with_float32_master(gdmethods.adam(0.1)),
         gdmethods.adam(0.1).init(W),
@@ -135,6 +144,45 @@ def test_a_transposed_slot_is_named(method):
         tx.update(W, state._replace(**{field: turned}), W, **method.extra_args(1.0))
 
 
+def test_a_transposed_slot_is_named_without_parameters():
+    """The other slot agrees with the gradients."""
+    tx = gdmethods.adam(0.1)
+    state = tx.init(W)
+    for field in ("mu", "nu"):
+        turned = getattr(state, field) | {"kernel": getattr(state, field)["kernel"].T}
+        with refuses(ValueError, f"made for other parameters: in {field}", "['kernel'] is (3, 2)"):
+            tx.update(W, state._replace(**{field: turned}))
+
+
+def test_an_ensembles_state_without_vmap():
+    tx = gdmethods.nesterov(0.1)
+    members = jax.tree.map(lambda w: jnp.stack([w, w]), W)
+    with refuses(ValueError, "count of the state has shape (2,)", "jax.vmap"):
+        tx.update(members, jax.vmap(tx.init)(members), members)
+
+
+def test_parameters_that_no_gradient_moves():
+    tx = gdmethods.adam(0.1)
+    for leaf, words in (("x", "a str"), (jnp.tanh, "a function"), (jnp.int32(1), "dtype int32")):
+        with refuses(TypeError, "['bias']", words):
+            tx.update(W, tx.init(W), W | {"bias": leaf})
+
+
+def test_forgotten_gradients():
+    tx = gdmethods.sgd(0.1)
+    with refuses(ValueError, "None for the gradients"):
+        tx.update(None, tx.init(W), W)
+
+
+def test_a_master_of_other_dtypes():
+    tx = gdmethods.with_float32_master(gdmethods.sgd(0.1))
+    narrow = jax.tree.map(lambda w: w.astype(jnp.bfloat16), W)
+    with refuses(TypeError, "keeps no master at ['bias']", "bfloat16"):
+        tx.update(narrow, tx.init(W), narrow)
+    with refuses(TypeError, "keeps a master at ['bias']", "float32"):
+        tx.update(W, tx.init(narrow), W)
+
+
 def test_parameters_that_differ_from_gradients_and_state():
     tx = gdmethods.adam(0.1)
     params = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(3)}
@@ -147,6 +195,18 @@ def test_a_pair_of_value_and_gradients(method):
     tx = method.build()
     with refuses(ValueError, "a pair", "jax.value_and_grad", "the second"):
         tx.update((jnp.float32(1), W), tx.init(W), W, **method.extra_args(1.0))
+
+
+def test_a_pair_of_gradients_and_what_else_there_was():
+    tx = gdmethods.adam(0.1)
+    with refuses(ValueError, "a pair", "has_aux=True", "the first"):
+        tx.update((W, 0.5), tx.init(W), W)
+
+
+def test_a_none_too_many_is_named():
+    tx = gdmethods.adam(0.1)
+    with refuses(ValueError, "at the top PyTreeDef", "'z'"):
+        tx.update(W | {"z": None}, tx.init(W), W)
 
 
 def test_other_containers_are_named():

@@ -4,11 +4,12 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import unicodedata
 
 import pytest
 
 import gdmethods
-from gdmethods import testing
+from gdmethods import dialects, testing
 
 NAMES = [
     "SGDState",
@@ -144,7 +145,9 @@ LAWS = [
 def test_the_checker():
     assert testing.__all__ == TESTING
     assert list(testing.LAWS) == LAWS
-    assert all(law.__doc__ for law in testing.LAWS.values())
+    lines = str(testing.LAWS).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == LAWS
+    assert all(line.endswith(".") for line in lines)
     for check in (testing.check_contract, testing.assert_contract):
         assert bare_signature(check) == "(make, *, params=None, steps=4, allow=None, claims=())"
 
@@ -185,6 +188,26 @@ def test_what_is_public_belongs_to_the_package_and_is_documented(name):
     public = getattr(gdmethods, name)
     assert public.__module__.startswith("gdmethods")
     assert public.__doc__
+
+
+def shown():
+    """All that a user asks help for."""
+    yield from (getattr(gdmethods, name) for name in NAMES)
+    yield from (getattr(testing, name) for name in TESTING if name != "LAWS")
+    for dialect in (dialects.keras, dialects.lecture, dialects.torch):
+        for name, thing in vars(dialect).items():
+            if getattr(thing, "__module__", "") == dialect.__name__ and not name.startswith("_"):
+                yield thing
+
+
+@pytest.mark.parametrize("thing", list(shown()), ids=lambda thing: thing.__qualname__)
+def test_help_fits_a_terminal(thing):
+    """In 80 columns, of which help() leaves the first four free."""
+    for line in inspect.getdoc(thing).splitlines():
+        if "after a gradient of" not in line:  # a message that is shown as it is printed
+            assert sum(not unicodedata.combining(letter) for letter in line) <= 76, line
+    if inspect.isfunction(thing) and thing.__module__ != "gdmethods.testing._contract":
+        assert "Callable" not in str(inspect.signature(thing))  # an alias that was taken apart
 
 
 @pytest.mark.parametrize("name", SIGNATURES)

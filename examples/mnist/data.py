@@ -1,10 +1,11 @@
-"""MNIST and its like: images and labels from the four IDX files of one directory.
+"""MNIST and its like: images and labels from the four IDX files of one folder.
 
 IDX is big-endian: two zero bytes, a type byte (8 for uint8), the number of dimensions, each
 dimension as uint32, and then the data, row-major. Fashion-MNIST and KMNIST come in the same
 four files under the same names. A file may be plain or compressed, as .gz or .xz.
 """
 
+import argparse
 import gzip
 import lzma
 import math
@@ -39,6 +40,7 @@ class Examples(NamedTuple):
 class Dataset(NamedTuple):
     """Two sets of images, each `shape` (height, width) before they were flattened."""
 
+    name: str
     train: Examples
     test: Examples
     shape: tuple[int, int]
@@ -48,11 +50,23 @@ class Dataset(NamedTuple):
         return int(self.train.labels.max()) + 1
 
 
+def add_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        metavar="FOLDER",
+        type=Path,
+        default=SHIPPED,
+        help="the four files of another data set in MNIST's format, such as Fashion-MNIST, plain, "
+        ".gz or .xz (MNIST comes with this example)",
+    )
+
+
 def load(directory: Path = SHIPPED) -> Dataset:
     """Read and check a whole data set; a `DataError` names the file that is at fault."""
     train, shape = _examples(directory, "train")
     test, test_shape = _examples(directory, "t10k")
-    dataset = Dataset(train, test, shape)
+    name = "MNIST" if directory == SHIPPED else directory.resolve().name
+    dataset = Dataset(name, train, test, shape)
     if shape != test_shape:
         raise DataError(
             f"The training images of {directory} have {' × '.join(map(str, shape))} pixels, the "
@@ -115,7 +129,7 @@ def _find(directory: Path, stem: str) -> Path:
         if path.is_file():
             return path
     raise DataError(
-        f"{directory / stem} is missing (.gz and .xz would do as well). Point --data-dir at a "
-        "directory with the four IDX files of a data set: train-images-idx3-ubyte, "
+        f"{directory / stem} is missing (.gz and .xz would do as well). Point --data at a "
+        "folder with the four IDX files of a data set: train-images-idx3-ubyte, "
         "train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte."
     )

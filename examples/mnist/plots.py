@@ -1,24 +1,29 @@
 """curves.png, drawn from a saved results.csv: training cost and test error against passes.
 
-A method on full batches takes one step a pass and needs many more of them, so its passes are
-counted on an axis of their own, at the top. What lies above the scale, as the cost of a method
-that diverges, is drawn along the upper edge.
+Many methods lie so close together that lines in one panel could not be told apart. So each has
+panels of its own, its cost above its error, with the others in grey behind it. A method on full
+batches takes one step a pass; as its passes are others, nothing stands behind it.
+
+What lies above the scale, as the cost of a method that diverges, is drawn along the upper edge.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from numpy.typing import NDArray
 
 from examples.mnist import results
+from examples.programs import whole
 
 Run = Sequence[results.Row]
 
+COLUMNS = 5
 STYLES = {  # colours that stay apart under colour blindness; no two share dashes and marker
     "sgd": ("#000000", "-", "o"),
     "momentum": ("#0072B2", "-", "s"),
@@ -35,75 +40,60 @@ STYLES = {  # colours that stay apart under colour blindness; no two share dashe
 
 def draw(csv: Path, picture: Path) -> None:
     """Draw the picture of a results.csv."""
-    runs = results.read(csv)
-    minibatch = [run for run in runs if run[0].steps_per_pass > 1]
-    full_batch = [run for run in runs if run[0].steps_per_pass == 1]
-    start = runs[0][0]
-    highest_cost = 2 * start.train_cost
+    with whole(picture) as file:
+        figure(results.read(csv)).savefig(file, dpi=120)
 
-    figure = Figure(figsize=(13, 7), layout="constrained")
+
+def figure(runs: Sequence[Run]) -> Figure:
+    start = runs[0][0]
+    columns = min(len(runs), COLUMNS)
+    rows = -(-len(runs) // columns)
+    figure = Figure(figsize=(2.6 * max(columns, 2) + 0.6, 4.3 * rows + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{start.data}, seed {start.seed}")
-    for axes, column, ceiling, name in zip(
-        figure.subplots(1, 2),
-        ("train_cost", "test_error_percent"),
-        (highest_cost, 100.0),
-        ("training cost (mean cross-entropy of a sample)", "test error (%)"),
-        strict=True,
-    ):
-        axes.set(yscale="log", ylabel=f"{name}, log scale")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.grid(color="0.9")
-        _curves(axes, minibatch or full_batch, column, ceiling)
-        if minibatch and full_batch:
-            top = axes.twiny()
-            _curves(top, full_batch, column, ceiling)
-            color = STYLES[full_batch[0][0].method][0]
-            top.tick_params(axis="x", colors=color)
-            labels = "; ".join(run[0].label for run in full_batch)
-            top.set_xlabel(f"{labels}: {top.get_xlabel()}", color=color)
-        axes.set_ylim(top=ceiling)
-    handles = {line.get_label(): line for panel in figure.axes for line in panel.lines}
-    figure.legend(
-        [handles[run[0].method] for run in runs],
-        [_entry(run, highest_cost) for run in runs],
-        loc="outside right center",
-        labelspacing=1.0,
-        handlelength=3.0,
-        frameon=False,
+    figure.supxlabel(
+        "passes over the training set, on full batches one step each\n"
+        "in grey: the other methods on minibatches",
+        fontsize="medium",
     )
-    figure.savefig(picture, dpi=120)
+    panels = figure.subplots(2 * rows, columns, squeeze=False)
+    for column, ceiling, name, form, these in (
+        ("train_cost", 2 * start.train_cost, "training cost", "#.3g", panels[::2]),
+        ("test_error_percent", 100.0, "test error (%)", ".2f", panels[1::2]),
+    ):
+        curves = [np.array([getattr(row, column) for row in run]) for run in runs]
+        curves = [np.where(curve < ceiling, curve, ceiling) for curve in curves]  # NaN too
+        lowest = max(0.9 * min(curve.min() for curve in curves), 1e-6 * ceiling)
+        for axes in these[:, 0]:
+            axes.set_ylabel(f"{name}, log scale")
+        for axes, run, curve in zip(these.flat, runs, curves, strict=False):
+            _scales(axes, run, lowest, ceiling)
+            axes.tick_params(labelleft=axes in these[:, 0])
+            for other, behind in zip(runs, curves, strict=True):
+                if run[0].steps_per_pass == other[0].steps_per_pass > 1:
+                    _line(axes, other, behind, color="0.8", linewidth=1, zorder=1)
+            color, linestyle, marker = STYLES[run[0].method]
+            _line(axes, run, curve, color=color, linestyle=linestyle, marker=marker, markersize=5)
+            end = getattr(run[-1], column)
+            text = "diverged" if np.isnan(end) else f"ends at {end:{form}}"
+            axes.text(
+                0.95, 0.92, text, color=color, ha="right", va="top", transform=axes.transAxes
+            )
+    for axes, run in zip(panels[::2].flat, runs, strict=False):
+        axes.set_title("\n".join([run[0].label, *run[0].settings.split(", ")]), fontsize="medium")
+    for axes in panels.flat:
+        axes.set_visible(axes.has_data())
+    return figure
 
 
-def _curves(axes: Axes, runs: Sequence[Run], column: str, ceiling: float) -> None:
-    for run in runs:
-        color, linestyle, marker = STYLES[run[0].method]
-        values = np.array([getattr(row, column) for row in run])
-        axes.plot(
-            [row.passes for row in run],
-            np.where(values < ceiling, values, ceiling),  # NaN lies above the scale too
-            color=color,
-            linestyle=linestyle,
-            marker=marker,
-            markevery=max(1, -(-run[-1].passes // 6)),
-            label=run[0].method,
-            clip_on=False,
-        )
-    axes.set_xlim(0, max(1, *(run[-1].passes for run in runs)))
+def _scales(axes: Axes, run: Run, lowest: float, highest: float) -> None:
+    axes.set(yscale="log", ylim=(lowest, highest), xlim=(0, max(1, run[-1].passes)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    batch_size, steps = runs[0][0].batch_size, runs[0][0].steps_per_pass
-    how = f"in {steps} minibatches of {batch_size}" if steps > 1 else "one step each"
-    axes.set_xlabel(f"passes over the training set, {how}")
+    axes.grid(color="0.93")
 
 
-def _entry(run: Run, ceiling: float) -> str:
-    end = run[-1].train_cost
-    if math.isnan(end):
-        remarks = ["(diverged)"]
-    elif end > ceiling:
-        remarks = [f"(cost {end:.2g}, off the scale)"]
-    else:
-        remarks = []
-    return "\n".join([run[0].label, *run[0].settings.split(", "), *remarks])
+def _line(axes: Axes, run: Run, curve: NDArray[np.float64], **style: Any) -> None:
+    axes.plot([row.passes for row in run], curve, label=run[0].method, clip_on=False, **style)

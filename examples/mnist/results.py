@@ -6,6 +6,8 @@ import typing
 from collections.abc import Iterable
 from pathlib import Path
 
+from examples.programs import whole
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -37,12 +39,10 @@ _TYPES = typing.get_type_hints(Row)
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
-    """Write each row as it comes, so that the file is whole after each."""
-    with path.open("w", newline="", buffering=1) as file:
+    with whole(path) as unfinished, unfinished.open("w", newline="") as file:
         writer = csv.DictWriter(file, _TYPES, lineterminator="\n")
         writer.writeheader()
-        for row in rows:
-            writer.writerow(dataclasses.asdict(row))
+        writer.writerows(map(dataclasses.asdict, rows))
 
 
 def read(path: Path) -> list[list[Row]]:

@@ -20,8 +20,10 @@ class AMSGradState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      mu: mₜ, the running mean of g; a tree like the parameters, at least float32.
-      nu: vₜ, the running mean of |g|²; a tree like the parameters, real, at least float32.
+      mu: mₜ, the running mean of g; a tree like the parameters, at least
+        float32.
+      nu: vₜ, the running mean of |g|²; a tree like the parameters, real, at
+        least float32.
       nu_max: the largest v so far; likewise.
     """
 

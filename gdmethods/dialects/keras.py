@@ -1,10 +1,13 @@
 """Keras 3's optimizers in Keras' words: `keras.optimizers`' argument names, defaults and numbers.
 
-Learning rates take schedules as everywhere else; η is inside of the velocity, as in Keras.
-`weight_decay` λ is decoupled: −ηₜ λ w is added to the update. Options of Keras' base class that
-wrap a method (clipnorm, use_ema, gradient_accumulation_steps, …) are refused by name: Optax has
-each of them as a transformation to chain or wrap.
+Learning rates take schedules as everywhere else; η is inside of the velocity,
+as in Keras. `weight_decay` λ is decoupled: −ηₜ λ w is added to the update.
+Options of Keras' base class that wrap a method (clipnorm, use_ema,
+gradient_accumulation_steps, …) are refused by name: Optax has each of them as
+a transformation to chain or wrap.
 """
+
+from __future__ import annotations
 
 from typing import Any
 
@@ -31,11 +34,11 @@ from gdmethods._momentum import momentum as published_momentum
 from gdmethods._nesterov import nesterov as published_nesterov
 from gdmethods._rmsprop import rmsprop as published_rmsprop
 from gdmethods._sgd import sgd as published_sgd
-from gdmethods._words import refusing
+from gdmethods._words import ELSEWHERE, refusing
 from gdmethods.dialects._amsgrad import amsgrad as largest_squares
 
 _AVERAGE = "which averages the weights beside the method; keep optax.ema of them in the loop"
-_REFUSED = {
+_REFUSED = ELSEWHERE | {
     "clipnorm": (
         "which clips each gradient by its own norm; chain optax.clip_by_global_norm before, in "
         "optax.partition if leaf by leaf"
@@ -73,7 +76,8 @@ def sgd(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
@@ -116,13 +120,15 @@ def adagrad(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
       >>> tx = gdmethods.dialects.keras.adagrad(0.01)
 
-    Elsewhere: `gdmethods.adagrad` starts from 0, with ε = 1e-10 outside of the root.
+    Elsewhere: `gdmethods.adagrad` starts from 0, with ε = 1e-10 outside of the
+    root.
 
     Source: https://keras.io/api/optimizers/adagrad/
     """
@@ -159,7 +165,8 @@ def adadelta(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
@@ -199,7 +206,8 @@ def rmsprop(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
@@ -241,7 +249,8 @@ def adam(
       learning_rate: η ≥ 0; a number or a schedule.
       beta_1: β₁ in [0, 1).
       beta_2: β₂ in [0, 1).
-      epsilon: ε̂ ≥ 0. It weighs as ε = ε̂ / √(1 − β₂ᵗ) does: at first 32 times as much.
+      epsilon: ε̂ ≥ 0. It weighs as ε = ε̂ / √(1 − β₂ᵗ) does: at first 32 times
+        as much.
       amsgrad: keep the largest v.
       weight_decay: λ ≥ 0, decoupled; or None.
 
@@ -249,13 +258,15 @@ def adam(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
       >>> tx = gdmethods.dialects.keras.adam(1e-3)
 
-    Elsewhere: `gdmethods.adam` adds its ε = 1e-8 to the root of the corrected v̂.
+    Elsewhere: `gdmethods.adam` adds its ε = 1e-8 to the root of the corrected
+    v̂.
 
     Source: https://keras.io/api/optimizers/adam/
     """
@@ -272,9 +283,11 @@ def adamw(
     epsilon: Scalar = 1e-7,
     amsgrad: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`keras.optimizers.AdamW`, which is its Adam with a weight decay by default.
+    """`keras.optimizers.AdamW`: its Adam, with a weight decay by default.
 
-        Δₜ = −ηₜ λ wₜ − ηₜ √(1 − β₂ᵗ) / (1 − β₁ᵗ) · mₜ / (√vₜ + ε̂),    mₜ and vₜ as in `adam`
+        Δₜ = −ηₜ λ wₜ − ηₜ √(1 − β₂ᵗ) / (1 − β₁ᵗ) · mₜ / (√vₜ + ε̂)
+
+    m and v are those of `adam`.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -288,14 +301,15 @@ def adamw(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
       >>> tx = gdmethods.dialects.keras.adamw(1e-3, weight_decay=0.01)
 
-    Elsewhere: `gdmethods.adamw` has λ = 1e-4, and adds its ε = 1e-8 to the root of the corrected
-    v̂.
+    Elsewhere: `gdmethods.adamw` has λ = 1e-4, and adds its ε = 1e-8 to the
+    root of the corrected v̂.
 
     Source: https://keras.io/api/optimizers/adamw/
     """

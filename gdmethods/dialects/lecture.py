@@ -1,9 +1,12 @@
 """The methods as the lecture's slides print them, in the slides' letters spelled out.
 
-The source is part 2 of lecture 22 of "Redes Neuronales 2024" (FAMAF, Universidad Nacional de
-Córdoba): *we add memory and adaptation to stochastic gradient descent*. Where a slide departs from
-the published method it is kept, unless it would not descend; each docstring says which.
+The source is part 2 of lecture 22 of "Redes Neuronales 2024" (FAMAF,
+Universidad Nacional de Córdoba): *we add memory and adaptation to stochastic
+gradient descent*. Where a slide departs from the published method it is kept,
+unless it would not descend; each docstring says which.
 """
+
+from __future__ import annotations
 
 import math
 from typing import Any, NamedTuple
@@ -37,8 +40,8 @@ def momentum(
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.
-      gamma: γ in [0, 1]; a number or a schedule. The slide starts at 0.5 and approaches 0.99, as
-        does `gdmethods.sutskever_momentum_schedule()`.
+      gamma: γ in [0, 1]; a number or a schedule. The slide starts at 0.5 and
+        approaches 0.99, as does `gdmethods.sutskever_momentum_schedule()`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -60,12 +63,13 @@ def momentum(
 def nesterov(
     eta: ScalarOrSchedule, gamma: ScalarOrSchedule = 0.9
 ) -> optax.GradientTransformationExtraArgs:
-    """Nesterov's accelerated gradient; as published, with the sign of the gradient mended.
+    """Nesterov's accelerated gradient; as published, with a sign mended.
 
         Δₜ = γₜ Δₜ₋₁ + η ∂E/∂w (w + γₜ Δₜ₋₁),    w ← w + Δₜ
 
-    is what the slide prints. That plus climbs; here it is a minus, as in the slide's own momentum.
-    The parameters are the look-ahead points; `gdmethods.nesterov_eval_params` gives the weights.
+    is what the slide prints. That plus climbs; here it is a minus, as in the
+    slide's own momentum. The parameters are the look-ahead points;
+    `gdmethods.nesterov_eval_params` gives the weights.
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.
@@ -123,7 +127,8 @@ def adagrad(eta: ScalarOrSchedule, eps: Scalar = 1e-8) -> optax.GradientTransfor
 
         ηₜ = η / √(αₜ + ε),    αₜ = Σ_{k≤t} (∂E/∂w^k)²
 
-    The paper has ε outside. A gradient of 1 hardly tells them apart; one below √ε is damped here.
+    The paper has ε outside. A gradient of 1 hardly tells them apart; one below
+    √ε is damped here.
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.
@@ -150,12 +155,13 @@ def adagrad(eta: ScalarOrSchedule, eps: Scalar = 1e-8) -> optax.GradientTransfor
 def adadelta(
     eta: ScalarOrSchedule, beta: Scalar = 0.9, eps: Scalar = 1e-8
 ) -> optax.GradientTransformationExtraArgs:
-    """What the slide calls ADADELTA: it is RMSProp, since it keeps no mean of displacements.
+    """What the slide calls ADADELTA: RMSProp, since it keeps no displacements.
 
         ηₜ = η / √(sₜ + ε),    sₜ = β sₜ₋₁ + (1 − β) (∂E/∂w^{t−1})²
 
-    is what the slide prints. A gradient lagged by one would make the first step η/√ε times the
-    gradient, so the current one is used. For ADADELTA see `gdmethods.adadelta`.
+    is what the slide prints. A gradient lagged by one would make the first
+    step η/√ε times the gradient, so the current one is used. For ADADELTA see
+    `gdmethods.adadelta`.
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.
@@ -203,14 +209,15 @@ def _rprop_rule(
 
 @refusing()
 def rprop(eta: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
-    """Rprop; without limits, and a zero product shortens the step as a negative one does.
+    """Rprop; without limits, and a zero product shortens the step.
 
         Δ = −η g(t) sign(∂E/∂w(t)),    g(1) = 1
         g(t+1) = 1.2 · g(t) if ∂E/∂w(t−1) · ∂E/∂w(t) > 0, else 0.5 · g(t)
 
-    The slide writes the new gain as g(t+1); it is used at once, in step t, as in every published
-    form. A step whose sign has turned is taken all the same, as in `gdmethods.rprop`'s "rprop-".
-    A gain stays a normal number: between 1.2e-38 and 3.4e38 in float32.
+    The slide writes the new gain as g(t+1); it is used at once, in step t, as
+    in every published form. A step whose sign has turned is taken all the
+    same, as in `gdmethods.rprop`'s "rprop-". A gain stays a normal number:
+    between 1.2e-38 and 3.4e38 in float32.
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.
@@ -275,15 +282,15 @@ def adam(
     beta2: Scalar = 0.99,
     eps: Scalar = 1e-8,
 ) -> optax.GradientTransformationExtraArgs:
-    """Adam; with the first step's bias correction at every step, and ε inside of the root.
+    """Adam; with the first bias correction at every step, and ε in the root.
 
         mₜ = β₁ mₜ₋₁ + (1 − β₁) gₜ,    m̂ₜ = mₜ / (1 − β₁)
         Δₜ = β₂ Δₜ₋₁ + (1 − β₂) gₜ²,    Δ̂ₜ = Δₜ / (1 − β₂)
         Δwₜ = −η m̂ₜ / √(Δ̂ₜ + ε)
 
-    The paper divides by 1 − β₁ᵗ and 1 − β₂ᵗ. The first step is the same; with a constant gradient
-    the slide's then overshoots, to 2.13 η at t = 13, and settles at η √(1 − β₂) / (1 − β₁), which
-    is η.
+    The paper divides by 1 − β₁ᵗ and 1 − β₂ᵗ. The first step is the same; with
+    a constant gradient the slide's then overshoots, to 2.13 η at t = 13, and
+    settles at η √(1 − β₂) / (1 − β₁), which is η.
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.

@@ -1,11 +1,14 @@
 """PyTorch's optimizers in PyTorch's words: `torch.optim`'s argument names, defaults and numbers.
 
-Learning rates take schedules as everywhere else; η stays outside of the velocity, as in PyTorch.
-`maximize` turns the gradient, and `weight_decay` λ then adds λ w to it. Options that choose how
-PyTorch runs (foreach, fused, capturable, differentiable) are refused by name: `jax.jit` decides.
-PyTorch takes a complex weight as two real ones; wrap a dialect in
+Learning rates take schedules as everywhere else; η stays outside of the
+velocity, as in PyTorch. `maximize` turns the gradient, and `weight_decay` λ
+then adds λ w to it. Options that choose how PyTorch runs (foreach, fused,
+capturable, differentiable) are refused by name: `jax.jit` decides. PyTorch
+takes a complex weight as two real ones; wrap a dialect in
 `optax.contrib.split_real_and_imaginary` for that.
 """
+
+from __future__ import annotations
 
 from typing import Any, NamedTuple
 
@@ -36,11 +39,11 @@ from gdmethods._rmsprop import _rule as published_rmsprop_rule
 from gdmethods._rprop import rprop as published_rprop
 from gdmethods._slots import Count, Signed, Slots, Square
 from gdmethods._trees import serializable
-from gdmethods._words import refusing
+from gdmethods._words import ELSEWHERE, refusing
 from gdmethods.dialects._amsgrad import amsgrad
 
 _RUNS = "which chooses how PyTorch runs and not what it computes; jax.jit compiles every update"
-_REFUSED = {
+_REFUSED = ELSEWHERE | {
     "foreach": _RUNS,
     "fused": _RUNS,
     "capturable": _RUNS,
@@ -54,8 +57,8 @@ class SGDState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      velocity: bₜ, PyTorch's momentum_buffer; a tree like the parameters, at least float32; None
-        without momentum.
+      velocity: bₜ, PyTorch's momentum_buffer; a tree like the parameters, at
+        least float32; None without momentum.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -82,7 +85,7 @@ def sgd(
     """`torch.optim.SGD`.
 
         b₁ = g₁,    bₜ = μ bₜ₋₁ + (1 − dampening) gₜ
-        Δₜ = −ηₜ bₜ, or −ηₜ (gₜ + μ bₜ) with nesterov, or −ηₜ gₜ without momentum
+        Δₜ = −ηₜ bₜ, with nesterov −ηₜ (gₜ + μ bₜ), without momentum −ηₜ gₜ
 
     The velocity starts as the first gradient, which dampening leaves alone.
 
@@ -95,10 +98,12 @@ def sgd(
       maximize: climb.
 
     Returns:
-      A transformation with the state `SGDState`; updates have the parameters' shapes and dtypes.
+      A transformation with the state `SGDState`; updates have the parameters'
+      shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods.dialects
@@ -111,7 +116,8 @@ def sgd(
       -0.10
       -0.14
 
-    Elsewhere: `gdmethods.momentum` and `nesterov` keep η inside of the velocity.
+    Elsewhere: `gdmethods.momentum` and `nesterov` keep η inside of the
+    velocity.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
     """
@@ -162,7 +168,8 @@ def adagrad(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
@@ -170,7 +177,8 @@ def adagrad(
 
     Elsewhere: without lr_decay and weight_decay, `gdmethods.adagrad`.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html
+    Source:
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html
     """
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
     fall = optional("lr_decay", lr_decay, "[0, inf)")
@@ -213,7 +221,8 @@ def adadelta(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
@@ -221,7 +230,8 @@ def adadelta(
 
     Elsewhere: without weight_decay, `gdmethods.adadelta`, whose ρ is 0.95.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adadelta.html
+    Source:
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.Adadelta.html
     """
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
     return _descent(maximize, weight_decay, published_adadelta(lr, rho, eps))
@@ -235,16 +245,17 @@ def rprop(
     *,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`torch.optim.Rprop`, which is "irprop-" with a first step clipped to the limits.
+    """`torch.optim.Rprop`: "irprop-", with a first step clipped to the limits.
 
-        d₀ = lr;    dₜ = clip(dₜ₋₁ · (η₊ if gₜ gₜ₋₁ > 0, η₋ if < 0, 1 if = 0), step_sizes)
+        dₜ = clip(dₜ₋₁ · (η₊ if gₜ gₜ₋₁ > 0, η₋ if < 0, 1 if = 0), step_sizes)
         Δₜ = −sign(gₜ) dₜ; where gₜ gₜ₋₁ < 0, Δₜ = 0 and gₜ = 0 is remembered
 
-    PyTorch multiplies the gradients, so that two of the same sign below 1e-23 (in float32) agree
-    on nothing; here signs are compared.
+    PyTorch multiplies the gradients, so that two of the same sign below 1e-23
+    (in float32) agree on nothing; here signs are compared.
 
     Arguments:
-      lr: d₀ > 0; no schedule, since PyTorch reads it in the first step only.
+      lr: d₀ > 0, clipped to the limits; no schedule, since PyTorch reads it in
+        the first step only.
       etas: η₋ in (0, 1) and η₊ > 1.
       step_sizes: the limits.
       maximize: climb.
@@ -253,15 +264,18 @@ def rprop(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
       >>> tx = gdmethods.dialects.torch.rprop(1e-2, etas=(0.6, 1.1))
 
-    Elsewhere: `gdmethods.rprop` starts from 0.1 and refuses a first step outside of the limits.
+    Elsewhere: `gdmethods.rprop` starts from 0.1 and refuses a first step
+    outside of the limits.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Rprop.html
+    Source:
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.Rprop.html
     """
     if callable(lr):
         raise TypeError("lr of rprop is the first step size, so it cannot be a schedule.")
@@ -293,10 +307,11 @@ class RMSPropState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      nu: νₜ, PyTorch's square_avg; if centered σ²ₜ, its square_avg − grad_avg²; a tree like the
-        parameters, real, at least float32.
-      mu: mₜ, PyTorch's grad_avg; a tree like the parameters, at least float32; None if not
-        centered.
+      nu: νₜ, PyTorch's square_avg; if centered σ²ₜ, its
+        square_avg − grad_avg²; a tree like the parameters, real, at least
+        float32.
+      mu: mₜ, PyTorch's grad_avg; a tree like the parameters, at least float32;
+        None if not centered.
       velocity: bₜ, PyTorch's momentum_buffer; likewise; None without momentum.
     """
 
@@ -330,8 +345,9 @@ def rmsprop(
         bₜ = μ bₜ₋₁ + gₜ / (√νₜ + eps), with νₜ − mₜ² for νₜ if centered
         Δₜ = −ηₜ bₜ
 
-    PyTorch subtracts; where rounding makes νₜ − mₜ² negative its root is NaN. Here the variance is
-    computed as in `gdmethods.rmsprop`, equal in exact arithmetic and never negative.
+    PyTorch subtracts; where rounding makes νₜ − mₜ² negative its root is NaN.
+    Here the variance is computed as in `gdmethods.rmsprop`, equal in exact
+    arithmetic and never negative.
 
     Arguments:
       lr: η ≥ 0; a number or a schedule.
@@ -346,15 +362,18 @@ def rmsprop(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
-      >>> tx = gdmethods.dialects.torch.rmsprop(1e-3, momentum=0.9, centered=True)
+      >>> tx = gdmethods.dialects.torch.rmsprop(1e-3, momentum=0.9)
 
-    Elsewhere: `gdmethods.rmsprop` has decay = 0.9, and keeps η inside of the velocity.
+    Elsewhere: `gdmethods.rmsprop` has decay = 0.9, and keeps η inside of the
+    velocity.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html
+    Source:
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html
     """
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
     alpha = scalar("alpha", alpha, "[0, 1)")
@@ -398,7 +417,8 @@ def adam(
 
         mₜ = β₁ mₜ₋₁ + (1 − β₁) gₜ
         vₜ = β₂ vₜ₋₁ + (1 − β₂) gₜ²
-        Δₜ = −ηₜ m̂ₜ / (√v̂ₜ + eps),    m̂ₜ = mₜ / (1 − β₁ᵗ),    v̂ₜ = vₜ / (1 − β₂ᵗ)
+        m̂ₜ = mₜ / (1 − β₁ᵗ),    v̂ₜ = vₜ / (1 − β₂ᵗ)
+        Δₜ = −ηₜ m̂ₜ / (√v̂ₜ + eps)
 
     With amsgrad, v̂ₜ is taken of the largest v so far.
 
@@ -415,16 +435,18 @@ def adam(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
-      >>> tx = gdmethods.dialects.torch.adam(1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
+      >>> tx = gdmethods.dialects.torch.adam(1e-3, weight_decay=1e-4)
 
-    Elsewhere: without weight_decay and amsgrad, `gdmethods.adam`. `optax.amsgrad` takes the
-    largest v̂ instead.
+    Elsewhere: without weight_decay and amsgrad, `gdmethods.adam`.
+    `optax.amsgrad` takes the largest v̂ instead.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
+    Source:
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
     """
     if flag("decoupled_weight_decay", decoupled_weight_decay):
         return adamw(lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
@@ -443,7 +465,9 @@ def adamw(
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.AdamW`.
 
-        Δₜ = −ηₜ λ wₜ − ηₜ m̂ₜ / (√v̂ₜ + eps),    m̂ₜ and v̂ₜ as in `adam`
+        Δₜ = −ηₜ λ wₜ − ηₜ m̂ₜ / (√v̂ₜ + eps)
+
+    m̂ and v̂ are those of `adam`.
 
     Arguments:
       lr: η ≥ 0; a number or a schedule.
@@ -457,15 +481,17 @@ def adamw(
       A transformation; updates have the parameters' shapes and dtypes.
 
     Raises:
-      ValueError, TypeError: a concrete argument is out of range, no number, or not an option here.
+      ValueError, TypeError: a concrete argument is out of range, no number, or
+        not an option here.
 
     Example:
       >>> import gdmethods.dialects
-      >>> tx = gdmethods.dialects.torch.adamw(1e-3, betas=(0.9, 0.95), weight_decay=0.1)
+      >>> tx = gdmethods.dialects.torch.adamw(1e-3, weight_decay=0.1)
 
     Elsewhere: without amsgrad, `gdmethods.adamw`, whose λ is 1e-4.
 
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html
+    Source:
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html
     """
     climber = _descent(maximize, None, _adam(lr, betas, eps, amsgrad))
     return climber if weight_decay is None else decaying(climber, lr, weight_decay)

@@ -1,8 +1,9 @@
 """The contract of a gradient transformation as laws that can be checked, for any Optax-style one.
 
-Optimizers fail quietly: one that lags by a step still converges, and a state that changes its
-dtype breaks only the first `jax.lax.scan`. `check_contract` holds a transformation to the laws of
-`LAWS` and reports each; `assert_contract` is the same as a test. Needs the extra `testing`.
+Optimizers fail quietly: one that lags by a step still converges, and a state
+that changes its dtype breaks only the first `jax.lax.scan`. `check_contract`
+holds a transformation to the laws of `LAWS` and reports each;
+`assert_contract` is the same as a test. Needs the extra `testing`.
 """
 
 try:

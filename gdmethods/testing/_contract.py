@@ -19,26 +19,31 @@ def check_contract(
     allow: Mapping[str, str] | None = None,
     claims: Collection[str] = (),
 ) -> ContractReport:
-    """Holds an Optax-style transformation to every law of `LAWS`, and reports each.
+    """Holds an Optax-style transformation to every law, and reports each.
 
-    The gradients are made up, and do not depend on the weights. `update` is given the words of
-    Optax's solvers with them, `value`, `grad` and `value_fn`, as the transformation's signature
-    allows. That a law is kept says that no case was found against it.
+    The gradients are made up, and do not depend on the weights. `update` is
+    given the words of Optax's solvers with them, `value`, `grad` and
+    `value_fn`, as the transformation's signature allows. That a law is kept
+    says that no case was found against it.
 
     Arguments:
-      make: takes no argument and builds the transformation; it is called several times.
-      params: the parameters to walk from, of real floating point; None for a small tree. The laws
-        about dtypes, trees, shardings and complex leaves bring their own.
+      make: takes no argument and builds the transformation; it is called
+        several times.
+      params: the parameters to walk from, of real floating point; None for a
+        small tree. The laws about dtypes, trees, shardings and complex leaves
+        bring their own.
       steps: updates in a walk, at least 2.
-      allow: for each law that the transformation does not promise, by name, the reason why.
-      claims: laws that are checked only of those who claim them: "scale_invariance".
+      allow: for each law that the transformation does not promise, by name,
+        the reason why.
+      claims: laws that are checked only of those who claim them:
+        "scale_invariance".
 
     Returns:
       The report, which prints as a table.
 
     Raises:
-      ValueError: `steps` is less than 2, `allow` or `claims` has a name that is no such law's, or
-        a reason is empty.
+      ValueError: `steps` is less than 2, `allow` or `claims` has a name that
+        is no such law's, or a reason is empty.
 
     Example:
       >>> import optax
@@ -76,14 +81,16 @@ def assert_contract(
     allow: Mapping[str, str] | None = None,
     claims: Collection[str] = (),
 ) -> None:
-    """`check_contract` as a test: raises an `AssertionError` that shows the broken laws.
+    """`check_contract` as a test: an `AssertionError` shows the broken laws.
 
     Arguments and other errors are those of `check_contract`.
 
     Example:
       >>> import gdmethods
       >>> from gdmethods.testing import assert_contract
-      >>> assert_contract(lambda: gdmethods.rprop(0.1), claims=["scale_invariance"])
+      >>> assert_contract(
+      ...     lambda: gdmethods.rprop(0.1), claims=["scale_invariance"]
+      ... )
     """
     report = check_contract(make, params=params, steps=steps, allow=allow, claims=claims)
     if report.broken:

@@ -32,8 +32,9 @@ class Difference(NamedTuple):
 def first_difference(actual: Any, wanted: Any, rtol: float = 0.0) -> Difference | None:
     """The element with the lowest index, or None where all agree to `rtol`; NaN equals NaN.
 
-    What cancels has no digits of its own: `rtol` counts a hundredth of a leaf's largest element as
-    well. It is never less than four roundings of the leaf's dtype.
+    What cancels has no digits of its own: `rtol` counts a hundredth of a
+    leaf's largest element as well. It is never less than four roundings of the
+    leaf's dtype.
     """
     chex.assert_trees_all_equal_structs(actual, wanted)
     found = []

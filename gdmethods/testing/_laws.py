@@ -1,7 +1,8 @@
 """The laws of a gradient transformation, each a function that raises at the first case against it.
 
-A law states itself in the first line of its docstring. It looks at a `Subject`, and whatever it
-raises is a case against the law: what it says itself, or what the transformation raised.
+A law states itself in the first line of its docstring. It looks at a
+`Subject`, and whatever it raises is a case against the law: what it says
+itself, or what the transformation raised.
 """
 
 import dataclasses
@@ -317,8 +318,9 @@ KINDS: dict[str, Callable[[Any, Any], Any]] = {
 def complex_leaves(subject: Subject) -> None:
     """A complex leaf is two real ones, or turns with its gradients, or is refused by name.
 
-    Two real ones: its parts are updated as real leaves would be. It turns: a method of |g|² cannot
-    tell gradients from those turned by an angle in the complex plane, and its updates turn alike.
+    Two real ones: its parts are updated as real leaves would be. It turns: a
+    method of |g|² cannot tell gradients from those turned by an angle in the
+    complex plane, and its updates turn alike.
     """
     w, *course = (np.array([a + 1j * b, c - 1j * d], np.complex64) for a, b, c, d in _ROWS)
 
@@ -466,8 +468,15 @@ def _for_every_course(subject: Subject, check: Callable[[Sequence[float]], None]
     search()
 
 
-LAWS: dict[str, Law] = {
-    law.__name__: law
+class _Laws(dict[str, Law]):
+    def __repr__(self) -> str:
+        """A line for each law: its name and what it states."""
+        statements = ((law.__doc__ or "").splitlines()[0] for law in self.values())
+        return "\n".join(map("{}: {}".format, self, statements))
+
+
+LAWS = _Laws(
+    (law.__name__, law)
     for law in (
         purity,
         jit_equals_eager,
@@ -490,7 +499,7 @@ LAWS: dict[str, Law] = {
         sign_symmetry,
         scale_invariance,
     )
-}
+)
 """Every law by its name, in the order of the report."""
 
 CLAIMED = frozenset({"scale_invariance"})

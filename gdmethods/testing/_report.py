@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 class Outcome(enum.Enum):
-    """What became of a law: KEPT, BROKEN, NOT_PROMISED (with `allow`) or NOT_APPLICABLE."""
+    """What became of a law: KEPT, BROKEN, NOT_PROMISED or NOT_APPLICABLE."""
 
     KEPT = "kept"
     BROKEN = "broken"
@@ -21,8 +21,8 @@ class Verdict:
     Attributes:
       law: its name in `LAWS`.
       outcome: what became of it.
-      message: the failing case of a broken law; the reason of one that is not promised or not
-        applicable; empty for a kept one.
+      message: the failing case of a broken law; the reason of one that is not
+        promised or not applicable; empty for a kept one.
     """
 
     law: str

@@ -1,8 +1,9 @@
 """A transformation on its walk: the updates that a fixed course of gradients gets from it.
 
-The gradients are given and do not depend on the weights, so that rounding has nowhere to grow and
-the walks of two laws can be compared. The loss that update is given, as `value`, is that of the
-linear function with these gradients, `value_fn`; whoever has no use for them is not given them.
+The gradients are given and do not depend on the weights, so that rounding has
+nowhere to grow and the walks of two laws can be compared. The loss that update
+is given, as `value`, is that of the linear function with these gradients,
+`value_fn`; whoever has no use for them is not given them.
 """
 
 import itertools

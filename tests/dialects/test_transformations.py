@@ -142,6 +142,12 @@ def test_what_a_dialect_does_not_have_is_refused_with_the_reason() -> None:
         torch.rprop(lambda count: 0.1)
 
 
+def test_pairs_may_be_arrays() -> None:
+    for betas in ((0.9, 0.99), [0.9, 0.99], np.array([0.9, 0.99]), jnp.array([0.9, 0.99])):
+        torch.adam(betas=betas)
+    torch.rprop(etas=np.array([0.5, 1.2]))
+
+
 def test_weight_decay_asks_for_the_parameters() -> None:
     tx = torch.sgd(0.1, weight_decay=0.1)
     w = jnp.ones(2)

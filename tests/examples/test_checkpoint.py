@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def started(directory: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "examples.checkpoint", directory],
+        [sys.executable, "-m", "examples.checkpoint", "--checkpoints", directory],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,
@@ -34,15 +34,27 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(
             if line == "step 100\n":
                 process.kill()
         assert process.wait() == -signal.SIGKILL
-    checkpoint.main(tmp_path / "undisturbed")
+    checkpoint.main(["--checkpoints", str(tmp_path / "undisturbed")])
     *steps, end = capsys.readouterr().out.splitlines()
-    checkpoint.main(tmp_path / "killed")
+    checkpoint.main(["--checkpoints", str(tmp_path / "killed")])
     restored, *printed = capsys.readouterr().out.splitlines()
     word, done = restored.rsplit(maxsplit=1)
     assert word == "restored step"
     assert 0 < int(done) < checkpoint.STEPS
     assert printed == [*steps[int(done) // checkpoint.INTERVAL :], end]
     assert end.startswith("end ")
+
+
+def test_checkpoints_of_another_program_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ocp.CheckpointManager(tmp_path) as checkpoints:
+        checkpoints.save(1, args=ocp.args.StandardSave({"w": jnp.ones(3)}))
+    with pytest.raises(SystemExit) as exit_:
+        checkpoint.main(["--checkpoints", str(tmp_path)])
+    assert exit_.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"--checkpoints {tmp_path} has those of another program" in line
 
 
 def test_states_come_back_as_they_were(tmp_path: Path) -> None:

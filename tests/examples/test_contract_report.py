@@ -12,7 +12,9 @@ def test_it_finds_the_lag_of_rprop_and_the_drift_of_adam(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     main(["rprop", "adam"])
-    printed = capsys.readouterr().out
+    lines = capsys.readouterr().out
+    assert max(map(len, lines.splitlines())) <= 80
+    printed = lines.replace("\n   ", " ")
     assert re.search(r"^rprop: no_lag: the first update of weight.* is -0 after", printed, re.M)
     drift = "after an update with bfloat16 parameters and float32 gradients"
     assert re.search(rf"^adam: state_dtypes: state\[0\].mu.* is float32.* {drift}", printed, re.M)

@@ -16,7 +16,8 @@ def test_out_that_cannot_be_written_is_refused_before_any_work(
     with pytest.raises(SystemExit) as exit_:
         program.main(["--out", str(tmp_path / "file")])
     assert exit_.value.code == 2
-    message = " ".join(capsys.readouterr().err.split())
-    assert message.startswith(f"usage: python -m {program.__name__} ")
-    assert f"--out {tmp_path / 'file'} cannot be written" in message
-    assert "name another directory" in message
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"python -m {program.__name__}: --out {tmp_path / 'file'} cannot be written "
+        "(File exists); name another directory"
+    )

@@ -33,6 +33,7 @@ def test_the_program_shows_the_costs_of_plain_loops(tmp_path, capsys):
     schedules.main(["--out", str(out)])
     assert colors_in(out / "schedules.png", COLORS) == COLORS
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["From", "step", "45", "to", "448", "the", "schedule", "is", "behind", "0.9."] in rows
     assert [str(out / "schedules.png")] in rows
     for name, momentum in MOMENTA.items():
         expected = list(costs(momentum))

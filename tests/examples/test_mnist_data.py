@@ -130,7 +130,7 @@ def test_damaged_compressed_file_is_named(
 
 def test_missing_file_is_named(slice_directory: Path) -> None:
     (slice_directory / LABELS).unlink()
-    with pytest.raises(DataError, match=r"is missing .* --data-dir") as error:
+    with pytest.raises(DataError, match=r"is missing .* --data") as error:
         load(slice_directory)
     assert str(slice_directory / LABELS) in str(error.value)
 

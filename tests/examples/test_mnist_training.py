@@ -145,6 +145,9 @@ def test_full_batch_is_one_step_of_gradient_descent(small_data: Dataset) -> None
 
     stepped = jax.tree.map(lambda w, g: w - rate * g, params, jax.grad(cost)(params))
     assert measured.train_cost == pytest.approx(float(cost(stepped)), rel=1e-5)
+    wrong = nnx.merge(graphdef, stepped)(small_data.test.images).argmax(axis=1)
+    errors = np.mean(np.asarray(wrong) != np.asarray(small_data.test.labels))
+    assert measured.test_error_percent == pytest.approx(100 * errors)
 
 
 def test_measures_the_weights_that_eval_params_gives(small_data: Dataset) -> None:

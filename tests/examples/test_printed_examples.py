@@ -11,7 +11,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.mark.parametrize("name", ["quickstart", "flax_nnx", "flax_linen", "layers", "monitoring"])
-def test_an_example_prints_its_docstring(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_example_prints_its_docstring(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", [name])
     docstring = ast.get_docstring(ast.parse((EXAMPLES / f"{name}.py").read_text())) or ""
     _, command, stated = docstring.partition(f"$ python -m examples.{name}\n")
     assert command

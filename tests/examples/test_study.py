@@ -259,8 +259,9 @@ def test_figures_of_an_outcome() -> None:
     assert deviation == pytest.approx(statistics.stdev([6, 3, 5]))
     assert outcome.to_target("passes") == [1, 2]
     assert outcome.to_target("seconds") == [3, 6]
-    edge = dataclasses.replace(outcome, repeats=(made(learning_rate=10.0, errors=[1, 1]),))
-    assert edge.at_the_edge
+    for rate in (0.01, 10.0):
+        edge = dataclasses.replace(outcome, repeats=(made(learning_rate=rate, errors=[1, 1]),))
+        assert edge.at_the_edge
     assert math.isnan(edge.last("train_cost")[1])
 
 
@@ -273,7 +274,7 @@ def test_rates_are_even_on_a_log_scale() -> None:
 def command(out: Path, data: Path, *more: str) -> list[str]:
     what = "--problems logreg --methods sgd,optax.lion,rprop --rates 1e-3 1 --trials 3"
     how = "--seeds 2 --passes 2 --batch-size 100 --validation-size 50"
-    where = ["--data-dir", str(data), "--out", str(out)]
+    where = ["--data", str(data), "--out", str(out)]
     return ["study", *what.split(), *how.split(), *where, *more]
 
 
@@ -356,12 +357,14 @@ def test_study_tunes_equally_and_reports_only_repeats(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--problems", "mlp,lenet"), "unknown: 'lenet'; the problems are zeiler, zeiler-relu"),
+        (("--problems", "mlp,lenet"), "unknown: 'lenet'; choose from zeiler, zeiler-relu"),
+        (("--problems", "mlp,mlp"), "argument --problems: 'mlp,mlp' has a name twice"),
+        (("--methods", "sgd,gdmethods.sgd"), "argument --methods: gdmethods.sgd is there twice"),
         (("--methods", "optax.adamm"), "argument --methods: optax.adamm cannot be imported"),
         (("--rates", "0", "1"), "argument --rates: 0 is not above 0 and finite"),
         (("--rates", "1", "much"), "argument --rates: 'much' is not a number"),
         (("--rates", "1", "0.1"), "--rates 1.0 0.1: the lowest comes first"),
-        (("--trials", "0"), "argument --trials: 0 is not between 1 and"),
+        (("--trials", "0"), "argument --trials: 0 is less than 1"),
         (("--target", "101"), "--target 101.0 is more than 100 percent"),
         (("--validation-size", "1050"), "leaves none of the 1050 training images"),
         (("--batch-size", "500", "--points", "3"), "too few to measure --points 3 times a pass"),
@@ -383,8 +386,24 @@ def test_refuses_before_any_training(
     with pytest.raises(SystemExit) as exit_:
         mnist(command(tmp_path / "out", slice_directory, *arguments))
     assert exit_.value.code == 2
-    assert complaint in " ".join(capsys.readouterr().err.split())
+    (line,) = capsys.readouterr().err.splitlines()
+    assert complaint in line
     assert not list(tmp_path.rglob("*.json"))
+
+
+def interrupted(*_: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_interrupted_study_promises_to_go_on_only_if_it_can(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("examples.mnist.study.command._study", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mnist(command(tmp_path, tmp_path))
+    Archive(tmp_path / "runs").save(made(errors=[90.0, 3.0]))
+    assert mnist(command(tmp_path, tmp_path)) == 130
+    assert "The same command goes on from here." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("problem", ["cnn", pytest.param("logreg", marks=pytest.mark.proof)])

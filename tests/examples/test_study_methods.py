@@ -42,8 +42,10 @@ def test_expression_builds_the_optimizer(
     chex.assert_trees_all_equal(first_update(method.optimizer(0.25)), first_update(expected))
 
 
-def test_list_keeps_its_order_and_drops_repetitions() -> None:
-    methods = parse("optax.adamw, adam(b1=0.5),optax.adamw, gdmethods.adam( b1 = 0.5 ),")
+def test_list_keeps_its_order_and_has_each_method_once() -> None:
+    methods = parse("optax.adamw, adam(b1=0.5),")
+    with pytest.raises(MethodError, match=r"gdmethods.adam\(b1=0.5\) is there twice"):
+        parse("optax.adamw, adam(b1=0.5), gdmethods.adam( b1 = 0.5 )")
     assert [method.text for method in methods] == ["optax.adamw", "gdmethods.adam(b1=0.5)"]
     assert [method.label for method in methods] == ["optax.adamw", "adam(b1=0.5)"]
 

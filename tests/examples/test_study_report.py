@@ -22,7 +22,7 @@ import pytest
 from rich.console import Console
 
 from examples.mnist import plots
-from examples.mnist.study import pictures, report, tables, whole
+from examples.mnist.study import pictures, report, tables
 from examples.mnist.study.methods import Method
 from examples.mnist.study.problems import PROBLEMS
 from examples.mnist.study.runs import Point, Run, Settings
@@ -244,6 +244,12 @@ def test_pictures_show_every_method(written: Path) -> None:
     assert reaching == [True, True, False, True]
 
 
+def test_titles_name_the_data() -> None:
+    assert tables.table(OUTCOMES).title == "MNIST"
+    for draw in pictures.PICTURES.values():
+        assert draw(OUTCOMES).get_suptitle() == "MNIST, zeiler"
+
+
 def test_styles_stay_apart() -> None:
     names = [
         *(f"gdmethods.{name}" for name in plots.STYLES),
@@ -403,18 +409,3 @@ def test_report_of_an_interrupted_study_says_so(written: Path, tmp_path: Path) -
     page = _Page((tmp_path / "report.html").read_text())
     assert "1 of\n8" in (tmp_path / "report.html").read_text()
     assert len(page.rows) == 2
-
-
-def test_file_that_is_cut_off_leaves_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def cut_off(path: Path, content: bytes) -> int:
-        with path.open("wb") as file:
-            file.write(content[:1])
-        raise OSError("No space left on device")
-
-    whole.write(tmp_path / "file", b"old")
-    monkeypatch.setattr(Path, "write_bytes", cut_off)
-    with pytest.raises(OSError, match="space"):
-        whole.write(tmp_path / "file", b"new")
-    assert (tmp_path / "file").read_bytes() == b"old"

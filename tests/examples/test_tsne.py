@@ -132,9 +132,12 @@ def test_steps_are_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
         velocity = (0.5 if t < 20 else 0.8) * velocity - 50 * gain * g
         y = y + velocity
         lowest = min(lowest, gain.min())
-    ours = tsne.embed(jnp.asarray(p), jnp.asarray(start), steps=60)
+    done: list[int] = []
+    tx = tsne.with_gains(n)
+    ours = tsne.embed(jnp.asarray(p), jnp.asarray(start), tx, steps=60, done=done.append)
     np.testing.assert_allclose(ours, y, atol=1e-5 * np.abs(y).max())
     assert lowest == 0.01
+    assert done == [50, 10]
 
 
 def test_the_change_comes_at_step_250() -> None:
@@ -177,7 +180,7 @@ def test_the_divergence_is_the_one_that_scikit_learn_finds(run: Run) -> None:
     """Of its embedding, by its own p."""
     printed = re.fullmatch(
         rf"scikit-learn {sklearn.__version__}: KL\(P‖Q\) = (.+) after 1000 steps, .+ s",
-        run.printed[1],
+        run.printed[2],
     )
     assert printed is not None
     assert float(printed[1]) == pytest.approx(run.scikit_learn.kl_divergence_, abs=1e-3)
@@ -188,8 +191,17 @@ def test_the_divergence_is_no_more_than_scikit_learns(run: Run, small_data: Data
     """The least of sixteen starts, since one ends up to a tenth above or below another."""
     p = tsne.joint_probabilities(small_data.train.images[:IMAGES], tsne.PERPLEXITY)
     starts = 1e-2 * jax.random.normal(jax.random.key(1), (16, IMAGES, 2))
-    least = min(float(tsne.kl_divergence(p, tsne.embed(p, start))) for start in starts)
+    tx = tsne.with_gains(IMAGES)
+    least = min(float(tsne.kl_divergence(p, tsne.embed(p, start, tx))) for start in starts)
     assert least < 1.05 * run.scikit_learn.kl_divergence_
+
+
+def test_gains_that_stay_at_one_are_measured_too(run: Run) -> None:
+    assert [line.partition(":")[0] for line in run.printed[:2]] == [
+        "gdmethods",
+        "gdmethods without gains",
+    ]
+    assert run.printed[0].split(":")[1] != run.printed[1].split(":")[1]
 
 
 def test_draws_both(run: Run) -> None:

@@ -20,8 +20,7 @@ def test_zero1_prints_its_docstring() -> None:
     process = subprocess.run(
         [sys.executable, "-m", "examples.zero1"],
         cwd=REPOSITORY,
-        env=os.environ
-        | {"JAX_NUM_CPU_DEVICES": "4", "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+        env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
         capture_output=True,
         text=True,
         check=True,

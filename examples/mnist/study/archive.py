@@ -12,8 +12,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from examples.mnist.study import whole
 from examples.mnist.study.runs import Point, Run, Settings
+from examples.programs import whole
 
 
 class ArchiveError(Exception):
@@ -31,7 +31,8 @@ class Archive:
         path = self._path(run.settings)
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(without_nan(dataclasses.asdict(run)), indent=1, allow_nan=False)
-        whole.write(path, text.encode())
+        with whole(path) as file:
+            file.write_text(text)
 
     def load(self, settings: Settings) -> Run | None:
         """The run with these settings, if it has finished."""

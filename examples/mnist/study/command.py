@@ -6,22 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from examples.mnist.data import SHIPPED, DataError, load
-from examples.mnist.options import INTERRUPTED, positive, positive_float
+from examples.mnist import data
 from examples.mnist.study import methods, pictures, report, tables
 from examples.mnist.study.archive import Archive, ArchiveError
-from examples.mnist.study.problems import PROBLEMS, Problem, split
+from examples.mnist.study.problems import PROBLEMS, split
 from examples.mnist.study.study import SELECT, Outcome, Plan, Study, StudyError, rates
+from examples.programs import (
+    INTERRUPTED,
+    Console,
+    Parser,
+    Progress,
+    positive,
+    positive_float,
+    some_of,
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,27 +32,20 @@ def main(arguments: Sequence[str]) -> int:
     status = 0
     try:
         try:
-            plan, study = _study(options)
-            with _progress(console) as progress:
-                task = progress.add_task("", total=1.0)
-
-                def watch(what: str, *, trained: float = 0.0, found: float = 0.0) -> None:
-                    total = progress.tasks[task].total or 0.0
-                    progress.update(task, description=what, advance=trained, total=total - found)
-
-                for outcome in study.outcomes(watch):
+            plan, study = _study(options, parser)
+            with Progress(total=1.0) as progress:
+                for outcome in study.outcomes(progress.tell):
                     outcomes.append(outcome)
                     tables.write(options.out, plan, command, outcomes)
-                progress.update(task, total=1.0, completed=1.0)
         except KeyboardInterrupt:
+            if not any((options.out / "runs").rglob("*.json")):
+                raise
             console.print("Interrupted. The same command goes on from here.")
             status = INTERRUPTED
         if outcomes:
             _report(console, options.out, plan, command, outcomes)
-    except (DataError, StudyError, ArchiveError) as error:
+    except (data.DataError, StudyError, ArchiveError) as error:
         parser.error(str(error))
-    except OSError as error:
-        parser.error(f"--out {options.out} cannot be written ({error}); name another directory")
     return status
 
 
@@ -69,19 +61,19 @@ def _report(
         console.print(path, soft_wrap=True, highlight=False)
 
 
-def _study(options: argparse.Namespace) -> tuple[Plan, Study]:
+def _study(options: argparse.Namespace, parser: Parser) -> tuple[Plan, Study]:
     lowest, highest = options.rates
     if lowest > highest:
         raise StudyError(f"--rates {lowest} {highest}: the lowest comes first")
     if options.target > 100:
         raise StudyError(f"--target {options.target} is more than 100 percent")
-    data = load(options.data_dir)
-    size = len(data.train.labels)
+    dataset = data.load(options.data)
+    size = len(dataset.train.labels)
     validation = size // 6 if options.validation_size is None else options.validation_size
     if validation >= size:
         raise StudyError(
             f"--validation-size {validation} leaves none of the {size} training images in "
-            f"{options.data_dir} to train with"
+            f"{options.data} to train with"
         )
     for problem in options.problems:
         batch_size = options.batch_size or problem.batch_size
@@ -92,9 +84,9 @@ def _study(options: argparse.Namespace) -> tuple[Plan, Study]:
                 f"{size - validation} images, too few to measure --points {options.points} times "
                 "a pass; choose a smaller --batch-size or fewer --points"
             )
-    (options.out / "runs").mkdir(parents=True, exist_ok=True)
+    parser.make_directory("--out", options.out)
     plan = Plan(
-        data="MNIST" if options.data_dir == SHIPPED else options.data_dir.resolve().name,
+        data=dataset.name,
         problems=options.problems,
         methods=options.methods,
         rates=rates(lowest, highest, options.trials),
@@ -106,34 +98,20 @@ def _study(options: argparse.Namespace) -> tuple[Plan, Study]:
         select=options.select,
         target=100 - options.target,
     )
-    return plan, Study(plan, split(data, validation), Archive(options.out / "runs"))
+    return plan, Study(plan, split(dataset, validation), Archive(options.out / "runs"))
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("gone,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        speed_estimate_period=600,  # a method's first run waits for its compilation
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.mnist study",
-        description="Compare methods, each tuned equally: all try the same learning rates, and "
+def _parser() -> Parser:
+    parser = Parser(
+        "examples.mnist study",
+        "Compare methods, each tuned equally: all try the same learning rates, and "
         "repeat the one that ends best with new seeds. Every finished run is on disk at once; "
         "after Ctrl-C, or a kill, the same command goes on where it was.",
     )
     parser.add_argument(
         "--problems",
         metavar="NAMES",
-        type=_problems,
+        type=some_of(PROBLEMS),
         default=[PROBLEMS["zeiler"]],
         help="the networks to train: "
         + "; ".join(f"{problem.name}: {problem.text}" for problem in PROBLEMS.values())
@@ -214,31 +192,9 @@ def _parser() -> argparse.ArgumentParser:
         type=positive,
         help="runs that train at once, under jax.vmap (1 on a CPU, else 8)",
     )
-    parser.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        default=Path("results/study"),
-        help="where the runs and the report go (%(default)s)",
-    )
-    parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        type=Path,
-        default=SHIPPED,
-        help="the four IDX files of another data set, as for `python -m examples.mnist`",
-    )
+    parser.add_directory("--out", "results/study", "where the runs and the report go")
+    data.add_option(parser)
     return parser
-
-
-def _problems(names: str) -> list[Problem]:
-    chosen = list(dict.fromkeys(name.strip() for name in names.split(",")))
-    unknown = [name for name in chosen if name not in PROBLEMS]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"unknown: {', '.join(map(repr, unknown))}; the problems are {', '.join(PROBLEMS)}"
-        )
-    return [PROBLEMS[name] for name in chosen]
 
 
 def _methods(text: str) -> list[methods.Method]:

@@ -79,7 +79,11 @@ def parse(text: str) -> list[Method]:
     if not isinstance(body, ast.List) or not body.elts:
         raise MethodError(f"{text!r} names no method; the default is {DEFAULT}")
     methods = [_method(node) for node in body.elts]
-    return list({method.text: method for method in methods}.values())
+    texts = [method.text for method in methods]
+    for text in texts:
+        if texts.count(text) > 1:
+            raise MethodError(f"{text} is there twice")
+    return methods
 
 
 def _method(node: ast.expr) -> Method:

@@ -5,7 +5,6 @@ variants of it are compared. What lies above a scale, as the cost of a method th
 drawn along the upper edge, so that it does not squash the others.
 """
 
-import io
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +20,10 @@ from matplotlib.transforms import Transform, offset_copy
 from numpy.typing import ArrayLike, NDArray
 
 from examples.mnist import plots
-from examples.mnist.study import whole
 from examples.mnist.study.runs import Run
 from examples.mnist.study.study import Outcome
 from examples.mnist.study.tables import broken
+from examples.programs import whole
 
 _COLUMNS = {
     "train_cost": "training cost (mean cross-entropy of an image)",
@@ -49,9 +48,8 @@ def write(directory: Path, outcomes: Sequence[Outcome]) -> dict[str, dict[str, P
         its = [outcome for outcome in outcomes if outcome.problem.name == problem]
         paths[problem] = {name: directory / f"{problem}-{name}.png" for name in PICTURES}
         for name, path in paths[problem].items():
-            png = io.BytesIO()
-            PICTURES[name](its).savefig(png, dpi=120)
-            whole.write(path, png.getvalue())
+            with whole(path) as file:
+                PICTURES[name](its).savefig(file, dpi=120)
     return paths
 
 
@@ -169,8 +167,9 @@ def target(outcomes: Sequence[Outcome]) -> Figure:
     styled = sorted(zip(outcomes, styles(outcomes), strict=True), key=_slowness)
     labels = [_entry(outcome, _reached(outcome)) for outcome, _ in styled]
     lines = sum(label.count("\n") + 1 for label in labels)
-    figure = Figure(figsize=(13, 1.5 + 0.3 * len(labels) + 0.15 * lines), layout="constrained")
+    figure = Figure(figsize=(13, 1.9 + 0.3 * len(labels) + 0.15 * lines), layout="constrained")
     FigureCanvasAgg(figure)
+    figure.suptitle(_title(outcomes))
     for axes, column in zip(
         figure.subplots(1, 2, sharey=True), ("passes", "seconds"), strict=True
     ):
@@ -202,6 +201,10 @@ def target(outcomes: Sequence[Outcome]) -> Figure:
 PICTURES = {"curves": curves, "rates": rates, "target": target}
 
 
+def _title(outcomes: Sequence[Outcome]) -> str:
+    return f"{outcomes[0].data}, {outcomes[0].problem.name}"
+
+
 def _slowness(styled: tuple[Outcome, Style]) -> tuple[int, float, float]:
     outcome, _ = styled
     passes, seconds = outcome.to_target("passes"), outcome.to_target("seconds")
@@ -224,6 +227,7 @@ def _panels(
     lines = sum(entry.count("\n") + 2 for entry in entries)
     figure = Figure(figsize=(13, max(6.0, 0.19 * lines)), layout="constrained")
     FigureCanvasAgg(figure)
+    figure.suptitle(_title(outcomes))
     panels = list(zip(columns, figure.subplots(1, len(columns)), strict=True))
     for column, axes in panels:
         axes.set(yscale="log", ylabel=f"{_COLUMNS[column]}, log scale")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import jinja2
 
-from examples.mnist.study import tables, whole
+from examples.mnist.study import tables
 from examples.mnist.study.study import Outcome, Plan
+from examples.programs import whole
 
 
 def write(
@@ -42,4 +43,5 @@ def write(
         ],
         images=images,
     )
-    whole.write(path, html.encode())
+    with whole(path) as file:
+        file.write_text(html)

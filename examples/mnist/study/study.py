@@ -73,6 +73,10 @@ class Outcome:
         return self.repeats[0].settings.learning_rate
 
     @property
+    def data(self) -> str:
+        return self.repeats[0].settings.data
+
+    @property
     def at_the_edge(self) -> bool:
         """Whether the best rate is the lowest or highest tried: a better may lie beyond."""
         tried = [run.settings.learning_rate for run in self.trials]
@@ -116,9 +120,9 @@ def rates(lowest: float, highest: float, trials: int) -> list[float]:
 
 
 class Watch(Protocol):
-    """Hears of the progress: what goes on, the share of the study that was trained, or found."""
+    """Hears of the progress: what goes on, the share of the study that is done, or need not be."""
 
-    def __call__(self, what: str, *, trained: float = 0.0, found: float = 0.0) -> None: ...
+    def __call__(self, what: str, *, done: float = 0.0, spared: float = 0.0) -> None: ...
 
 
 class Study:
@@ -173,7 +177,7 @@ class Study:
         share = self._share[first.problem] * len(wanted)
         found = [run for settings in wanted if (run := self._archive.load(settings))]
         if len(found) == len(wanted):
-            watch(what, found=share)
+            watch(what, spared=share)
             return found
         watch(what)
         points = first.passes * first.points
@@ -182,12 +186,12 @@ class Study:
         def advanced() -> None:
             nonlocal left
             left -= share / points
-            watch(what, trained=share / points)
+            watch(what, done=share / points)
 
         trainer = self._trainers[first.problem, first.method]
         for run in trainer.train(wanted, advanced):
             self._archive.save(run)
-        watch(what, found=left)  # what a diverged run is spared
+        watch(what, spared=left)  # what a diverged run is spared
         return [run for settings in wanted if (run := self._archive.load(settings))]
 
     def _settings(

@@ -5,7 +5,6 @@ The report has the same columns.
 
 import csv
 import dataclasses
-import io
 import json
 import math
 import re
@@ -18,10 +17,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from examples.mnist.study import whole
 from examples.mnist.study.archive import without_nan
 from examples.mnist.study.runs import Point, Run
 from examples.mnist.study.study import Outcome, Plan
+from examples.programs import whole
 
 Summary = Mapping[str, Any]
 
@@ -37,12 +36,11 @@ def write(directory: Path, plan: Plan, command: str, outcomes: Sequence[Outcome]
         for run in runs
         for point in run.points
     ]
-    text = io.StringIO()
     columns = dict.fromkeys(column for row in rows for column in row)
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    whole.write(directory / "points.csv", text.getvalue().encode())
+    with whole(directory / "points.csv") as path, path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
     content = {
         "settings": settings(plan, command, outcomes),
@@ -52,7 +50,8 @@ def write(directory: Path, plan: Plan, command: str, outcomes: Sequence[Outcome]
         ],
     }
     lines = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    whole.write(directory / "summary.json", lines.encode())
+    with whole(directory / "summary.json") as path:
+        path.write_text(lines)
 
 
 def settings(plan: Plan, command: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -225,7 +224,13 @@ def table(outcomes: Sequence[Outcome]) -> Table:
     summaries = [summary(outcome) for outcome in outcomes]
     target = f"The target is {100 - outcomes[0].target:g} % validation accuracy."
     edge = f"{EDGE}." if any(figures["at_the_edge"] for figures in summaries) else ""
-    table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False, caption=f"{target}\n{edge}".strip())
+    table = Table(
+        title=outcomes[0].data,
+        caption=f"{target}\n{edge}".strip(),
+        box=SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+    )
     table.add_column(COLUMNS[0].heading, overflow="fold")
     for column in COLUMNS[1:]:
         table.add_column(column.heading, justify="right")
