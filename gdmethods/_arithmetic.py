@@ -65,11 +65,11 @@ def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array,
 def sign(x: jax.Array) -> jax.Array:
     """−1, 0 or 1, and 0 of NaN; of denormal numbers too, which XLA compares as if they were 0."""
     integer = jnp.dtype(f"int{8 * x.dtype.itemsize}")
+    one, infinity = np.array([1.0, np.inf], x.dtype).view(integer)
     bits = jax.lax.bitcast_convert_type(x, integer)
     magnitude = bits & jnp.iinfo(integer).max
-    infinity = np.array(np.inf, x.dtype).view(integer)
-    ordered = jnp.where(bits < 0, -magnitude, magnitude)  # as x itself is
-    return jnp.where(magnitude > infinity, 0, jnp.clip(ordered, -1, 1)).astype(x.dtype)
+    signed_one = jax.lax.bitcast_convert_type((bits & jnp.iinfo(integer).min) | one, x.dtype)
+    return jnp.where((magnitude > 0) & (magnitude <= infinity), signed_one, 0.0)
 
 
 def representable(x: float | jax.Array, dtype: jnp.dtype) -> float | jax.Array:

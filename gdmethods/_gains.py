@@ -92,11 +92,12 @@ def adaptive_gains(
     The agreement a is sign(gₜ) · sign(gₜ₋₁), and the first update, which has
     no gₜ₋₁, keeps the gain of 1; or, with agreement="velocity",
     sign(−gₜ) · sign(Δₜ₋₁), which goes better with momentum. Signs are
-    compared, not products, which underflow; those of denormal gradients count,
-    and a velocity that underflows counts as 0. Gains want minibatches that are
-    not small, so that a sign seldom turns by sampling alone. An infinite or
-    NaN gradient makes its own update so, and with momentum all later ones of
-    its weight; NaN agrees with nothing.
+    compared, not products, which underflow. Those of denormal gradients count,
+    except of float32 gradients of a float64 weight; a velocity that underflows
+    counts as 0. Gains want minibatches that are not small, so that a sign
+    seldom turns by sampling alone. An infinite or NaN gradient makes its own
+    update so, and with momentum all later ones of its weight; NaN agrees with
+    nothing.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

@@ -91,8 +91,9 @@ def rprop(
                      tx.update(grads, state, params, value=loss)
 
     On small minibatches signs turn by sampling, steps shrink, and it fails;
-    see `rmsprop`. A denormal or infinite gradient counts by its sign, as any
-    other; NaN makes all updates of its weight NaN from then on.
+    see `rmsprop`. An infinite gradient counts by its sign, as any other, and
+    so does a denormal one, except a float32 gradient of a float64 weight. NaN
+    makes all updates of its weight NaN from then on.
 
     Arguments:
       learning_rate: d₀ > 0, within the limits; no schedule, since nothing

@@ -138,7 +138,7 @@ def test_denormal_gradients_are_seen():
     """XLA compares them as if they were 0."""
     signs = np.sign(np.random.default_rng(2).normal(0.3, 1, (50, 8))).astype(np.float32)
     tx = gdmethods.adaptive_gains(0.1)
-    usual = denormal = tx.init(jnp.zeros(8))
+    usual = denormal = tx.init(jnp.zeros(8, jnp.float32))
     for g in signs:
         _, usual = tx.update(g, usual)
         _, denormal = tx.update(g * np.float32(1e-45), denormal)
