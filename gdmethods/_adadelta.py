@@ -67,8 +67,8 @@ def adadelta(
     In float32 gradients up to 4e16 are seen as they are, at ρ = 0.95 and
     ε = 1e-6: where aₜ is beyond ε · 8.5e37 the quotient under the root may
     underflow, and its weight stays until aₜ has fallen. A gradient beyond
-    4.6e18 counts as 4.6e18, with its sign. An infinite or NaN one makes all
-    updates of its weight NaN from then on.
+    4.6e18, or infinite, counts as 4.6e18, with its sign. NaN makes all updates
+    of its weight NaN from then on.
 
     Arguments:
       learning_rate: η ≥ 0, 1 in the paper; a number or a schedule. It does not

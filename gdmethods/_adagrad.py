@@ -62,11 +62,11 @@ def adagrad(
 
     A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. In
     float32 gradients from 1.1e-19 to 4.6e18 are seen as they are (1.5e-154 to
-    3.4e153 in float64). A larger one counts as 4.6e18, with its sign; a sum of
-    more than ten such may overflow, and its weight then stays. The square of a
-    smaller one may underflow: the sum counts as 1.2e-38 at least. An infinite
-    gradient makes its own update NaN and the later ones of its weight 0, and
-    NaN makes all of them NaN.
+    3.4e153 in float64). A larger or infinite one counts as 4.6e18, with its
+    sign; a sum of more than ten such may overflow, and its weight then stays.
+    The square of a smaller one may underflow: the sum counts as 1.2e-38 at
+    least. An infinite gradient makes its own update NaN and the later ones of
+    its weight 0, and NaN makes all of them NaN.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

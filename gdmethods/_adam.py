@@ -85,10 +85,10 @@ def adam(
     1 − βᵗ is computed as −expm1(t log β), which keeps its digits at small t
     and β near 1. In float32 gradients from 1.1e-19/√(1 − β₂), which is
     3.4e-18, to 4.6e18 are seen as they are (from 1.5e-154/√(1 − β₂) to 3.4e153
-    in float64). A larger one counts as 4.6e18, with its sign. The
+    in float64). A larger or infinite one counts as 4.6e18, with its sign. The
     square of a smaller one may underflow: v counts as 1.2e-38 at least, so
-    that its weight moves less, not more. An infinite or NaN gradient makes all
-    updates of its weight NaN from then on.
+    that its weight moves less, not more. NaN makes all updates of its weight
+    NaN from then on.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

@@ -9,17 +9,17 @@ import numpy as np
 
 
 def squarable(x: jax.Array) -> jax.Array:
-    """x, clipped at ±2⁶² (4.6e18; 2⁵¹⁰ = 3.4e153 in float64), so that its square
-    is finite, and the sum of ten such, and the square of a difference of two.
+    """x, clipped at ±2⁶² (4.6e18; 2⁵¹⁰ = 3.4e153 in float64).
 
-    Infinities stay what they are: they come from an error, which shall show. Of a
-    complex number both parts are clipped. XLA repeats it where g is read, instead
-    of storing its result.
+    So its square is finite, and the sum of ten such, and the square of a
+    difference of two. Infinities are clipped, too, and both parts of a complex
+    number. It is one operation, which XLA repeats where g is read; one that
+    kept infinities is two, and XLA stores its result: a pass more.
     """
     if jnp.iscomplexobj(x):
         return jax.lax.complex(squarable(x.real), squarable(x.imag))
     largest = 2.0 ** (jnp.finfo(x.dtype).maxexp // 2 - 2)
-    return jnp.where(jnp.isinf(x), x, jnp.clip(x, -largest, largest))
+    return jnp.clip(x, -largest, largest)
 
 
 def square(x: jax.Array) -> jax.Array:

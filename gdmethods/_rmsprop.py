@@ -103,11 +103,10 @@ def rmsprop(
     ν₀ = 0 and without bias correction the first steps are up to 1/√(1 − decay)
     times η. In float32 gradients from 1.1e-19/√(1 − decay), which is 3.4e-19,
     to 4.6e18 are seen as they are (from 1.5e-154/√(1 − decay) to 3.4e153 in
-    float64). A larger one counts as 4.6e18, with its sign. The
+    float64). A larger or infinite one counts as 4.6e18, with its sign. The
     square of a smaller one may underflow: ν counts as 1.2e-38 at least, so
-    that its weight moves less, not more. An infinite gradient makes its own
-    update NaN and the later ones of its weight 0, or with momentum or centered
-    NaN; NaN makes all of them NaN.
+    that its weight moves less, not more. NaN makes all updates of its weight
+    NaN from then on.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

@@ -235,7 +235,7 @@ METHODS: dict[str, Method] = {
         squares=("sum_of_squares",),
         bytes_per_weight=4,
         converges_with={"learning_rate": 0.5},
-        after_inf=("nan", "zero"),
+        after_inf=("finite", "finite"),
     ),
     "adagrad, eps zero": Method(
         gdmethods.adagrad,
@@ -244,14 +244,14 @@ METHODS: dict[str, Method] = {
         squares=("sum_of_squares",),
         bytes_per_weight=4,
         claims=("scale_invariance",),
-        after_inf=("nan", "zero"),
+        after_inf=("finite", "finite"),
     ),
     "scale_by_rss": Method(
         gdmethods.scale_by_rss,
         RSS,
         squares=("sum_of_squares",),
         bytes_per_weight=4,
-        after_inf=("nan", "zero"),
+        after_inf=("finite", "finite"),
     ),
     "adadelta": Method(
         gdmethods.adadelta,
@@ -260,12 +260,14 @@ METHODS: dict[str, Method] = {
         squares=("e_g", "e_x"),
         bytes_per_weight=8,
         converges_with={"learning_rate": exponential(1.0)},
+        after_inf=("finite", "finite"),
     ),
     "scale_by_adadelta": Method(
         gdmethods.scale_by_adadelta,
         {"rho": 0.95, "eps": 1e-2},
         squares=("e_g", "e_x"),
         bytes_per_weight=8,
+        after_inf=("finite", "finite"),
     ),
     "rprop-": rprop_row("rprop-"),
     "rprop+": rprop_row("rprop+"),
@@ -288,7 +290,7 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=4,
         converges_with={"learning_rate": exponential(1e-2)},
-        after_inf=("nan", "zero"),
+        after_inf=("finite", "finite"),
     ),
     "rmsprop, eps zero": Method(
         gdmethods.rmsprop,
@@ -297,7 +299,7 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=4,
         claims=("scale_invariance",),
-        after_inf=("nan", "zero"),
+        after_inf=("finite", "finite"),
     ),
     "rmsprop, centered": Method(
         gdmethods.rmsprop,
@@ -308,6 +310,7 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=8,
         converges_with={"learning_rate": exponential(1e-2), "centered": True},
+        after_inf=("finite", "finite"),
     ),
     "rmsprop, momentum": Method(
         gdmethods.rmsprop,
@@ -321,6 +324,7 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=8,
         converges_with={"learning_rate": exponential(1e-3), "momentum": 0.9},
+        after_inf=("finite", "finite"),
     ),
     "rmsprop, all": Method(
         gdmethods.rmsprop,
@@ -334,9 +338,14 @@ METHODS: dict[str, Method] = {
         accumulators=("mu", "velocity"),
         squares=("nu",),
         bytes_per_weight=12,
+        after_inf=("finite", "finite"),
     ),
     "scale_by_rms": Method(
-        gdmethods.scale_by_rms, RMS, squares=("nu",), bytes_per_weight=4, after_inf=("nan", "zero")
+        gdmethods.scale_by_rms,
+        RMS,
+        squares=("nu",),
+        bytes_per_weight=4,
+        after_inf=("finite", "finite"),
     ),
     "adam": Method(
         gdmethods.adam,
@@ -346,6 +355,7 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=8,
         converges_with={"learning_rate": cosine(1e-2)},
+        after_inf=("finite", "finite"),
     ),
     "adam, schedule, eps zero": Method(
         gdmethods.adam,
@@ -355,6 +365,7 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=8,
         claims=("scale_invariance",),
+        after_inf=("finite", "finite"),
     ),
     "adam, no correction": Method(
         gdmethods.adam,
@@ -365,6 +376,7 @@ METHODS: dict[str, Method] = {
         squares=("nu",),
         bytes_per_weight=8,
         converges_with={"learning_rate": cosine(1e-2), "bias_correction": False},
+        after_inf=("finite", "finite"),
     ),
     "adamw": Method(
         gdmethods.adamw,
@@ -379,9 +391,15 @@ METHODS: dict[str, Method] = {
         bytes_per_weight=8,
         decays=True,
         converges_with={"learning_rate": cosine(1e-2), "weight_decay": 0.0},
+        after_inf=("finite", "finite"),
     ),
     "scale_by_adam": Method(
-        gdmethods.scale_by_adam, ADAM, accumulators=("mu",), squares=("nu",), bytes_per_weight=8
+        gdmethods.scale_by_adam,
+        ADAM,
+        accumulators=("mu",),
+        squares=("nu",),
+        bytes_per_weight=8,
+        after_inf=("finite", "finite"),
     ),
 }
 
