@@ -65,8 +65,7 @@ def adagrad(
     3.4e153 in float64). A larger or infinite one counts as 4.6e18, with its
     sign; a sum of more than ten such may overflow, and its weight then stays.
     The square of a smaller one may underflow: the sum counts as 1.2e-38 at
-    least. An infinite gradient makes its own update NaN and the later ones of
-    its weight 0, and NaN makes all of them NaN.
+    least. NaN makes all updates of its weight NaN from then on.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
