@@ -6,6 +6,7 @@ refused by name. A tracer has no value to check: it reaches the rules as an
 input of the compiled step, while Python's numbers are constants of it.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -50,12 +51,26 @@ def scalar(name: str, value: Any, interval: str) -> Scalar:
 
 
 def scalar_or_schedule(name: str, value: Any, interval: str) -> ScalarOrSchedule:
-    """As `scalar`; a callable of the step count passes, and is called by `at`."""
+    """As `scalar`; a callable of the step count is called by `at`, and must return a scalar."""
     if callable(value):
-        return value
+        return functools.partial(_scheduled, name, value)
     if isinstance(value, int | float | np.number | np.ndarray | jax.Array):
         return scalar(name, value, interval)
     raise TypeError(f"{name} must be a number in {interval} or a schedule, got {value!r}.")
+
+
+def _scheduled(name: str, schedule: Callable[[Any], Any], count: jax.Array) -> Any:
+    value = schedule(count)
+    if not isinstance(value, int | float | np.number | np.ndarray | jax.Array):
+        raise TypeError(
+            f"{name} is a schedule that returned {type(value).__name__} for a step. Pass a "
+            "function from the count to a number, such as optax.cosine_decay_schedule(0.1, 1000)."
+        )
+    if jnp.shape(value) != ():
+        raise ValueError(
+            f"{name} is a schedule that returned shape {jnp.shape(value)}, and not a scalar."
+        )
+    return value
 
 
 def optional(

@@ -17,6 +17,8 @@ from gdmethods._slots import Number, Positive, Sign, Slots, sign_after
 from gdmethods._trees import serializable
 from gdmethods._words import refusing
 
+_NO_LOSS = float(jnp.finfo(jnp.float32).max)  # no loss has risen from it
+
 
 @serializable
 class RpropState(NamedTuple):
@@ -27,8 +29,8 @@ class RpropState(NamedTuple):
       sign: of gₜ, or 0 where the variant remembers a zero gradient; a tree
         like the parameters, int8.
       value: the loss of the update before, which "irprop+" compares; float32
-        (float64 in 64-bit JAX), shape (). It stays infinite in the other
-        variants.
+        (float64 in 64-bit JAX), shape (). At first, and in the other variants
+        for ever, it is the largest number of float32.
     """
 
     step_sizes: Positive
@@ -184,7 +186,7 @@ def rprop(
             dtype=dtype,
         )
 
-    return method(Slots(RpropState, dtype, step_sizes=learning_rate, value=jnp.inf), rule, loss)
+    return method(Slots(RpropState, dtype, step_sizes=learning_rate, value=_NO_LOSS), rule, loss)
 
 
 @refusing()

@@ -572,6 +572,16 @@ def test_nothing_is_promoted_in_silence(method):
         )
 
 
+@every_method()
+def test_nothing_is_infinite_or_nan_on_the_way(method):
+    """Also where JAX looks at every result."""
+    params, (gradients, loss) = single(PARAMS), STEPS[0]
+    with jax.debug_infs(True), jax.debug_nans(True):
+        tx = method.build()
+        _, state = tx.update(gradients, tx.init(params), params, **method.extra_args(loss))
+        tx.update(gradients, state, params, **method.extra_args(loss))
+
+
 # Convergence.
 
 VALLEYS = {"ravine": np.array([-1.0, 1.0]), "rosenbrock": np.array([-1.2, 1.0])}

@@ -183,6 +183,29 @@ def test_the_first_step_size_of_rprop_is_no_schedule():
         gdmethods.rprop(optax.constant_schedule(0.1))
 
 
+@pytest.mark.parametrize(
+    ("schedule", "error", "words"),
+    [
+        (lambda count: jnp.ones(3), ValueError, "shape (3,)"),
+        (lambda count: None, TypeError, "NoneType"),
+        (lambda count: optax.constant_schedule, TypeError, "function"),
+        (lambda count: "0.1", TypeError, "str"),
+    ],
+    ids=["a vector", "None", "a factory", "a string"],
+)
+def test_a_schedule_returns_a_number(schedule, error, words):
+    for factory, name in (
+        (gdmethods.adam, "learning_rate"),
+        (gdmethods.momentum, "momentum"),
+        (gdmethods.nesterov, "momentum"),
+        (gdmethods.adamw, "learning_rate"),
+    ):
+        arguments = with_rate(factory, {name: schedule})
+        with refuses(error, f"{name} is a schedule that returned {words}"):
+            tx = factory(**arguments)
+            tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+
+
 def test_only_rates_and_momenta_are_schedules():
     with refuses(TypeError, "b1", "number"):
         gdmethods.adam(0.1, b1=optax.constant_schedule(0.9))

@@ -37,7 +37,10 @@ from gdmethods._sgd import sgd as published_sgd
 from gdmethods._words import ELSEWHERE, refusing
 from gdmethods.dialects._amsgrad import amsgrad as largest_squares
 
-_AVERAGE = "which averages the weights beside the method; keep optax.ema of them in the loop"
+_AVERAGE = (
+    "which averages the weights beside the method; in the loop, from the first weights on, "
+    "average = optax.incremental_update(params, average, 1 - ema_momentum)"
+)
 _REFUSED = ELSEWHERE | {
     "clipnorm": (
         "which clips each gradient by its own norm; chain optax.clip_by_global_norm before, in "

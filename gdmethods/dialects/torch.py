@@ -5,7 +5,10 @@ velocity, as in PyTorch. `maximize` turns the gradient, and `weight_decay` λ
 then adds λ w to it. Options that choose how PyTorch runs (foreach, fused,
 capturable, differentiable) are refused by name: `jax.jit` decides. PyTorch
 takes a complex weight as two real ones; wrap a dialect in
-`optax.contrib.split_real_and_imaginary` for that.
+`optax.contrib.split_real_and_imaginary` for that. With eps = 0 a weight that
+never had a gradient stays; PyTorch's becomes NaN. Ranges are those of the
+methods here: PyTorch also admits a momentum or an alpha above 1, a dampening
+outside of [0, 1] and rho = 1.
 """
 
 from __future__ import annotations
@@ -184,7 +187,7 @@ def adagrad(
     fall = optional("lr_decay", lr_decay, "[0, inf)")
 
     def fallen(count: jax.Array) -> Any:
-        return at(lr, count) / (1.0 + count * fall)
+        return at(lr, count) / (1.0 + count.astype(jnp.result_type(float)) * fall)
 
     adagrad = published_adagrad(
         lr if is_zero(fall) else fallen,

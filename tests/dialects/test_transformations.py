@@ -142,6 +142,15 @@ def test_what_a_dialect_does_not_have_is_refused_with_the_reason() -> None:
         torch.rprop(lambda count: 0.1)
 
 
+def test_nothing_is_promoted_in_silence() -> None:
+    w = {"w": jnp.ones(2, jnp.bfloat16)}
+    with jax.numpy_dtype_promotion("strict"):
+        for build, _ in DIALECTS.values():
+            tx = build()
+            tx.update(w, tx.init(w), w)
+        torch.adagrad(lr_decay=0.1).update(w, torch.adagrad(lr_decay=0.1).init(w), w)
+
+
 def test_pairs_may_be_arrays() -> None:
     for betas in ((0.9, 0.99), [0.9, 0.99], np.array([0.9, 0.99]), jnp.array([0.9, 0.99])):
         torch.adam(betas=betas)
