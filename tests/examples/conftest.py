@@ -1,10 +1,8 @@
 """A small slice of MNIST, written as the four IDX files of a data set."""
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,13 +15,6 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _forget_compiled_programs() -> Iterator[None]:
-    """Or a worker holds the networks of all files to its end, some gigabytes."""
-    yield
-    jax.clear_caches()
 
 
 def idx(array: NDArray[np.uint8]) -> bytes:
