@@ -12,11 +12,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"  # quick
 SECONDS = 600
 
 
+@pytest.mark.proof
 def test_eight_devices() -> None:
     files = sorted(map(str, (HERE / "eight_devices").glob("*.py")))
     process = subprocess.run(

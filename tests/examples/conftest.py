@@ -1,8 +1,10 @@
 """A small slice of MNIST, written as the four IDX files of a data set."""
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,6 +17,13 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+
+
+@pytest.fixture(autouse=True)
+def _forget_compiled_networks() -> Iterator[None]:
+    """Those of one file are too many to keep."""
+    yield
+    jax.clear_caches()
 
 
 def idx(array: NDArray[np.uint8]) -> bytes:
