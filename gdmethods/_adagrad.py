@@ -96,7 +96,7 @@ def adagrad(
       [0.08   0.0707 0.    ]
 
     Elsewhere: `optax.adagrad` starts from 0.1 and has its ε = 1e-7 inside of
-    the root, with 0 for s = 0: `adagrad(η, 0.0, eps_root=1e-7,
+    the root, with 0 for s = 0: `adagrad(η, eps=0.0, eps_root=1e-7,
     initial_accumulator_value=0.1)`. `torch.optim.Adagrad` at its defaults is
     as here, with η = 0.01. `keras.optimizers.Adagrad` starts from 0.1 and has
     ε = 1e-7 inside.

@@ -90,7 +90,7 @@ def _first_difference(tree: Any, model: Any, name: str, model_name: str = "param
             return (
                 f"the shape {at_path(path)} is {got[path]} for a {model_name} of {expected[path]}"
             )
-    return next(_other_containers(tree, model, ()))
+    return next(_other_containers(tree, model, ()), "the same leaves in another tree")
 
 
 def _other_containers(tree: Any, model: Any, path: tuple[Any, ...]) -> Iterator[str]:
