@@ -42,7 +42,7 @@ class AdaDeltaState(NamedTuple):
 def _rule(
     g: jax.Array, a: jax.Array, b: jax.Array, *, learning_rate: Any, rho: Any, eps: Any
 ) -> tuple[Any, Any, Any]:
-    g = squarable(g)
+    g = squarable(g, a)
     a = rho * a + (1 - rho) * square(g)
     delta = sqrt(divide(b + eps, positive(a) + eps)) * g
     b = rho * b + (1 - rho) * square(delta)

@@ -40,7 +40,7 @@ class AdaGradState(NamedTuple):
 def _rule(
     g: jax.Array, s: jax.Array, *, learning_rate: Any, eps: Any, eps_root: Any
 ) -> tuple[Any, Any]:
-    g = squarable(g)
+    g = squarable(g, s)
     s = s + square(g)
     direction = g / (jnp.sqrt(positive(s) + eps_root) + eps)
     return -learning_rate * direction, s

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def squarable(x: jax.Array) -> jax.Array:
-    """x, clipped at ±2⁶² (4.6e18; 2⁵¹⁰ = 3.4e153 in float64).
+def squarable(x: jax.Array, slot: jax.Array) -> jax.Array:
+    """x as a number whose square `slot` can keep: clipped at ±2⁶² (4.6e18; 2⁵¹⁰ for float64).
 
     So its square is finite, and the sum of ten such, and the square of a
     difference of two. Infinities are clipped, too, and both parts of a complex
@@ -17,9 +17,9 @@ def squarable(x: jax.Array) -> jax.Array:
     kept infinities is two, and XLA stores its result: a pass more.
     """
     if jnp.iscomplexobj(x):
-        return jax.lax.complex(squarable(x.real), squarable(x.imag))
-    largest = 2.0 ** (jnp.finfo(x.dtype).maxexp // 2 - 2)
-    return jnp.clip(x, -largest, largest)
+        return jax.lax.complex(squarable(x.real, slot), squarable(x.imag, slot))
+    largest = 2.0 ** (jnp.finfo(slot.dtype).maxexp // 2 - 2)
+    return jnp.clip(x, -largest, largest).astype(slot.dtype)
 
 
 def square(x: jax.Array) -> jax.Array:

@@ -60,7 +60,11 @@ def scalar_or_schedule(name: str, value: Any, interval: str) -> ScalarOrSchedule
 
 
 def _scheduled(name: str, schedule: Callable[[Any], Any], count: jax.Array) -> Any:
-    value = schedule(count)
+    try:
+        value = schedule(count)
+    except Exception as error:
+        error.add_note(f"{name} was taken for a schedule and called with the step count.")
+        raise
     if not isinstance(value, int | float | np.number | np.ndarray | jax.Array):
         raise TypeError(
             f"{name} is a schedule that returned {type(value).__name__} for a step. Pass a "

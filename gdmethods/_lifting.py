@@ -3,10 +3,12 @@
 Every method of this library is a *rule*: a plain function of arrays that holds
 the paper's lines in the paper's order, and takes a gradient and the slots of
 its state to a displacement and the new slots. `lift` runs it over the leaves:
-it compares trees and shapes, computes in float32 or wider, and rounds once,
-when a displacement goes back to its parameter's dtype and a slot to its own.
+it compares trees and shapes, computes in float32 or wider (wider where the
+gradient is), and rounds once, when a displacement goes back to its parameter's
+dtype and a slot to its own.
 """
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -73,18 +75,32 @@ def lift(
     flags = [mask] * len(leaves) if isinstance(mask, bool) else _flags(mask, gradients)
     seen = [{"w": w} if sees else {} for w, sees in zip(models, flags, strict=True)]
     scalars, form = jax.tree.flatten(rule)
-    inputs = [x if isinstance(x, _ARRAYS) else None for x in scalars]
-    constants = tuple(None if isinstance(x, _ARRAYS) else x for x in scalars)
+    arrays = jax.tree.leaves((leaves, columns, scalars))
+    traced = any(isinstance(x, jax.core.Tracer) for x in arrays)
+    inputs = [x if isinstance(x, _ARRAYS) else None if traced else _number(x) for x in scalars]
+    constants = tuple(x if i is None else type(x) for x, i in zip(scalars, inputs, strict=True))
 
-    rows = [
-        _on_leaf(leaf, row, w, inputs, form=form, constants=constants, dtype=dtype)
-        for leaf, dtype, w, *row in zip(leaves, dtypes, seen, *columns, strict=True)
-    ]
+    with contextlib.nullcontext() if traced else jax.enable_x64(True):
+        rows = [
+            _on_leaf(leaf, row, w, inputs, form=form, constants=constants, dtype=dtype)
+            for leaf, dtype, w, *row in zip(leaves, dtypes, seen, *columns, strict=True)
+        ]
     displacements, *new = zip(*rows, strict=True) if rows else [()] * (1 + len(slots))
     return jax.tree.unflatten(structure, displacements), *(
         None if slot is None else jax.tree.unflatten(structure, column)
         for slot, column in zip(slots.values(), new, strict=True)
     )
+
+
+# Outside of jit, Python's numbers are inputs, so that another learning rate compiles nothing. They
+# keep their 64 bits until they meet an array, as constants do: 1 − β₂ has all its digits. 0 and 1
+# stay constants, since they are how a rule goes without a term.
+@functools.lru_cache(typed=True)
+def _number(x: Any) -> jax.Array | None:
+    if type(x) is not float or x in (0.0, 1.0):
+        return None
+    with jax.enable_x64(True):
+        return jnp.asarray(x)
 
 
 # An inner jit, because JAX then traces and lowers a rule once for all leaves of one shape and
@@ -101,15 +117,22 @@ def _on_leaf(
     constants: tuple[Any, ...],
     dtype: jnp.dtype,
 ) -> tuple[jax.Array | None, ...]:
-    floats = [x.dtype for x in slots if x is not None and jnp.issubdtype(x.dtype, jnp.inexact)]
-    real = functools.reduce(jnp.promote_types, map(at_least_float32, [dtype, *floats]))
+    def widest(*arrays: jax.Array | None) -> jnp.dtype:
+        dtypes = [x.dtype for x in arrays if x is not None]
+        floats = [x for x in dtypes if jnp.issubdtype(x, jnp.inexact)]
+        return functools.reduce(jnp.promote_types, map(at_least_float32, [dtype, *floats]))
 
-    def widen(x: jax.Array) -> jax.Array:
-        return x.astype(jnp.promote_types(real, jnp.complex64) if jnp.iscomplexobj(x) else real)
+    real = widest(*slots)
 
-    scalars = [c if x is None else widen(x) for c, x in zip(constants, inputs, strict=True)]
+    def widen(x: jax.Array, to: jnp.dtype = real) -> jax.Array:
+        return x.astype(jnp.promote_types(to, jnp.complex64) if jnp.iscomplexobj(x) else to)
+
+    scalars = [
+        c if x is None else x if c is float else widen(x)
+        for c, x in zip(constants, inputs, strict=True)
+    ]
     displacement, *new = jax.tree.unflatten(form, scalars)(
-        widen(gradient),
+        widen(gradient, widest(gradient, *slots)),
         *(NOT_KEPT if x is None else widen(x) for x in slots),
         **jax.tree.map(widen, w),
     )

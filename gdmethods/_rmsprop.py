@@ -69,7 +69,7 @@ def _rule(
     correction: Any,
     growth: Any,
 ) -> tuple[Any, Any, Any, Any]:
-    g = squarable(g)
+    g = squarable(g, nu)
     mu = decay * mu + (1 - decay) * g
     if centered:  # with g − mₜ = decay (g − mₜ₋₁), so that mₜ can overwrite mₜ₋₁
         weight = (1 - decay) / representable(decay, g.dtype) * growth
@@ -122,7 +122,7 @@ def rmsprop(
         no velocity.
       bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ. Together with centered
         and ν₀ = 0 the first variance is |g|² − |g|² = 0, and the first step η
-        g / eps: take an eps or eps_root of the gradients' size, or ν₀ > 0.
+        g / eps: take ν₀ or eps_root of the size of |g|², or eps of |g|'s.
       accumulator_dtype: of ν, m and Δ; None keeps each parameter's own,
         float32 for narrower ones.
 

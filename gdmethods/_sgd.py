@@ -91,6 +91,9 @@ def scale_by_learning_rate(
       ...     gdmethods.scale_by_adam(), gdmethods.scale_by_learning_rate(1e-3)
       ... )
 
+    For bfloat16 and float16 parameters each link of a chain rounds its
+    updates; `adam(1e-3)`, which is the chain above otherwise, rounds once.
+
     Elsewhere: `optax.scale_by_learning_rate`, whose product is taken in the
     update's dtype.
     """

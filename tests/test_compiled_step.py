@@ -5,6 +5,7 @@ A temporary of a weight's size is a second pass over memory that a rule can do w
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -41,6 +42,28 @@ def test_temporary_memory(tx, expected):
     compiled = jax.jit(step, donate_argnums=(0, 1)).lower(leaf, state, leaf).compile()
     scalars = 4096
     assert compiled.memory_analysis().temp_size_in_bytes <= expected * WEIGHTS + scalars
+
+
+def test_another_number_compiles_nothing_outside_of_jit(caplog):
+    def step(**numbers):
+        tx = gdmethods.adamw(**numbers)
+        w = jnp.ones(3)
+        jax.block_until_ready(tx.update(w, tx.init(w), w))
+
+    step(learning_rate=0.1)
+    with jax.log_compiles():
+        step(learning_rate=0.2, b1=0.8, b2=0.99, eps=1e-6, weight_decay=0.02)
+    assert [x.getMessage() for x in caplog.records if "Compiling" in x.getMessage()] == []
+
+
+@pytest.mark.parametrize("run", [jax.jit, lambda update: update])
+def test_a_number_keeps_its_digits_until_it_meets_an_array(run):
+    """1 − 0.9999999 is 1e-7, and 1.2e-7 if the decay is rounded to float32 before."""
+    tx = gdmethods.adam(0.1, b2=0.9999999)
+    g = jnp.ones(3)
+    _, state = run(tx.update)(g, tx.init(g), g)
+    assert state.nu.dtype == jnp.float32
+    np.testing.assert_allclose(np.asarray(state.nu, np.float64), 1e-7, rtol=1e-7)
 
 
 def test_adam_lowers_one_rule_for_all_leaves_of_a_shape():

@@ -206,6 +206,17 @@ def test_a_schedule_returns_a_number(schedule, error, words):
             tx.update(PARAMS, tx.init(PARAMS), PARAMS)
 
 
+def test_what_a_callable_raises_names_the_hyperparameter():
+    def model(x):
+        raise KeyError("kernel")
+
+    tx = gdmethods.sgd(model)
+    with pytest.raises(KeyError, match="kernel") as caught:
+        tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+    (note,) = caught.value.__notes__
+    assert note == "learning_rate was taken for a schedule and called with the step count."
+
+
 def test_only_rates_and_momenta_are_schedules():
     with refuses(TypeError, "b1", "number"):
         gdmethods.adam(0.1, b1=optax.constant_schedule(0.9))

@@ -18,6 +18,7 @@ from oracles.adagrad import adagrad
 from oracles.adam import adam
 from oracles.rmsprop import rmsprop
 from table import every_method
+from trajectories import x64
 
 import gdmethods
 from gdmethods._arithmetic import one_minus_power, sign
@@ -244,6 +245,31 @@ def test_smaller_gradients_move_their_weight_less(tx, oracle, options, least, mo
     assert np.all(updates <= expected * (1 + 1e-5))
     assert np.all(updates[:, 0] == 0)
     assert np.all(np.diff(updates[:, 1:]) >= -1e-6 * updates[:, 2:])
+
+
+WIDE = {
+    "sgd": (gdmethods.sgd(1e-5), [1e40], [-1e35]),
+    "momentum": (gdmethods.momentum(1e-5, 0.5), [1e40, 0.0], [-1e35, -5e34]),
+    "nesterov": (gdmethods.nesterov(1e-5, 0.5), [1e40], [-1.5e35]),
+    "adaptive_gains": (gdmethods.adaptive_gains(1e-5), [1e40, 1e-300], [-1e35, 0.0]),
+    "rprop": (gdmethods.rprop(0.1), [1e300, -1e-300], [-0.1, 0.0]),
+    "adam": (gdmethods.adam(0.1), [1e300, 1e-300], [-0.1, -0.0670]),
+    "adagrad": (gdmethods.adagrad(0.1), [1e300, 0.0], [-0.1, 0.0]),
+    "torch.sgd": (torch.sgd(1e-5, momentum=0.5), [1e40], [-1e35]),
+}
+
+
+@pytest.mark.parametrize("jit", [True, False])
+@pytest.mark.parametrize(("tx", "gradients", "expected"), WIDE.values(), ids=WIDE)
+def test_float64_gradients_of_float32_weights(tx, gradients, expected, jit):
+    """They are computed with as they are, or clipped as documented, and rounded afterwards."""
+    with x64(np.float64):
+        w = jnp.ones(1, jnp.float32)
+        update, state = jax.jit(tx.update) if jit else tx.update, tx.init(w)
+        for g, wanted in zip(gradients, expected, strict=True):
+            displacement, state = update(jnp.array([g]), state, w)
+            assert displacement.dtype == jnp.float32
+            np.testing.assert_allclose(displacement, [wanted], rtol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [None, jnp.float16, jnp.bfloat16])

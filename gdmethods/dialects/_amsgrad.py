@@ -46,7 +46,7 @@ def _rule(
     correction1: Any,
     correction2: Any,
 ) -> tuple[Any, Any, Any, Any]:
-    g = squarable(g)
+    g = squarable(g, v)
     m = b1 * m + (1 - b1) * g
     v = b2 * v + (1 - b2) * square(g)
     v_max = jnp.maximum(v_max, v)
