@@ -26,6 +26,7 @@ from gdmethods._rmsprop import RMSPropState, rmsprop, scale_by_rms
 from gdmethods._rprop import RpropState, rprop, scale_by_rprop
 from gdmethods._schedules import sutskever_momentum_schedule
 from gdmethods._sgd import SGDState, scale_by_learning_rate, sgd
+from gdmethods._skip_nonfinite_steps import SkipNonfiniteStepsState, skip_nonfinite_steps
 from gdmethods._state_bytes import state_bytes
 
 __version__ = "0.1.0"
@@ -63,6 +64,8 @@ __all__ = [  # in the lecture's order
     "scale_by_adam",
     "Float32MasterState",
     "with_float32_master",
+    "SkipNonfiniteStepsState",
+    "skip_nonfinite_steps",
     "state_bytes",
 ]
 

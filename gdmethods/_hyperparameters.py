@@ -141,6 +141,17 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def whole_number(name: str, value: Any) -> int | None:
+    """A Python integer from 0, or None; it decides what is compiled."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be a whole number or None, got {value!r}.")
+    if value < 0:
+        raise ValueError(f"{name} must not be negative, got {value}.")
+    return int(value)
+
+
 def float_dtype(name: str, value: Any) -> jnp.dtype | None:
     """The dtype asked for, None for each parameter's own widened to float32."""
     if value is None:

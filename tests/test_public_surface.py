@@ -44,6 +44,8 @@ NAMES = [
     "scale_by_adam",
     "Float32MasterState",
     "with_float32_master",
+    "SkipNonfiniteStepsState",
+    "skip_nonfinite_steps",
     "state_bytes",
 ]
 FIELDS = {
@@ -57,6 +59,7 @@ FIELDS = {
     "RMSPropState": "count nu mu velocity",
     "AdamState": "count mu nu",
     "Float32MasterState": "master inner_state",
+    "SkipNonfiniteStepsState": "notfinite_count total_notfinite inner_state",
 }
 ACCUMULATOR = "accumulator_dtype=None"
 GAINS = (
@@ -106,6 +109,7 @@ SIGNATURES = {
         f"b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, bias_correction=True, {ACCUMULATOR}"
     ),
     "with_float32_master": "inner",
+    "skip_nonfinite_steps": "inner, max_consecutive_errors, *, check_updates=False",
     "state_bytes": "tx, params, sharding=None",
 }
 
