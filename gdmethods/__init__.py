@@ -28,6 +28,11 @@ from gdmethods._schedules import sutskever_momentum_schedule
 from gdmethods._sgd import SGDState, scale_by_learning_rate, sgd
 from gdmethods._skip_nonfinite_steps import SkipNonfiniteStepsState, skip_nonfinite_steps
 from gdmethods._state_bytes import state_bytes
+from gdmethods.precision._conversion import convert_state, read_state
+from gdmethods.precision._stochastic_rounding import (
+    StochasticRoundingState,
+    with_stochastic_rounding,
+)
 
 __version__ = "0.1.0"
 
@@ -64,6 +69,10 @@ __all__ = [  # in the lecture's order
     "scale_by_adam",
     "Float32MasterState",
     "with_float32_master",
+    "StochasticRoundingState",
+    "with_stochastic_rounding",
+    "read_state",
+    "convert_state",
     "SkipNonfiniteStepsState",
     "skip_nonfinite_steps",
     "state_bytes",

@@ -40,12 +40,19 @@ class AdaDeltaState(NamedTuple):
 
 
 def _rule(
-    g: jax.Array, a: jax.Array, b: jax.Array, *, learning_rate: Any, rho: Any, eps: Any
+    g: jax.Array,
+    keep: Any,
+    a: jax.Array,
+    b: jax.Array,
+    *,
+    learning_rate: Any,
+    rho: Any,
+    eps: Any,
 ) -> tuple[Any, Any, Any]:
     g = squarable(g, a)
-    a = rho * a + (1 - rho) * square(g)
+    a = keep.e_g(rho * a + (1 - rho) * square(g))
     delta = sqrt(divide(b + eps, positive(a) + eps)) * g
-    b = rho * b + (1 - rho) * square(delta)
+    b = keep.e_x(rho * b + (1 - rho) * square(delta))
     return -learning_rate * delta, a, b
 
 
@@ -77,7 +84,8 @@ def adadelta(
       eps: ε ≥ 0. The first step is of the order of √ε; with 0 no weight ever
         moves.
       accumulator_dtype: of a and b; None keeps each parameter's own, float32
-        for narrower ones.
+        for narrower ones. `jnp.bfloat16` is rounded stochastically, so that
+        small changes add up.
 
     Returns:
       A transformation with the state `AdaDeltaState`. Its updates Δ have the

@@ -38,10 +38,10 @@ class AdaGradState(NamedTuple):
 
 
 def _rule(
-    g: jax.Array, s: jax.Array, *, learning_rate: Any, eps: Any, eps_root: Any
+    g: jax.Array, keep: Any, s: jax.Array, *, learning_rate: Any, eps: Any, eps_root: Any
 ) -> tuple[Any, Any]:
     g = squarable(g, s)
-    s = s + square(g)
+    s = keep.sum_of_squares(s + square(g))
     direction = g / (jnp.sqrt(positive(s) + eps_root) + eps)
     return -learning_rate * direction, s
 
@@ -73,7 +73,8 @@ def adagrad(
       eps_root: added inside of the root, ≥ 0.
       initial_accumulator_value: s₀ ≥ 0.
       accumulator_dtype: of s; None keeps each parameter's own, float32 for
-        narrower ones.
+        narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
+        changes add up.
 
     Returns:
       A transformation with the state `AdaGradState`. Its updates Δ have the

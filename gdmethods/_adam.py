@@ -44,6 +44,7 @@ class AdamState(NamedTuple):
 
 def _rule(
     g: jax.Array,
+    keep: Any,
     m: jax.Array,
     v: jax.Array,
     *,
@@ -56,8 +57,8 @@ def _rule(
     correction2: Any,
 ) -> tuple[Any, Any, Any]:
     g = squarable(g, v)
-    m = b1 * m + (1 - b1) * g
-    v = b2 * v + (1 - b2) * square(g)
+    m = keep.mu(b1 * m + (1 - b1) * g)
+    v = keep.nu(b2 * v + (1 - b2) * square(g))
     direction = m / (jnp.sqrt(positive(v) / correction2 + eps_root) + eps)
     return -learning_rate / correction1 * direction, m, v
 
@@ -98,7 +99,8 @@ def adam(
       eps_root: added inside of the root, ≥ 0.
       bias_correction: False takes m̂ = m and v̂ = v.
       accumulator_dtype: of m and v; None keeps each parameter's own, float32
-        for narrower ones.
+        for narrower ones. `jnp.bfloat16` is rounded stochastically, so that
+        small changes add up.
 
     Returns:
       A transformation with the state `AdamState`. Its updates Δ have the

@@ -16,13 +16,13 @@ from gdmethods._words import refusing
 
 def _rule(
     g: jax.Array,
-    *slots: Any,
+    *rest: Any,
     rule: Rule,
     rate: Any,
     weight_decay: Any,
     w: Any = 0.0,
 ) -> tuple[Any, ...]:
-    displacement, *new = rule(g, *slots)
+    displacement, *new = rule(g, *rest)
     return displacement - rate * weight_decay * w, *new
 
 
@@ -60,7 +60,8 @@ def adamw(
         decay.
       bias_correction: False takes m̂ = m and v̂ = v.
       accumulator_dtype: of m and v; None keeps each parameter's own, float32
-        for narrower ones.
+        for narrower ones. `jnp.bfloat16` is rounded stochastically, so that
+        small changes add up.
 
     Returns:
       A transformation with the state `AdamState`. Its updates Δ have the

@@ -50,6 +50,7 @@ class AdaptiveGainsState(NamedTuple):
 
 def _rule(
     g: jax.Array,
+    keep: Any,
     gain: jax.Array,
     sign_before: jax.Array,
     velocity: Any,
@@ -65,8 +66,8 @@ def _rule(
 ) -> tuple[Any, Any, Any, Any]:
     agrees = sign(g) * sign_before > 0
     adapted = jnp.clip(jnp.where(agrees, gain + increase, gain * decrease), min_gain, max_gain)
-    gain = jnp.where(first, gain, adapted) if agreement == "gradient" else adapted
-    velocity = momentum * velocity - learning_rate * gain * g
+    gain = keep.gains(jnp.where(first, gain, adapted) if agreement == "gradient" else adapted)
+    velocity = keep.velocity(momentum * velocity - learning_rate * gain * g)
     remembered = sign_after(gain, sign(g if agreement == "gradient" else -velocity))
     return velocity, gain, remembered, velocity
 
@@ -110,7 +111,8 @@ def adaptive_gains(
         limits are 0.01 and 100.
       agreement: "gradient" or "velocity".
       accumulator_dtype: of gains and Δ; None keeps each parameter's own,
-        float32 for narrower ones.
+        float32 for narrower ones. `jnp.bfloat16` is rounded stochastically, so
+        that small changes add up.
 
     Returns:
       A transformation with the state `AdaptiveGainsState`. Its updates Δ have

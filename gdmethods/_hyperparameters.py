@@ -153,7 +153,11 @@ def whole_number(name: str, value: Any) -> int | None:
 
 
 def float_dtype(name: str, value: Any) -> jnp.dtype | None:
-    """The dtype asked for, None for each parameter's own widened to float32."""
+    """The dtype asked for, None for each parameter's own widened to float32.
+
+    bfloat16 has float32's range and is rounded stochastically. The other narrow
+    ones have neither: a square overflows or underflows in float16.
+    """
     if value is None:
         return None
     if isinstance(value, jax.Array):  # optax.inject_hyperparams calls jnp.bfloat16 as a schedule
@@ -164,6 +168,12 @@ def float_dtype(name: str, value: Any) -> jnp.dtype | None:
         raise TypeError(f"{name} must be a dtype or None, got {value!r}.") from error
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"{name} must be a real floating-point dtype or None, got {dtype}.")
+    if dtype not in (jnp.bfloat16, jnp.float32, jnp.float64):
+        raise ValueError(
+            f"{name} must be bfloat16, float32 or float64, got {dtype}, in which the squares of "
+            "ordinary gradients overflow or underflow. Take jnp.bfloat16, which has the range of "
+            "float32."
+        )
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise ValueError(f"{name}={dtype} needs 64-bit JAX: set jax.config's jax_enable_x64.")
     return dtype

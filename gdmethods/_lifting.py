@@ -6,6 +6,10 @@ its state to a displacement and the new slots. `lift` runs it over the leaves:
 it compares trees and shapes, computes in float32 or wider (wider where the
 gradient is), and rounds once, when a displacement goes back to its parameter's
 dtype and a slot to its own.
+
+A rule says where a slot is stored, as in `m = keep.mu(b1 * m + (1 - b1) * g)`.
+Where its format has fewer digits than the rule computes with, `keep` returns a
+number that the format has, and the displacement follows from that.
 """
 
 import contextlib
@@ -19,10 +23,11 @@ import numpy as np
 import optax
 
 from gdmethods._trees import at_path, misfit
+from gdmethods.precision._formats import Seed, format_of, keeping, needs_seed
 
 Rule = jax.tree_util.Partial
-"""`rule(gradient, *slots)` → `(displacement, *slots)`, elementwise: a function at module level, so
-that all that bind it share their traces, with its scalars bound by name."""
+"""`rule(gradient, keep, *slots)` → `(displacement, *slots)`, elementwise: a function at module
+level, so that all that bind it share their traces, with its scalars bound by name."""
 
 NOT_KEPT = 0.0
 """What a rule reads from a slot that its state does not keep: the zero it would start from."""
@@ -36,6 +41,7 @@ def lift(
     gradients: optax.Updates,
     slots: Mapping[str, optax.Updates | None],
     params: optax.Params | None,
+    count: jax.Array,
     mask: Any = False,
     given: optax.Params | None = None,
 ) -> tuple[Any, ...]:
@@ -49,6 +55,7 @@ def lift(
         kept and stays so.
       params: lends the displacements its dtypes; without it they take the
         gradients'.
+      count: of this update; narrow slots are rounded by it.
       mask: the weights that the rule is to see as its keyword `w`; a bool for
         all, or a tree of them that is like the parameters or a prefix of it.
       given: the parameters as the user gave them, for a message.
@@ -74,16 +81,23 @@ def lift(
     columns = [[None] * len(leaves) if slot is None else column(slot) for slot in slots.values()]
     flags = [mask] * len(leaves) if isinstance(mask, bool) else _flags(mask, gradients)
     seen = [{"w": w} if sees else {} for w, sees in zip(models, flags, strict=True)]
+    seeds = [
+        Seed(count, None if params is None else w) if needs_seed(row) else None
+        for w, *row in zip(models, *columns, strict=True)
+    ]
     scalars, form = jax.tree.flatten(rule)
     arrays = jax.tree.leaves((leaves, columns, scalars))
     traced = any(isinstance(x, jax.core.Tracer) for x in arrays)
     inputs = [x if isinstance(x, _ARRAYS) else None if traced else _number(x) for x in scalars]
     constants = tuple(x if i is None else type(x) for x, i in zip(scalars, inputs, strict=True))
 
+    static = {"names": tuple(slots), "form": form, "constants": constants}
     with contextlib.nullcontext() if traced else jax.enable_x64(True):
         rows = [
-            _on_leaf(leaf, row, w, inputs, form=form, constants=constants, dtype=dtype)
-            for leaf, dtype, w, *row in zip(leaves, dtypes, seen, *columns, strict=True)
+            _on_leaf(leaf, row, w, seed, inputs, dtype=dtype, **static)
+            for leaf, dtype, w, seed, *row in zip(
+                leaves, dtypes, seen, seeds, *columns, strict=True
+            )
         ]
     displacements, *new = zip(*rows, strict=True) if rows else [()] * (1 + len(slots))
     return jax.tree.unflatten(structure, displacements), *(
@@ -106,16 +120,18 @@ def _number(x: Any) -> jax.Array | None:
 # An inner jit, because JAX then traces and lowers a rule once for all leaves of one shape and
 # dtype: a thousand leaves cost a thousand calls, not a thousand traces. Outside of jit it also
 # makes an update one fused kernel a leaf.
-@functools.partial(jax.jit, static_argnames=("form", "constants", "dtype"))
+@functools.partial(jax.jit, static_argnames=("dtype", "names", "form", "constants"))
 def _on_leaf(
     gradient: jax.Array,
     slots: list[jax.Array | None],
     w: dict[str, jax.Array],
+    seed: Seed | None,
     inputs: list[jax.Array | None],
     *,
+    dtype: jnp.dtype,
+    names: tuple[str, ...],
     form: Any,
     constants: tuple[Any, ...],
-    dtype: jnp.dtype,
 ) -> tuple[jax.Array | None, ...]:
     def widest(*arrays: jax.Array | None) -> jnp.dtype:
         dtypes = [x.dtype for x in arrays if x is not None]
@@ -133,11 +149,13 @@ def _on_leaf(
     ]
     displacement, *new = jax.tree.unflatten(form, scalars)(
         widen(gradient, widest(gradient, *slots)),
-        *(NOT_KEPT if x is None else widen(x) for x in slots),
+        keeping(dict(zip(names, slots, strict=True)), gradient, seed),
+        *(NOT_KEPT if x is None else widen(format_of(x.dtype).read(x)) for x in slots),
         **jax.tree.map(widen, w),
     )
     return displacement.astype(dtype), *(
-        None if old is None else x.astype(old.dtype) for x, old in zip(new, slots, strict=True)
+        None if old is None else format_of(old.dtype).write(x)
+        for x, old in zip(new, slots, strict=True)
     )
 
 

@@ -72,6 +72,7 @@ def method(
             updates,
             trees,
             params,
+            new["count"],
             mask(params) if callable(mask) else mask,
             given,
         )
@@ -103,11 +104,7 @@ def around(
     assert not inner.reads_weights
 
     def rule(old: Any, new: Any) -> Rule:
-        # A state without a count, as Rprop's, has constants alone.
-        own = {
-            name: at(scalar, old.count) if callable(scalar) else scalar
-            for name, scalar in scalars.items()
-        }
+        own = {name: at(scalar, old.count) for name, scalar in scalars.items()}
         return Rule(outer, rule=inner.rule(old, new), **own)
 
     return method(inner.slots, rule, inner.numbers, mask)
@@ -118,6 +115,6 @@ def negated(method: optax.GradientTransformation) -> Method:
     return around(method, _negation)
 
 
-def _negation(g: jax.Array, *slots: Any, rule: Rule) -> tuple[Any, ...]:
-    displacement, *new = rule(g, *slots)
+def _negation(g: jax.Array, *rest: Any, rule: Rule) -> tuple[Any, ...]:
+    displacement, *new = rule(g, *rest)
     return -displacement, *new

@@ -29,9 +29,9 @@ class MomentumState(NamedTuple):
 
 
 def _rule(
-    g: jax.Array, velocity: jax.Array, *, learning_rate: Any, momentum: Any
+    g: jax.Array, keep: Any, velocity: jax.Array, *, learning_rate: Any, momentum: Any
 ) -> tuple[Any, Any]:
-    velocity = momentum * velocity - learning_rate * g
+    velocity = keep.velocity(momentum * velocity - learning_rate * g)
     return velocity, velocity
 
 
@@ -56,7 +56,8 @@ def momentum(
       momentum: μ in [0, 1]; a number or a schedule, such as
         `sutskever_momentum_schedule()`.
       accumulator_dtype: of Δ; None keeps each parameter's own, float32 for
-        narrower ones.
+        narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
+        changes add up.
 
     Returns:
       A transformation with the state `MomentumState`. Its updates Δ have the

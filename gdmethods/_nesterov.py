@@ -37,9 +37,15 @@ class NesterovState(NamedTuple):
 
 
 def _rule(
-    g: jax.Array, velocity: jax.Array, *, learning_rate: Any, momentum: Any, next_momentum: Any
+    g: jax.Array,
+    keep: Any,
+    velocity: jax.Array,
+    *,
+    learning_rate: Any,
+    momentum: Any,
+    next_momentum: Any,
 ) -> tuple[Any, Any]:
-    velocity = momentum * velocity - learning_rate * g
+    velocity = keep.velocity(momentum * velocity - learning_rate * g)
     return next_momentum * velocity - learning_rate * g, velocity
 
 
@@ -70,7 +76,8 @@ def nesterov(
         changes counts from the next look-ahead on, so that the step under way
         stays exact: the value present in update t is μₜ₊₁.
       accumulator_dtype: of Δ; None keeps each parameter's own, float32 for
-        narrower ones.
+        narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
+        changes add up.
 
     Returns:
       A transformation with the state `NesterovState`. Its updates have the

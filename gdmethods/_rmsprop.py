@@ -56,6 +56,7 @@ class RMSPropState(NamedTuple):
 
 def _rule(
     g: jax.Array,
+    keep: Any,
     nu: jax.Array,
     mu: Any,
     velocity: Any,
@@ -70,14 +71,14 @@ def _rule(
     growth: Any,
 ) -> tuple[Any, Any, Any, Any]:
     g = squarable(g, nu)
-    mu = decay * mu + (1 - decay) * g
+    mu = keep.mu(decay * mu + (1 - decay) * g)
     if centered:  # with g − mₜ = decay (g − mₜ₋₁), so that mₜ can overwrite mₜ₋₁
         weight = (1 - decay) / representable(decay, g.dtype) * growth
-        nu = decay * nu + weight * square(g - mu / correction)
+        nu = keep.nu(decay * nu + weight * square(g - mu / correction))
     else:
-        nu = decay * nu + (1 - decay) * square(g)
+        nu = keep.nu(decay * nu + (1 - decay) * square(g))
     direction = g / (jnp.sqrt(positive(nu) / correction + eps_root) + eps)
-    velocity = momentum * velocity - learning_rate * direction
+    velocity = keep.velocity(momentum * velocity - learning_rate * direction)
     return velocity, nu, mu, velocity
 
 
@@ -124,7 +125,8 @@ def rmsprop(
         and ν₀ = 0 the first variance is |g|² − |g|² = 0, and the first step η
         g / eps: take ν₀ or eps_root of the size of |g|², or eps of |g|'s.
       accumulator_dtype: of ν, m and Δ; None keeps each parameter's own,
-        float32 for narrower ones.
+        float32 for narrower ones. `jnp.bfloat16` is rounded stochastically, so
+        that small changes add up.
 
     Returns:
       A transformation with the state `RMSPropState`. Its updates Δ have the

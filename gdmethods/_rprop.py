@@ -13,7 +13,7 @@ from gdmethods._arithmetic import representable, sign
 from gdmethods._hyperparameters import Scalar, choice, float_dtype, ordered, scalar
 from gdmethods._lifting import Rule
 from gdmethods._method import method, negated
-from gdmethods._slots import Number, Positive, Sign, Slots, sign_after
+from gdmethods._slots import Count, Number, Positive, Sign, Slots, sign_after
 from gdmethods._trees import serializable
 from gdmethods._words import refusing
 
@@ -25,6 +25,7 @@ class RpropState(NamedTuple):
     """State of `rprop` and `scale_by_rprop`.
 
     Attributes:
+      count: updates so far; int32, shape ().
       step_sizes: dₜ; a tree like the parameters, at least float32.
       sign: of gₜ, or 0 where the variant remembers a zero gradient; a tree
         like the parameters, int8.
@@ -33,6 +34,7 @@ class RpropState(NamedTuple):
         for ever, it is the largest number of float32.
     """
 
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
     step_sizes: Positive
     sign: Sign
     value: Number
@@ -40,6 +42,7 @@ class RpropState(NamedTuple):
 
 def _rule(
     g: jax.Array,
+    keep: Any,
     d: jax.Array,
     sign_before: jax.Array,
     *,
@@ -56,7 +59,7 @@ def _rule(
     longer = jnp.minimum(d * eta_plus, representable(max_step_size, dtype or d.dtype))
     shorter = jnp.maximum(d * eta_minus, representable(min_step_size, dtype or d.dtype))
     d = jnp.where(a > 0, longer, jnp.where(a < 0, shorter, d))
-    d = jnp.where(jnp.isnan(g), g, d)
+    d = keep.step_sizes(jnp.where(jnp.isnan(g), g, d))
     remembered = sign_after(d, sign(g) if variant == "rprop-" else jnp.where(a < 0, 0.0, sign(g)))
     move = -remembered * d
     if variant in ("rprop+", "irprop+"):
@@ -108,7 +111,8 @@ def rprop(
         number of d's dtype.
       variant: "rprop-", "rprop+", "irprop-" or "irprop+".
       accumulator_dtype: of d; None keeps each parameter's own, float32 for
-        narrower ones.
+        narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
+        changes add up.
 
     Returns:
       A transformation with the state `RpropState`, 5 bytes a float32 weight.

@@ -26,7 +26,7 @@ class SGDState(NamedTuple):
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
 
 
-def _rule(g: jax.Array, *, learning_rate: Any) -> tuple[Any]:
+def _rule(g: jax.Array, keep: Any, *, learning_rate: Any) -> tuple[Any]:
     return (-learning_rate * g,)
 
 

@@ -68,6 +68,17 @@ def _kind(hint: Any, scope: dict[str, Any]) -> Kind:
     raise TypeError(f"A field of a state is declared as Count, Number or a slot, not as {hint}.")
 
 
+def is_state(node: Any) -> bool:
+    """Whether a node of a tree is the state of a method, whose fields declare their kinds."""
+    state_type: Any = type(node)
+    if not hasattr(node, "_fields") or public_name(state_type).split(".")[0] != "gdmethods":
+        return False
+    try:
+        return bool(kinds(state_type))
+    except TypeError:  # the state of a wrapper
+        return False
+
+
 class Slots(Generic[State]):
     """The state of one configuration of a method.
 

@@ -21,7 +21,7 @@ class LionState(NamedTuple):
     mu: Signed
 
 
-def _rule(g: jax.Array, m: jax.Array, *, learning_rate: Any, b1: Any, b2: Any) -> Any:
+def _rule(g: jax.Array, keep: Any, m: jax.Array, *, learning_rate: Any, b1: Any, b2: Any) -> Any:
     direction = jnp.sign(b1 * m + (1 - b1) * g)
     return -learning_rate * direction, b2 * m + (1 - b2) * g
 

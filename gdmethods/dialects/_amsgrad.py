@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from gdmethods._arithmetic import one_minus_power, positive, squarable, square
-from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, at
+from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, at, float_dtype
 from gdmethods._lifting import Rule
 from gdmethods._method import method
 from gdmethods._slots import Count, Signed, Slots, Square
@@ -35,6 +35,7 @@ class AMSGradState(NamedTuple):
 
 def _rule(
     g: jax.Array,
+    keep: Any,
     m: jax.Array,
     v: jax.Array,
     v_max: jax.Array,
@@ -47,15 +48,21 @@ def _rule(
     correction2: Any,
 ) -> tuple[Any, Any, Any, Any]:
     g = squarable(g, v)
-    m = b1 * m + (1 - b1) * g
-    v = b2 * v + (1 - b2) * square(g)
-    v_max = jnp.maximum(v_max, v)
+    m = keep.mu(b1 * m + (1 - b1) * g)
+    v = keep.nu(b2 * v + (1 - b2) * square(g))
+    v_max = keep.nu_max(jnp.maximum(v_max, v))
     direction = m / (jnp.sqrt(positive(v_max) / correction2) + eps)
     return -learning_rate / correction1 * direction, m, v, v_max
 
 
 def amsgrad(
-    learning_rate: ScalarOrSchedule, b1: Scalar, b2: Scalar, eps: Scalar, bias_correction: bool
+    learning_rate: ScalarOrSchedule,
+    b1: Scalar,
+    b2: Scalar,
+    eps: Scalar,
+    *,
+    bias_correction: bool,
+    accumulator_dtype: Any,
 ) -> optax.GradientTransformationExtraArgs:
     """`adam` with v̂ of the largest v so far; its arguments have been checked."""
 
@@ -70,4 +77,4 @@ def amsgrad(
             correction2=one_minus_power(b2, new.count) if bias_correction else 1.0,
         )
 
-    return method(Slots(AMSGradState), rule)
+    return method(Slots(AMSGradState, float_dtype("accumulator_dtype", accumulator_dtype)), rule)

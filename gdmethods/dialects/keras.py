@@ -25,6 +25,7 @@ from gdmethods._hyperparameters import (
     ScalarOrSchedule,
     at,
     flag,
+    float_dtype,
     is_zero,
     optional,
     scalar,
@@ -63,6 +64,8 @@ def sgd(
     momentum: Scalar | None = None,
     nesterov: bool = False,
     weight_decay: Scalar | None = None,
+    *,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.SGD`.
 
@@ -74,6 +77,7 @@ def sgd(
       momentum: μ in [0, 1]. With 0 nesterov is ignored, as in Keras.
       nesterov: look ahead.
       weight_decay: λ ≥ 0, decoupled; or None.
+      accumulator_dtype: of m, as in `gdmethods.momentum`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -92,12 +96,13 @@ def sgd(
     """
     nesterov = flag("nesterov", nesterov)
     mu = optional("momentum", momentum, "[0, 1]")
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
     if is_zero(mu):
         method = published_sgd(learning_rate)
     elif nesterov:
-        method = published_nesterov(learning_rate, mu)
+        method = published_nesterov(learning_rate, mu, accumulator_dtype=dtype)
     else:
-        method = published_momentum(learning_rate, mu)
+        method = published_momentum(learning_rate, mu, accumulator_dtype=dtype)
     return _decayed(method, learning_rate, weight_decay)
 
 
@@ -107,6 +112,8 @@ def adagrad(
     initial_accumulator_value: Scalar = 0.1,
     epsilon: Scalar = 1e-7,
     weight_decay: Scalar | None = None,
+    *,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.Adagrad`.
 
@@ -118,6 +125,7 @@ def adagrad(
       initial_accumulator_value: s₀ ≥ 0.
       epsilon: ε ≥ 0, inside of the root.
       weight_decay: λ ≥ 0, decoupled; or None.
+      accumulator_dtype: of s, as in `gdmethods.adagrad`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -140,6 +148,7 @@ def adagrad(
         eps=0.0,
         eps_root=scalar("epsilon", epsilon, "[0, inf)"),
         initial_accumulator_value=initial_accumulator_value,
+        accumulator_dtype=accumulator_dtype,
     )
     return _decayed(method, learning_rate, weight_decay)
 
@@ -150,6 +159,8 @@ def adadelta(
     rho: Scalar = 0.95,
     epsilon: Scalar = 1e-7,
     weight_decay: Scalar | None = None,
+    *,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.Adadelta`.
 
@@ -163,6 +174,7 @@ def adadelta(
       rho: ρ in [0, 1).
       epsilon: ε ≥ 0.
       weight_decay: λ ≥ 0, decoupled; or None.
+      accumulator_dtype: of a and b, as in `gdmethods.adadelta`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -179,7 +191,12 @@ def adadelta(
 
     Source: https://keras.io/api/optimizers/adadelta/
     """
-    method = published_adadelta(learning_rate, rho, scalar("epsilon", epsilon, "[0, inf)"))
+    method = published_adadelta(
+        learning_rate,
+        rho,
+        scalar("epsilon", epsilon, "[0, inf)"),
+        accumulator_dtype=accumulator_dtype,
+    )
     return _decayed(method, learning_rate, weight_decay)
 
 
@@ -191,6 +208,8 @@ def rmsprop(
     epsilon: Scalar = 1e-7,
     centered: bool = False,
     weight_decay: Scalar | None = None,
+    *,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.RMSprop`.
 
@@ -204,6 +223,7 @@ def rmsprop(
       epsilon: ε ≥ 0, inside of the root.
       centered: subtract the square of the running mean m.
       weight_decay: λ ≥ 0, decoupled; or None.
+      accumulator_dtype: of ν and m, as in `gdmethods.rmsprop`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -227,6 +247,7 @@ def rmsprop(
         eps_root=scalar("epsilon", epsilon, "[0, inf)"),
         centered=centered,
         momentum=optional("momentum", momentum, "[0, 1]"),
+        accumulator_dtype=accumulator_dtype,
     )
     return _decayed(method, learning_rate, weight_decay)
 
@@ -239,6 +260,8 @@ def adam(
     epsilon: Scalar = 1e-7,
     amsgrad: bool = False,
     weight_decay: Scalar | None = None,
+    *,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.Adam`, with the ε̂ of the paper's section 2.
 
@@ -256,6 +279,7 @@ def adam(
         as much.
       amsgrad: keep the largest v.
       weight_decay: λ ≥ 0, decoupled; or None.
+      accumulator_dtype: of m and v, as in `gdmethods.adam`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -273,7 +297,7 @@ def adam(
 
     Source: https://keras.io/api/optimizers/adam/
     """
-    method = _adam(learning_rate, beta_1, beta_2, epsilon, amsgrad)
+    method = _adam(learning_rate, beta_1, beta_2, epsilon, amsgrad, accumulator_dtype)
     return _decayed(method, learning_rate, weight_decay)
 
 
@@ -285,6 +309,8 @@ def adamw(
     beta_2: Scalar = 0.999,
     epsilon: Scalar = 1e-7,
     amsgrad: bool = False,
+    *,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.AdamW`: its Adam, with a weight decay by default.
 
@@ -299,6 +325,7 @@ def adamw(
       beta_2: β₂ in [0, 1).
       epsilon: ε̂ ≥ 0, as in `adam`.
       amsgrad: keep the largest v.
+      accumulator_dtype: of m and v, as in `gdmethods.adam`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -316,7 +343,7 @@ def adamw(
 
     Source: https://keras.io/api/optimizers/adamw/
     """
-    method = _adam(learning_rate, beta_1, beta_2, epsilon, amsgrad)
+    method = _adam(learning_rate, beta_1, beta_2, epsilon, amsgrad, accumulator_dtype)
     return _decayed(method, learning_rate, weight_decay)
 
 
@@ -326,6 +353,7 @@ def _adam(
     beta_2: Scalar,
     epsilon: Scalar,
     amsgrad: bool,
+    accumulator_dtype: Any,
 ) -> optax.GradientTransformationExtraArgs:
     learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
     b1 = scalar("beta_1", beta_1, "[0, 1)")
@@ -338,8 +366,12 @@ def _adam(
         return at(learning_rate, count) * correction
 
     if flag("amsgrad", amsgrad):
-        return largest_squares(rate, b1, b2, eps_hat, bias_correction=False)
-    return published_adam(rate, b1, b2, eps_hat, bias_correction=False)
+        return largest_squares(
+            rate, b1, b2, eps_hat, bias_correction=False, accumulator_dtype=accumulator_dtype
+        )
+    return published_adam(
+        rate, b1, b2, eps_hat, bias_correction=False, accumulator_dtype=accumulator_dtype
+    )
 
 
 def _decayed(

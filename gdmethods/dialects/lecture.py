@@ -19,7 +19,14 @@ from gdmethods._adagrad import adagrad as published_adagrad
 from gdmethods._adam import adam as published_adam
 from gdmethods._arithmetic import representable, sign
 from gdmethods._gains import adaptive_gains as published_adaptive_gains
-from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, at, scalar, scalar_or_schedule
+from gdmethods._hyperparameters import (
+    Scalar,
+    ScalarOrSchedule,
+    at,
+    float_dtype,
+    scalar,
+    scalar_or_schedule,
+)
 from gdmethods._lifting import Rule
 from gdmethods._method import method
 from gdmethods._momentum import momentum as published_momentum
@@ -32,7 +39,10 @@ from gdmethods._words import refusing
 
 @refusing()
 def momentum(
-    eta: ScalarOrSchedule, gamma: ScalarOrSchedule = 0.9
+    eta: ScalarOrSchedule,
+    gamma: ScalarOrSchedule = 0.9,
+    *,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Momentum; as published.
 
@@ -42,6 +52,7 @@ def momentum(
       eta: η ≥ 0; a number or a schedule.
       gamma: γ in [0, 1]; a number or a schedule. The slide starts at 0.5 and
         approaches 0.99, as does `gdmethods.sutskever_momentum_schedule()`.
+      accumulator_dtype: of Δ, as in `gdmethods.momentum`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -55,13 +66,18 @@ def momentum(
       >>> tx = lecture.momentum(0.1, gdmethods.sutskever_momentum_schedule())
     """
     return published_momentum(
-        scalar_or_schedule("eta", eta, "[0, inf)"), scalar_or_schedule("gamma", gamma, "[0, 1]")
+        scalar_or_schedule("eta", eta, "[0, inf)"),
+        scalar_or_schedule("gamma", gamma, "[0, 1]"),
+        accumulator_dtype=accumulator_dtype,
     )
 
 
 @refusing()
 def nesterov(
-    eta: ScalarOrSchedule, gamma: ScalarOrSchedule = 0.9
+    eta: ScalarOrSchedule,
+    gamma: ScalarOrSchedule = 0.9,
+    *,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Nesterov's accelerated gradient; as published, with a sign mended.
 
@@ -74,6 +90,7 @@ def nesterov(
     Arguments:
       eta: η ≥ 0; a number or a schedule.
       gamma: γ in [0, 1]; a number or a schedule.
+      accumulator_dtype: of Δ, as in `gdmethods.nesterov`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -86,13 +103,19 @@ def nesterov(
       >>> tx = lecture.nesterov(0.1, gamma=0.9)
     """
     return published_nesterov(
-        scalar_or_schedule("eta", eta, "[0, inf)"), scalar_or_schedule("gamma", gamma, "[0, 1]")
+        scalar_or_schedule("eta", eta, "[0, inf)"),
+        scalar_or_schedule("gamma", gamma, "[0, 1]"),
+        accumulator_dtype=accumulator_dtype,
     )
 
 
 @refusing()
 def adaptive_gains(
-    eta: ScalarOrSchedule, min_gain: Scalar = 0.1, max_gain: Scalar = 10.0
+    eta: ScalarOrSchedule,
+    min_gain: Scalar = 0.1,
+    max_gain: Scalar = 10.0,
+    *,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Adaptive gains; as published.
 
@@ -105,6 +128,7 @@ def adaptive_gains(
       eta: η ≥ 0; a number or a schedule.
       min_gain: 0.1, or 0.01 for the slide's other choice.
       max_gain: 10, or 100.
+      accumulator_dtype: of g, as in `gdmethods.adaptive_gains`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -117,12 +141,17 @@ def adaptive_gains(
       >>> tx = lecture.adaptive_gains(0.1, min_gain=0.01, max_gain=100.0)
     """
     return published_adaptive_gains(
-        scalar_or_schedule("eta", eta, "[0, inf)"), min_gain=min_gain, max_gain=max_gain
+        scalar_or_schedule("eta", eta, "[0, inf)"),
+        min_gain=min_gain,
+        max_gain=max_gain,
+        accumulator_dtype=accumulator_dtype,
     )
 
 
 @refusing()
-def adagrad(eta: ScalarOrSchedule, eps: Scalar = 1e-8) -> optax.GradientTransformationExtraArgs:
+def adagrad(
+    eta: ScalarOrSchedule, eps: Scalar = 1e-8, *, accumulator_dtype: Any = None
+) -> optax.GradientTransformationExtraArgs:
     """AdaGrad; with ε inside of the root.
 
         ηₜ = η / √(αₜ + ε),    αₜ = Σ_{k≤t} (∂E/∂w^k)²
@@ -133,6 +162,7 @@ def adagrad(eta: ScalarOrSchedule, eps: Scalar = 1e-8) -> optax.GradientTransfor
     Arguments:
       eta: η ≥ 0; a number or a schedule.
       eps: ε ≥ 0; the slide asks for a small one above 0.
+      accumulator_dtype: of α, as in `gdmethods.adagrad`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -148,12 +178,17 @@ def adagrad(eta: ScalarOrSchedule, eps: Scalar = 1e-8) -> optax.GradientTransfor
         scalar_or_schedule("eta", eta, "[0, inf)"),
         eps=0.0,
         eps_root=scalar("eps", eps, "[0, inf)"),
+        accumulator_dtype=accumulator_dtype,
     )
 
 
 @refusing()
 def adadelta(
-    eta: ScalarOrSchedule, beta: Scalar = 0.9, eps: Scalar = 1e-8
+    eta: ScalarOrSchedule,
+    beta: Scalar = 0.9,
+    eps: Scalar = 1e-8,
+    *,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """What the slide calls ADADELTA: RMSProp, since it keeps no displacements.
 
@@ -167,6 +202,7 @@ def adadelta(
       eta: η ≥ 0; a number or a schedule.
       beta: β in [0, 1).
       eps: ε ≥ 0, inside of the root.
+      accumulator_dtype: of s, as in `gdmethods.rmsprop`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -178,7 +214,7 @@ def adadelta(
       >>> from gdmethods.dialects import lecture
       >>> tx = lecture.adadelta(1e-3)
     """
-    return rmsprop(eta, beta, eps)
+    return rmsprop(eta, beta, eps, accumulator_dtype=accumulator_dtype)
 
 
 @serializable
@@ -197,18 +233,20 @@ class RpropState(NamedTuple):
 
 
 def _rprop_rule(
-    g: jax.Array, gain: jax.Array, sign_before: jax.Array, *, eta: Any
+    g: jax.Array, keep: Any, gain: jax.Array, sign_before: jax.Array, *, eta: Any
 ) -> tuple[Any, Any, Any]:
     least, most = representable(0.0, gain.dtype), representable(math.inf, gain.dtype)
     longer, shorter = jnp.minimum(1.2 * gain, most), jnp.maximum(0.5 * gain, least)
     gain = jnp.where(sign(g) * sign_before > 0, longer, shorter)
-    gain = jnp.where(jnp.isnan(g), g, gain)
+    gain = keep.gains(jnp.where(jnp.isnan(g), g, gain))
     remembered = sign_after(gain, sign(g))
     return -eta * gain * remembered, gain, remembered
 
 
 @refusing()
-def rprop(eta: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
+def rprop(
+    eta: ScalarOrSchedule, *, accumulator_dtype: Any = None
+) -> optax.GradientTransformationExtraArgs:
     """Rprop; without limits, and a zero product shortens the step.
 
         Δ = −η g(t) sign(∂E/∂w(t)),    g(1) = 1
@@ -221,6 +259,7 @@ def rprop(eta: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.
+      accumulator_dtype: of g, as in `gdmethods.rprop`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -233,17 +272,22 @@ def rprop(eta: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
       >>> tx = lecture.rprop(0.1)
     """
     eta = scalar_or_schedule("eta", eta, "[0, inf)")
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
     def rule(old: RpropState, new: RpropState) -> Rule:
         return Rule(_rprop_rule, eta=at(eta, old.count))
 
     # From 2, because the first product is 0 and halves it to 1.
-    return method(Slots(RpropState, gains=2.0), rule)
+    return method(Slots(RpropState, dtype, gains=2.0), rule)
 
 
 @refusing()
 def rmsprop(
-    eta: ScalarOrSchedule = 1e-3, beta: Scalar = 0.9, eps: Scalar = 1e-8
+    eta: ScalarOrSchedule = 1e-3,
+    beta: Scalar = 0.9,
+    eps: Scalar = 1e-8,
+    *,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """RMSProp; with ε inside of the root.
 
@@ -256,6 +300,7 @@ def rmsprop(
       eta: η ≥ 0; a number or a schedule.
       beta: β in [0, 1).
       eps: ε ≥ 0.
+      accumulator_dtype: of s, as in `gdmethods.rmsprop`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -272,6 +317,7 @@ def rmsprop(
         scalar("beta", beta, "[0, 1)"),
         eps=0.0,
         eps_root=scalar("eps", eps, "[0, inf)"),
+        accumulator_dtype=accumulator_dtype,
     )
 
 
@@ -281,6 +327,8 @@ def adam(
     beta1: Scalar = 0.9,
     beta2: Scalar = 0.99,
     eps: Scalar = 1e-8,
+    *,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Adam; with the first bias correction at every step, and ε in the root.
 
@@ -297,6 +345,7 @@ def adam(
       beta1: β₁ in [0, 1).
       beta2: β₂ in [0, 1).
       eps: ε ≥ 0.
+      accumulator_dtype: of m and Δ, as in `gdmethods.adam`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -318,5 +367,11 @@ def adam(
         return at(eta, count) * (1.0 - beta2) ** 0.5 / (1.0 - beta1)
 
     return published_adam(
-        rate, beta1, beta2, eps=0.0, eps_root=(1.0 - beta2) * eps, bias_correction=False
+        rate,
+        beta1,
+        beta2,
+        eps=0.0,
+        eps_root=(1.0 - beta2) * eps,
+        bias_correction=False,
+        accumulator_dtype=accumulator_dtype,
     )

@@ -29,6 +29,7 @@ from gdmethods._hyperparameters import (
     ScalarOrSchedule,
     at,
     flag,
+    float_dtype,
     is_zero,
     optional,
     ordered,
@@ -69,9 +70,16 @@ class SGDState(NamedTuple):
 
 
 def _sgd_rule(
-    g: jax.Array, b: Any, *, learning_rate: Any, momentum: Any, share: Any, nesterov: bool
+    g: jax.Array,
+    keep: Any,
+    b: Any,
+    *,
+    learning_rate: Any,
+    momentum: Any,
+    share: Any,
+    nesterov: bool,
 ) -> tuple[Any, Any]:
-    b = momentum * b + share * g
+    b = keep.velocity(momentum * b + share * g)
     return -learning_rate * (g + momentum * b if nesterov else b), b
 
 
@@ -84,6 +92,7 @@ def sgd(
     nesterov: bool = False,
     *,
     maximize: bool = False,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.SGD`.
 
@@ -99,6 +108,7 @@ def sgd(
       weight_decay: λ ≥ 0.
       nesterov: look ahead; wants a momentum and no dampening.
       maximize: climb.
+      accumulator_dtype: of b, as in `gdmethods.momentum`.
 
     Returns:
       A transformation with the state `SGDState`; updates have the parameters'
@@ -127,6 +137,7 @@ def sgd(
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
     mu = optional("momentum", momentum, "[0, 1]")
     lost = optional("dampening", dampening, "[0, 1]")
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
     if flag("nesterov", nesterov) and (is_zero(mu) or not is_zero(lost)):
         raise ValueError("nesterov=True wants a momentum > 0 and dampening=0, as in PyTorch.")
     undamped = is_zero(mu) or is_zero(lost)
@@ -141,7 +152,9 @@ def sgd(
         )
 
     velocity = None if is_zero(mu) else 0.0
-    return _descent(maximize, weight_decay, method(Slots(SGDState, velocity=velocity), rule))
+    return _descent(
+        maximize, weight_decay, method(Slots(SGDState, dtype, velocity=velocity), rule)
+    )
 
 
 @refusing(_REFUSED)
@@ -153,6 +166,7 @@ def adagrad(
     eps: Scalar = 1e-10,
     *,
     maximize: bool = False,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.Adagrad`.
 
@@ -166,6 +180,7 @@ def adagrad(
       initial_accumulator_value: s₀ ≥ 0.
       eps: outside of the root, ≥ 0.
       maximize: climb.
+      accumulator_dtype: of s, as in `gdmethods.adagrad`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -193,6 +208,7 @@ def adagrad(
         lr if is_zero(fall) else fallen,
         eps=eps,
         initial_accumulator_value=initial_accumulator_value,
+        accumulator_dtype=accumulator_dtype,
     )
     return _descent(maximize, weight_decay, adagrad)
 
@@ -205,6 +221,7 @@ def adadelta(
     weight_decay: Scalar | None = None,
     *,
     maximize: bool = False,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.Adadelta`.
 
@@ -219,6 +236,7 @@ def adadelta(
       eps: ε ≥ 0.
       weight_decay: λ ≥ 0.
       maximize: climb.
+      accumulator_dtype: of a and b, as in `gdmethods.adadelta`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -237,7 +255,11 @@ def adadelta(
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Adadelta.html
     """
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
-    return _descent(maximize, weight_decay, published_adadelta(lr, rho, eps))
+    return _descent(
+        maximize,
+        weight_decay,
+        published_adadelta(lr, rho, eps, accumulator_dtype=accumulator_dtype),
+    )
 
 
 @refusing(_REFUSED)
@@ -247,6 +269,7 @@ def rprop(
     step_sizes: tuple[Scalar, Scalar] = (1e-6, 50.0),
     *,
     maximize: bool = False,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.Rprop`: "irprop-", with a first step clipped to the limits.
 
@@ -262,6 +285,7 @@ def rprop(
       etas: η₋ in (0, 1) and η₊ > 1.
       step_sizes: the limits.
       maximize: climb.
+      accumulator_dtype: of d, as in `gdmethods.rprop`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -300,6 +324,7 @@ def rprop(
             smallest,
             largest,
             variant="irprop-",
+            accumulator_dtype=accumulator_dtype,
         ),
     )
 
@@ -325,9 +350,9 @@ class RMSPropState(NamedTuple):
 
 
 def _rmsprop_rule(
-    g: jax.Array, nu: jax.Array, mu: Any, b: Any, *, learning_rate: Any, **scalars: Any
+    g: jax.Array, keep: Any, nu: jax.Array, mu: Any, b: Any, *, learning_rate: Any, **scalars: Any
 ) -> tuple[Any, Any, Any, Any]:
-    _, nu, mu, b = published_rmsprop_rule(g, nu, mu, b, learning_rate=-1.0, **scalars)
+    _, nu, mu, b = published_rmsprop_rule(g, keep, nu, mu, b, learning_rate=-1.0, **scalars)
     return -learning_rate * b, nu, mu, b
 
 
@@ -341,6 +366,7 @@ def rmsprop(
     centered: bool = False,
     *,
     maximize: bool = False,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.RMSprop`.
 
@@ -360,6 +386,7 @@ def rmsprop(
       momentum: μ in [0, 1].
       centered: subtract the square of the running mean m.
       maximize: climb.
+      accumulator_dtype: of ν, m and b, as in `gdmethods.rmsprop`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -383,6 +410,7 @@ def rmsprop(
     eps = scalar("eps", eps, "[0, inf)")
     mu = optional("momentum", momentum, "[0, 1]")
     centered = flag("centered", centered)
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
 
     def rule(old: RMSPropState, new: RMSPropState) -> Rule:
         return Rule(
@@ -399,6 +427,7 @@ def rmsprop(
 
     slots = Slots(
         RMSPropState,
+        dtype,
         mu=0.0 if centered else None,
         velocity=None if is_zero(mu) else 0.0,
     )
@@ -415,6 +444,7 @@ def adam(
     *,
     maximize: bool = False,
     decoupled_weight_decay: bool = False,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.Adam`.
 
@@ -433,6 +463,7 @@ def adam(
       amsgrad: keep the largest v.
       maximize: climb.
       decoupled_weight_decay: the decay of `adamw` instead.
+      accumulator_dtype: of m and v, as in `gdmethods.adam`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -452,8 +483,16 @@ def adam(
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
     """
     if flag("decoupled_weight_decay", decoupled_weight_decay):
-        return adamw(lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
-    return _descent(maximize, weight_decay, _adam(lr, betas, eps, amsgrad))
+        return adamw(
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize=maximize,
+            accumulator_dtype=accumulator_dtype,
+        )
+    return _descent(maximize, weight_decay, _adam(lr, betas, eps, amsgrad, accumulator_dtype))
 
 
 @refusing(_REFUSED)
@@ -465,6 +504,7 @@ def adamw(
     amsgrad: bool = False,
     *,
     maximize: bool = False,
+    accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.AdamW`.
 
@@ -479,6 +519,7 @@ def adamw(
       weight_decay: λ ≥ 0, decoupled; or None.
       amsgrad: keep the largest v.
       maximize: climb; weights decay all the same.
+      accumulator_dtype: of m and v, as in `gdmethods.adam`.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -496,12 +537,16 @@ def adamw(
     Source:
     https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html
     """
-    climber = _descent(maximize, None, _adam(lr, betas, eps, amsgrad))
+    climber = _descent(maximize, None, _adam(lr, betas, eps, amsgrad, accumulator_dtype))
     return climber if weight_decay is None else decaying(climber, lr, weight_decay)
 
 
 def _adam(
-    lr: ScalarOrSchedule, betas: tuple[Scalar, Scalar], eps: Scalar, largest: bool
+    lr: ScalarOrSchedule,
+    betas: tuple[Scalar, Scalar],
+    eps: Scalar,
+    largest: bool,
+    accumulator_dtype: Any,
 ) -> optax.GradientTransformationExtraArgs:
     lr = scalar_or_schedule("lr", lr, "[0, inf)")
     b1, b2 = pair("betas", betas)
@@ -509,19 +554,19 @@ def _adam(
     b2 = scalar("betas[1]", b2, "[0, 1)")
     eps = scalar("eps", eps, "[0, inf)")
     if flag("amsgrad", largest):
-        return amsgrad(lr, b1, b2, eps, bias_correction=True)
-    return published_adam(lr, b1, b2, eps)
+        return amsgrad(lr, b1, b2, eps, bias_correction=True, accumulator_dtype=accumulator_dtype)
+    return published_adam(lr, b1, b2, eps, accumulator_dtype=accumulator_dtype)
 
 
 def _rule(
     g: jax.Array,
-    *slots: Any,
+    *rest: Any,
     rule: Rule,
     maximize: bool,
     weight_decay: Any,
     w: Any = 0.0,
 ) -> tuple[Any, ...]:
-    displacement, *new = rule((-g if maximize else g) + weight_decay * w, *slots)
+    displacement, *new = rule((-g if maximize else g) + weight_decay * w, *rest)
     return displacement, *new
 
 

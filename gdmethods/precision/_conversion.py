@@ -1,0 +1,101 @@
+"""States in another format: read as float32 numbers, or taken over by another configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._hyperparameters import transformation
+from gdmethods._slots import is_state
+from gdmethods._trees import at_path
+from gdmethods.precision._formats import format_of
+
+
+def read_state(state: optax.OptState) -> optax.OptState:
+    """The same state with the numbers of narrow slots in float32, to look at.
+
+    Arguments:
+      state: of a method of gdmethods, alone or within chains and wrappers.
+
+    Returns:
+      A tree of the same structure. Slots of float32 and wider, and what is not
+      of gdmethods, are as they were.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.adam(0.1, accumulator_dtype=jnp.bfloat16)
+      >>> w = jnp.array([1.0, 2.0])
+      >>> _, state = tx.update(w, tx.init(w), w)
+      >>> state.mu.dtype, gdmethods.read_state(state).mu.dtype
+      (dtype(bfloat16), dtype('float32'))
+
+    Elsewhere: Optax has none.
+    """
+    return jax.tree.map(lambda x: _read(x) if is_state(x) else x, state, is_leaf=is_state)
+
+
+def _read(state: Any) -> Any:
+    return jax.tree.map(lambda x: format_of(x.dtype).read(x), state)
+
+
+def convert_state(
+    tx: optax.GradientTransformation, params: optax.Params, state: optax.OptState
+) -> optax.OptState:
+    """A state as `tx` keeps it, from one of another `accumulator_dtype`.
+
+    A float32 run goes on with narrow accumulators from here, or a narrow one
+    with float32. Each number goes to the nearest that the new format has.
+
+    Arguments:
+      tx: the transformation that is to go on; it differs from the one that made
+        the state in nothing but `accumulator_dtype`.
+      params: the parameters, or a `jax.ShapeDtypeStruct` in place of each.
+      state: the state.
+
+    Returns:
+      A state like that of `tx.init(params)`. What needs no change is not
+      copied.
+
+    Raises:
+      TypeError: `tx` is no transformation, or keeps another state.
+      ValueError: the state was made for other parameters.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> w = jnp.array([1.0, 2.0])
+      >>> tx = gdmethods.adam(0.1)
+      >>> _, state = tx.update(w, tx.init(w), w)
+      >>> tx = gdmethods.adam(0.1, accumulator_dtype=jnp.bfloat16)
+      >>> state = gdmethods.convert_state(tx, w, state)
+      >>> _, state = tx.update(w, state, w)
+      >>> state.mu.dtype, int(state.count)
+      (dtype(bfloat16), 2)
+
+    Elsewhere: Optax has none.
+    """
+    like = jax.eval_shape(transformation("tx", tx).init, params)
+    flat: list[Any] = [jax.tree.flatten(tree) for tree in (state, like)]
+    (leaves, structure), (models, model_structure) = flat
+    if structure != model_structure:
+        raise TypeError(
+            f"The state is {structure}, and this transformation keeps {model_structure}. "
+            "convert_state changes how slots are stored, and nothing else: build tx with the "
+            "arguments that the state was made with, but for accumulator_dtype."
+        )
+    paths = [path for path, _ in jax.tree.leaves_with_path(like)]
+    return jax.tree.unflatten(structure, map(_stored, leaves, models, paths))
+
+
+def _stored(x: Any, like: Any, path: Any) -> Any:
+    """The numbers of a leaf in the format of another."""
+    if jnp.shape(x) != like.shape:
+        raise ValueError(
+            f"The state was made for other parameters: the shape {at_path(path)} is "
+            f"{jnp.shape(x)}, and this transformation keeps {like.shape}."
+        )
+    if x.dtype == like.dtype:
+        return x
+    return format_of(like.dtype).write(format_of(x.dtype).read(x))

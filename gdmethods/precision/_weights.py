@@ -1,0 +1,43 @@
+"""What the wrappers of narrow weights share."""
+
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+State = TypeVar("State")
+
+_STATES: set[type] = set()
+
+
+def weights_state(state_type: type[State]) -> type[State]:
+    """Makes known the state of a wrapper of weights, of which a weight can have only one."""
+    _STATES.add(state_type)
+    return state_type
+
+
+def refuse_another(inner_state: Any, name: str) -> None:
+    """Raises if the state of what `name` wraps holds that of a wrapper of weights."""
+    nodes = jax.tree.leaves(inner_state, is_leaf=_is_weights_state)
+    for node in nodes:
+        if _is_weights_state(node):
+            raise ValueError(
+                f"{name} is around a transformation with a {type(node).__name__}, and weights are "
+                "rounded once. Wrap the whole optimizer in one wrapper of weights: "
+                "with_float32_master or with_stochastic_rounding."
+            )
+
+
+def _is_weights_state(node: Any) -> bool:
+    return type(node) in _STATES
+
+
+def is_narrow(leaf: Any) -> bool:
+    """Whether it is of bfloat16 or float16."""
+    dtype = jnp.result_type(leaf)
+    return jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32
+
+
+def in_float32(tree: Any) -> Any:
+    """The tree with its narrow leaves in float32."""
+    return jax.tree.map(lambda x: x.astype(jnp.float32) if is_narrow(x) else x, tree)
