@@ -1,9 +1,10 @@
 """A format: how a slot is stored between two updates, and what a step loses by it.
 
-A step reads each slot as numbers of the dtype that it computes in. It rounds a
-new one to a number that the slot's format has, goes on from there, and so makes
-the displacement of what is stored: a resumed run reads what the step used. To
-write what was rounded loses nothing more.
+A step reads each slot as numbers of the dtype that it computes in. It stores a
+new one before it goes on, reads it again, and so makes the displacement of what
+is stored: a resumed run reads what the step used. It also spares a pass over
+the arrays on a TPU, whose compiler shares a costly value between two results
+of a kernel only if it is a result itself, in the dtype of the slot.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,26 +21,28 @@ class Format(NamedTuple):
     """How a slot's numbers are stored in arrays of one dtype.
 
     Attributes:
-      read: from what is stored, as numbers of float32 or wider.
-      round: such numbers to those that the format has, by 32 random bits each;
-        None where it has all.
-      write: to what is stored; what the format has not goes to the nearest.
+      is_narrow: whether a step rounds by noise what it stores.
+      read: what is stored, as numbers of float32 or wider.
+      write: numbers as they are stored; rounded by 32 random bits each, and to
+        the nearest without.
     """
 
+    is_narrow: bool
     read: Callable[[jax.Array], jax.Array]
-    round: Callable[[jax.Array, jax.Array], jax.Array] | None
-    write: Callable[[jax.Array], jax.Array]
+    write: Callable[..., jax.Array]
 
 
 def format_of(dtype: jnp.dtype) -> Format:
     """The format of slots that are stored in this dtype."""
     if dtype == jnp.bfloat16:
-        return Format(
-            read=lambda x: x.astype(jnp.float32),
-            round=lambda x, noise: rounded(x.astype(jnp.float32), noise).astype(x.dtype),
-            write=lambda x: x.astype(dtype),
-        )
-    return Format(read=lambda x: x, round=None, write=lambda x: x.astype(dtype))
+        return Format(True, lambda x: x.astype(jnp.float32), _to_bfloat16)
+    return Format(False, lambda x: x, lambda x: x.astype(dtype))
+
+
+def _to_bfloat16(x: jax.Array, noise: jax.Array | None = None) -> jax.Array:
+    if noise is not None:
+        x = rounded(x.astype(jnp.float32), noise)
+    return x.astype(jnp.bfloat16)
 
 
 class Seed(NamedTuple):
@@ -55,20 +58,25 @@ class Seed(NamedTuple):
 
 
 def needs_seed(slots: list[Any]) -> bool:
-    """Whether one of a leaf's slots is rounded by noise."""
-    return any(x is not None and format_of(x.dtype).round for x in slots)
+    """Whether one of a leaf's slots is narrow."""
+    return any(x is not None and format_of(x.dtype).is_narrow for x in slots)
 
 
 def keeping(
     slots: Mapping[str, jax.Array | None], gradient: jax.Array, seed: Seed | None
 ) -> SimpleNamespace:
-    """A function for each slot, under its name, that rounds to what the slot's format has."""
+    """A function for each slot, under its name: from a number to the one that the slot keeps."""
 
     def of(place: int, slot: jax.Array | None) -> Callable[[jax.Array], jax.Array]:
-        round = None if slot is None else format_of(slot.dtype).round
-        if round is None:
+        format = None if slot is None else format_of(slot.dtype)
+        if format is None or not format.is_narrow:
             return lambda x: x
         assert seed is not None
-        return lambda x: round(x, noise(seed.count, place, gradient, seed.weight, slot))
+
+        def keep(x: jax.Array) -> jax.Array:
+            bits = noise(seed.count, place, gradient, seed.weight, slot)
+            return format.read(format.write(x, bits)).astype(x.dtype)
+
+        return keep
 
     return SimpleNamespace(**{name: of(i, x) for i, (name, x) in enumerate(slots.items())})
