@@ -23,7 +23,8 @@ from gdmethods._hyperparameters import (
 )
 from gdmethods._lifting import Rule
 from gdmethods._method import method, negated
-from gdmethods._slots import Count, Positive, Sign, Signed, Slots, sign_after
+from gdmethods._slots import Count, Positive, Sign, Signed, Slots
+from gdmethods._ties import sign_after
 from gdmethods._trees import serializable
 from gdmethods._words import refusing
 
@@ -36,24 +37,24 @@ class AdaptiveGainsState(NamedTuple):
       count: updates so far; int32, shape ().
       gains: one factor a weight, 1 at first; a tree like the parameters, at
         least float32.
-      sign: of gₜ, or of −Δₜ for agreement with the velocity; a tree like the
-        parameters, int8.
       velocity: Δₜ; a tree like the parameters, at least float32; None without
         momentum.
+      sign: of gₜ, or of −Δₜ for agreement with the velocity; a tree like the
+        parameters, int8.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
     gains: Positive
-    sign: Sign
     velocity: Signed | None
+    sign: Sign
 
 
 def _rule(
     g: jax.Array,
     keep: Any,
     gain: jax.Array,
-    sign_before: jax.Array,
     velocity: Any,
+    sign_before: jax.Array,
     *,
     learning_rate: Any,
     momentum: Any,
@@ -69,7 +70,7 @@ def _rule(
     gain = keep.gains(jnp.where(first, gain, adapted) if agreement == "gradient" else adapted)
     velocity = keep.velocity(momentum * velocity - learning_rate * gain * g)
     remembered = sign_after(gain, sign(g if agreement == "gradient" else -velocity))
-    return velocity, gain, remembered, velocity
+    return velocity, gain, velocity, remembered
 
 
 @refusing()

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from gdmethods._ties import after
 from gdmethods._trees import at_path, misfit
 from gdmethods.precision._formats import Seed, format_of, keeping, needs_seed
 
@@ -153,10 +154,14 @@ def _on_leaf(
         *(NOT_KEPT if x is None else widen(format_of(x.dtype).read(x)) for x in slots),
         **jax.tree.map(widen, w),
     )
-    return displacement.astype(dtype), *(
+    kept = [
         None if old is None else format_of(old.dtype).write(x)
         for x, old in zip(new, slots, strict=True)
-    )
+    ]
+    displacement = displacement.astype(dtype)
+    for last in [x for x in kept if x is not None][-1:]:  # the others lead to it, or to this one
+        displacement = after(last, displacement)
+    return displacement, *kept
 
 
 def with_gradients(params: Any, gradients: Any) -> Any:

@@ -13,7 +13,8 @@ from gdmethods._arithmetic import representable, sign
 from gdmethods._hyperparameters import Scalar, choice, float_dtype, ordered, scalar
 from gdmethods._lifting import Rule
 from gdmethods._method import method, negated
-from gdmethods._slots import Count, Number, Positive, Sign, Slots, sign_after
+from gdmethods._slots import Count, Number, Positive, Sign, Slots
+from gdmethods._ties import sign_after
 from gdmethods._trees import serializable
 from gdmethods._words import refusing
 

@@ -209,16 +209,6 @@ def _slot_dtype(kind: Kind, weight: jnp.dtype, asked: jnp.dtype | None) -> jnp.d
     return dtype
 
 
-def sign_after(slot: jax.Array, sign: jax.Array) -> jax.Array:
-    """`sign` as its slot keeps it, computed after the new `slot` that its old values decide.
-
-    XLA overwrites the old signs in place once it knows that nobody will read
-    them, and for that the new ones have to depend on their last reader;
-    otherwise it copies them first.
-    """
-    return jnp.where(jnp.isnan(slot), jnp.int8(0), sign.astype(jnp.int8)).astype(slot.dtype)
-
-
 def require_state(state: Any, state_type: type, kept: Sequence[str] | None) -> None:
     """Refuses what is no state of this type with these fields; None admits any of them."""
     if not isinstance(state, state_type) or (kept is not None and _kept(state) != [*kept]):

@@ -49,7 +49,7 @@ FOREIGN = {
     "the gains' momentum": (
         gdmethods.adaptive_gains(0.1, 0.9),
         gdmethods.adaptive_gains(0.1).init(W),
-        ["keeps AdaptiveGainsState(count, gains, sign, velocity)"],
+        ["keeps AdaptiveGainsState(count, gains, velocity, sign)"],
     ),
     "AMSGrad's": (
         torch.adam(amsgrad=True),

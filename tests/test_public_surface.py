@@ -52,7 +52,7 @@ FIELDS = {
     "SGDState": "count",
     "MomentumState": "count velocity",
     "NesterovState": "count velocity next_momentum",
-    "AdaptiveGainsState": "count gains sign velocity",
+    "AdaptiveGainsState": "count gains velocity sign",
     "AdaGradState": "count sum_of_squares",
     "AdaDeltaState": "count e_g e_x",
     "RpropState": "step_sizes sign value",

@@ -32,7 +32,8 @@ from gdmethods._method import method
 from gdmethods._momentum import momentum as published_momentum
 from gdmethods._nesterov import nesterov as published_nesterov
 from gdmethods._rmsprop import rmsprop as published_rmsprop
-from gdmethods._slots import Count, Positive, Sign, Slots, sign_after
+from gdmethods._slots import Count, Positive, Sign, Slots
+from gdmethods._ties import sign_after
 from gdmethods._trees import serializable
 from gdmethods._words import refusing
 

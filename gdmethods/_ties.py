@@ -1,0 +1,22 @@
+"""Ties: one result of a rule made to depend on another, so that XLA computes both in one pass.
+
+A TPU's compiler puts several results into one kernel only if each of them leads to the weight in
+the end; otherwise each kernel reads the arrays again. A CPU's overwrites an array in place only if
+the new values depend on its last reader; otherwise it copies the old ones first.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def after(before: jax.Array, x: jax.Array) -> jax.Array:
+    """x, computed after `before`: NaN goes on from number to number, and is 0 as a sign."""
+    if not jnp.issubdtype(before.dtype, jnp.inexact):  # a sign, which is never that
+        return jnp.where(before == jnp.iinfo(before.dtype).min, 0, x)
+    nan = before.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.inexact) else 0
+    return jnp.where(jnp.isnan(before), nan, x)
+
+
+def sign_after(slot: jax.Array, sign: jax.Array) -> jax.Array:
+    """`sign` as its slot keeps it, after the new `slot` that its old values decide."""
+    return after(slot, sign.astype(jnp.int8)).astype(slot.dtype)
