@@ -44,6 +44,10 @@ NAMES = [
     "scale_by_adam",
     "Float32MasterState",
     "with_float32_master",
+    "StochasticRoundingState",
+    "with_stochastic_rounding",
+    "read_state",
+    "convert_state",
     "SkipNonfiniteStepsState",
     "skip_nonfinite_steps",
     "state_bytes",
@@ -55,10 +59,11 @@ FIELDS = {
     "AdaptiveGainsState": "count gains velocity sign",
     "AdaGradState": "count sum_of_squares",
     "AdaDeltaState": "count e_g e_x",
-    "RpropState": "step_sizes sign value",
+    "RpropState": "count step_sizes sign value",
     "RMSPropState": "count nu mu velocity",
     "AdamState": "count mu nu",
     "Float32MasterState": "master inner_state",
+    "StochasticRoundingState": "rounding_count narrowest inner_state",
     "SkipNonfiniteStepsState": "notfinite_count total_notfinite inner_state",
 }
 ACCUMULATOR = "accumulator_dtype=None"
@@ -109,6 +114,9 @@ SIGNATURES = {
         f"b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, bias_correction=True, {ACCUMULATOR}"
     ),
     "with_float32_master": "inner",
+    "with_stochastic_rounding": "inner",
+    "read_state": "state",
+    "convert_state": "tx, params, state",
     "skip_nonfinite_steps": "inner, max_consecutive_errors, *, check_updates=False",
     "state_bytes": "tx, params, sharding=None",
 }

@@ -56,11 +56,15 @@ def build(factory, wrap=lambda factory: factory, **options):
 def test_the_factories_are_all():
     factories = {name for name in gdmethods.__all__ if name.islower()}
     others = {
+        "convert_state",
         "nesterov_eval_params",
+        "read_state",
         "scale_by_learning_rate",
+        "skip_nonfinite_steps",
         "state_bytes",
         "sutskever_momentum_schedule",
         "with_float32_master",
+        "with_stochastic_rounding",
     }
     assert {f"gdmethods.{name}" for name in factories - others} <= set(FACTORIES)
     assert len(FACTORIES) == 17 + 8 + 6 + 8

@@ -91,10 +91,10 @@ def with_stochastic_rounding(
       ...         update, state = tx.update(g, state, w)
       ...         w = optax.apply_updates(w, update)
       ...     return jnp.mean(w.astype(jnp.float32))
-      >>> print(f"{train(gdmethods.sgd(0.001)):.2f}")  # 1 − 0.001 is 1 in bfloat16
+      >>> tx = gdmethods.sgd(0.001)
+      >>> print(f"{train(tx):.2f}")  # 1 − 0.001 is 1 in bfloat16
       1.50
-      >>> tx = gdmethods.with_stochastic_rounding(gdmethods.sgd(0.001))
-      >>> print(f"{train(tx):.2f}")
+      >>> print(f"{train(gdmethods.with_stochastic_rounding(tx)):.2f}")
       1.40
 
     Elsewhere: Optax 0.2.8 has none. `gdmethods.with_float32_master` keeps what
