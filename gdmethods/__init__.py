@@ -18,7 +18,6 @@ from gdmethods._adagrad import AdaGradState, adagrad, scale_by_rss
 from gdmethods._adam import AdamState, adam, scale_by_adam
 from gdmethods._adamw import adamw
 from gdmethods._gains import AdaptiveGainsState, adaptive_gains, scale_by_gains
-from gdmethods._master import Float32MasterState, with_float32_master
 from gdmethods._momentum import MomentumState, momentum, velocity
 from gdmethods._nesterov import NesterovState, nesterov, nesterov_velocity
 from gdmethods._nesterov_eval_params import nesterov_eval_params
@@ -29,6 +28,8 @@ from gdmethods._sgd import SGDState, scale_by_learning_rate, sgd
 from gdmethods._skip_nonfinite_steps import SkipNonfiniteStepsState, skip_nonfinite_steps
 from gdmethods._state_bytes import state_bytes
 from gdmethods.precision._conversion import convert_state, read_state
+from gdmethods.precision._master import Float32MasterState, with_float32_master
+from gdmethods.precision._master_params import init_from_float32, master_params
 from gdmethods.precision._stochastic_rounding import (
     StochasticRoundingState,
     with_stochastic_rounding,
@@ -69,6 +70,8 @@ __all__ = [  # in the lecture's order
     "scale_by_adam",
     "Float32MasterState",
     "with_float32_master",
+    "init_from_float32",
+    "master_params",
     "StochasticRoundingState",
     "with_stochastic_rounding",
     "read_state",

@@ -44,6 +44,8 @@ NAMES = [
     "scale_by_adam",
     "Float32MasterState",
     "with_float32_master",
+    "init_from_float32",
+    "master_params",
     "StochasticRoundingState",
     "with_stochastic_rounding",
     "read_state",
@@ -62,7 +64,7 @@ FIELDS = {
     "RpropState": "count step_sizes sign value",
     "RMSPropState": "count nu mu velocity",
     "AdamState": "count mu nu",
-    "Float32MasterState": "master inner_state",
+    "Float32MasterState": "remainder master inner_state",
     "StochasticRoundingState": "rounding_count narrowest inner_state",
     "SkipNonfiniteStepsState": "notfinite_count total_notfinite inner_state",
 }
@@ -113,7 +115,9 @@ SIGNATURES = {
     "scale_by_adam": (
         f"b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, *, bias_correction=True, {ACCUMULATOR}"
     ),
-    "with_float32_master": "inner",
+    "with_float32_master": "inner, *, remainder=True",
+    "init_from_float32": "tx, params, mask=True",
+    "master_params": "opt_state, params",
     "with_stochastic_rounding": "inner",
     "read_state": "state",
     "convert_state": "tx, params, state",

@@ -12,6 +12,7 @@ from gdmethods._hyperparameters import transformation
 from gdmethods._slots import is_state
 from gdmethods._trees import at_path
 from gdmethods.precision._formats import format_of
+from gdmethods.precision._master import Float32MasterState, in_form_of
 
 
 def read_state(state: optax.OptState) -> optax.OptState:
@@ -48,11 +49,14 @@ def convert_state(
 
     A float32 run goes on with narrow accumulators from here, or a narrow one
     with float32. Each number goes to the nearest that the new format has.
+    Likewise a run of `with_float32_master` goes on with `remainder=False`, or
+    from there with remainders.
 
     Arguments:
       tx: the transformation that is to go on; it differs from the one that made
-        the state in nothing but `accumulator_dtype`.
-      params: the parameters, or a `jax.ShapeDtypeStruct` in place of each.
+        the state in nothing but `accumulator_dtype` and `remainder`.
+      params: the parameters; a `jax.ShapeDtypeStruct` in place of each is
+        enough where `remainder` is the same.
       state: the state.
 
     Returns:
@@ -77,6 +81,7 @@ def convert_state(
     Elsewhere: Optax has none.
     """
     like = jax.eval_shape(transformation("tx", tx).init, params)
+    state = _with_masters_like(like, state, params)
     flat: list[Any] = [jax.tree.flatten(tree) for tree in (state, like)]
     (leaves, structure), (models, model_structure) = flat
     if structure != model_structure:
@@ -87,6 +92,21 @@ def convert_state(
         )
     paths = [path for path, _ in jax.tree.leaves_with_path(like)]
     return jax.tree.unflatten(structure, map(_stored, leaves, models, paths))
+
+
+def _with_masters_like(like: Any, state: Any, params: Any) -> Any:
+    def is_master(node: Any) -> bool:
+        return isinstance(node, Float32MasterState)
+
+    nodes, structure = jax.tree.flatten(state, is_leaf=is_master)
+    models = jax.tree.leaves(like, is_leaf=is_master)
+    if list(map(is_master, nodes)) != list(map(is_master, models)):
+        return state  # which is refused for what differs otherwise
+    converted = (
+        in_form_of(model, node, params) if is_master(node) else node
+        for node, model in zip(nodes, models, strict=True)
+    )
+    return jax.tree.unflatten(structure, converted)
 
 
 def _stored(x: Any, like: Any, path: Any) -> Any:
