@@ -93,7 +93,7 @@ FOREIGN = {
     "without its master": (
         gdmethods.with_float32_master(gdmethods.adam(0.1)),
         gdmethods.adam(0.1).init(W),
-        ["AdamState", "keeps Float32MasterState(master, inner_state)"],
+        ["AdamState", "keeps Float32MasterState(remainder, master, inner_state)"],
     ),
 }
 

@@ -57,6 +57,8 @@ def test_the_factories_are_all():
     factories = {name for name in gdmethods.__all__ if name.islower()}
     others = {
         "convert_state",
+        "init_from_float32",
+        "master_params",
         "nesterov_eval_params",
         "read_state",
         "scale_by_learning_rate",
