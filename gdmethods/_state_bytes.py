@@ -77,7 +77,7 @@ def state_bytes(
     }
 
     def bytes_on_a_device(path: tuple[Any, ...], leaf: Any) -> int:
-        shape, size = _owner(path, parameters) or ((), 1)
+        shape, size = owner(path, parameters) or ((), 1)
         return int((size if leaf.shape == shape else leaf.size) * leaf.dtype.itemsize)
 
     state = _abstract_state(tx, params)
@@ -95,7 +95,7 @@ def _abstract_state(tx: optax.GradientTransformation, params: Any) -> Any:
         ) from error
 
 
-def _owner(path: tuple[Any, ...], parameters: dict[tuple[Any, ...], Any]) -> Any:
+def owner(path: tuple[Any, ...], parameters: dict[tuple[Any, ...], Any]) -> Any:
     """The entry of the parameter whose path stands last in that of a leaf; None without one.
 
     `.mu['w']` belongs to `['w']`, and so does `.mu['w'].real`, where a wrapper

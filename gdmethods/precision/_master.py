@@ -18,6 +18,7 @@ import optax
 from gdmethods._hyperparameters import flag, transformation
 from gdmethods._lifting import with_gradients
 from gdmethods._slots import require_state
+from gdmethods._ties import waiting_for
 from gdmethods._trees import at_path, fits, misfit, serializable
 from gdmethods.precision._remainder import join, remainder_beside, remainder_of, update_to
 from gdmethods.precision._weights import in_float32, is_narrow, refuse_another, weights_state
@@ -253,14 +254,9 @@ def _move(
 
 
 def _one_after_another(w: jax.Array, m: jax.Array, d: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Of a remainder: the sum a second time, which waits for it, as the compiler sees it.
-
-    A TPU computes two outputs of one costly value in one pass only if one of
-    them is computed from the other.
-    """
+    """Of a remainder: a TPU is given the sum a second time, to be computed after the first."""
     remainder = remainder_of(m + d)
-    m = jnp.where(remainder.astype(jnp.int32) > 2**15, 0.0, m)
-    return update_to(m + d, remainder, w), remainder
+    return update_to(waiting_for(remainder, m) + d, remainder, w), remainder
 
 
 def _stored_between(w: jax.Array, m: jax.Array, d: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -86,8 +86,8 @@ def init_from_float32(
       tx: a transformation that keeps masters of bfloat16 weights, alone or
         within `optax.chain`, `partition`, `masked`, `skip_nonfinite_steps`, ….
       params: the parameters. Other dtypes than float32 stay as they are.
-      mask: those that become bfloat16; a bool for all, or a tree of them that is
-        like `params` or a prefix of it.
+      mask: those that become bfloat16; a bool for all, or a tree of them that
+        is like `params` or a prefix of it.
 
     Returns:
       The weights and the state, for `tx.update`.
