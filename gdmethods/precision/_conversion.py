@@ -118,4 +118,9 @@ def _stored(x: Any, like: Any, path: Any) -> Any:
         )
     if x.dtype == like.dtype:
         return x
+    if not (jnp.issubdtype(x.dtype, jnp.floating) and jnp.issubdtype(like.dtype, jnp.floating)):
+        raise TypeError(
+            f"The leaf of the state {at_path(path)} is {x.dtype}, and this transformation keeps "
+            f"{like.dtype}. Pass the state of another accumulator_dtype."
+        )
     return format_of(like.dtype).write(format_of(x.dtype).read(x))

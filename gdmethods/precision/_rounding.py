@@ -36,9 +36,9 @@ def noise(
         is not.
     """
     x = _magnitude(gradient) ^ np.uint32(slot * 0x9E3779B9 % 2**32)
-    if weight is not None:  # its upper half meets the gradient's lower one, which narrow ones lack
+    if weight is not None:  # its upper half meets the gradient's lower one, which bfloat16 lacks
         x ^= _rotated(_magnitude(weight))
-    if stored is not None:  # x ^ x >> 3 is one to one, in case that it equals the gradient
+    if stored is not None:  # x ^ x >> 3 is one to one, as where it equals the gradient
         x ^= _magnitude(stored) >> 3
     a, b = _drawn(count)
     return x * a + b
@@ -64,7 +64,8 @@ def _magnitude(x: jax.Array) -> jax.Array:
 
 
 def _rotated(bits: jax.Array) -> jax.Array:
-    return bits << 16 | bits >> 16
+    """By an odd number of places, so that x ^ rotated x is nearly one to one."""
+    return bits << 17 | bits >> 15
 
 
 def _bits(x: jax.Array) -> jax.Array:

@@ -47,8 +47,9 @@ def with_stochastic_rounding(
     """Any transformation on bfloat16 parameters, each new one rounded by chance.
 
         xₜ = wₜ + Δₜ(gₜ, wₜ)    in float32
-        uₜ = q − wₜ,    q = the bfloat16 above xₜ with probability p, below it else
-        p = (xₜ − below) / (above − below), so that E[q] = xₜ
+        qₜ = the bfloat16 above xₜ with probability p, else the one below
+        p = (xₜ − below) / (above − below), so that E[qₜ] = xₜ
+        uₜ = qₜ − wₜ
 
     `inner` is given the parameters w and the gradients in float32, so that its
     accumulators, its weight decay and its updates Δ are float32 too, and the
@@ -61,7 +62,7 @@ def with_stochastic_rounding(
     gradients round alike as well, and stay equal.
 
     u is float32 for a bfloat16 weight, and `optax.apply_updates(w, u)`, which
-    adds in float32 and rounds the sum, is q to the bit. Do not add by w + u:
+    adds in float32 and rounds the sum, is qₜ to the bit. Do not add by w + u:
     the weights would become float32, and the next update refuses them. Wrap the
     whole optimizer, `optax.MultiSteps` and `gdmethods.skip_nonfinite_steps`
     included, and let nothing change the updates after it. `optax.masked` and
