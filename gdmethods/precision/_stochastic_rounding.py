@@ -84,10 +84,10 @@ def with_stochastic_rounding(
         `update`, without the parameters; what `inner` raises, as well.
 
     Example:
-      >>> import jax, jax.numpy as jnp, optax, gdmethods
+      >>> import jax.numpy as jnp, optax, gdmethods
       >>> def train(tx):
       ...     w = jnp.linspace(1, 2, 1000).astype(jnp.bfloat16)
-      ...     g, state = jnp.ones_like(w), tx.init(w)
+      ...     g, state = jnp.linspace(0.5, 1.5, 1000), tx.init(w)
       ...     for _ in range(100):
       ...         update, state = tx.update(g, state, w)
       ...         w = optax.apply_updates(w, update)

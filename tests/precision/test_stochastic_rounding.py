@@ -105,12 +105,12 @@ def test_small_updates_of_optaxs_methods_add_up(tx):
 
     g = jnp.linspace(0.005, 0.015, 4000)  # all different, or equal weights would round alike
 
-    def end(tx, dtype):
+    def end(tx, dtype, dtype_of_g=jnp.float32):
         w = jnp.linspace(1, 2, 4000).astype(jnp.bfloat16).astype(dtype)
 
         def body(carry, _):
             w, state = carry
-            return step(tx, g, state, w), None
+            return step(tx, g.astype(dtype_of_g), state, w), None
 
         (w, _), _ = jax.jit(lambda c: jax.lax.scan(body, c, length=200))((w, tx.init(w)))
         return np.asarray(w, np.float64)
@@ -119,7 +119,7 @@ def test_small_updates_of_optaxs_methods_add_up(tx):
     expected = np.mean(end(tx, jnp.float32) - start)
     error = end(gdmethods.with_stochastic_rounding(tx), jnp.bfloat16) - start - expected
     assert abs(np.mean(error)) < 0.02 * abs(expected) + 4 * error.std() / np.sqrt(4000)
-    assert abs(np.mean(end(tx, jnp.bfloat16) - start)) < 0.6 * abs(expected)
+    assert abs(np.mean(end(tx, jnp.bfloat16, jnp.bfloat16) - start)) < 0.6 * abs(expected)
 
 
 def test_equal_weights_with_equal_gradients_stay_equal():
@@ -200,7 +200,7 @@ def test_a_derivative_passes_straight_through():
 # Refused.
 
 W = jnp.array([1.0, -2.0, 3.0], jnp.bfloat16)
-WRAPPERS = [gdmethods.with_stochastic_rounding]
+WRAPPERS = [gdmethods.with_stochastic_rounding, gdmethods.with_float32_master]
 
 
 def test_weights_that_have_become_float32():
