@@ -1,86 +1,217 @@
-"""Train on MNIST with weights in float32, in bfloat16, and in bfloat16 with a float32 master.
+"""MNIST in bytes a weight: what training loses when weights and accumulators are bfloat16.
 
-python -m examples.bfloat16
+    python -m examples.bfloat16
+
+prints a table for each method and draws cost against bytes. Each format trains from the same seeds
+as float32, and is compared with it seed by seed, since seeds differ more than formats do. Bytes
+are those of a weight and its state.
+`--methods adam,momentum,rmsprop,adagrad,adaptive_gains,rprop_full_batch` has them all.
 """
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import DTypeLike
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 import gdmethods
 from examples.mnist.data import Dataset, load
 from examples.mnist.roster import ROSTER, Method
 from examples.mnist.training import train
-from examples.programs import Console, Progress, take_no_arguments
+from examples.programs import Console, Parser, Progress, positive, some_of, whole
+
+Wrap = Callable[[Any], optax.GradientTransformationExtraArgs]
 
 
 @dataclasses.dataclass(frozen=True)
-class Costs:
-    """The training cost at the end, by what the weights are kept in.
+class Format:
+    """What the numbers of a training run are kept in.
 
     Attributes:
-      float32: as usual.
-      bfloat16: every new weight is rounded; the accumulators are float32 all the same.
-      master: bfloat16 weights, each the rounding of a float32 copy.
+      weights: the dtype of the parameters.
+      accumulators: the accumulator_dtype of the method; None is float32.
+      wrap: around the method.
+      color: in the picture.
     """
 
-    float32: float
-    bfloat16: float
-    master: float
+    weights: DTypeLike
+    accumulators: DTypeLike | None
+    wrap: Wrap
+    color: str
 
 
-def costs(
+def _plain(tx: Any) -> Any:
+    return tx
+
+
+FORMATS: Mapping[str, Format] = {
+    "float32": Format(jnp.float32, None, _plain, "#000000"),
+    "float32, state bfloat16": Format(jnp.float32, jnp.bfloat16, _plain, "#999999"),
+    "master": Format(jnp.bfloat16, None, gdmethods.with_float32_master, "#0072B2"),
+    "master, state bfloat16": Format(
+        jnp.bfloat16, jnp.bfloat16, gdmethods.with_float32_master, "#56B4E9"
+    ),
+    "stochastic": Format(jnp.bfloat16, None, gdmethods.with_stochastic_rounding, "#009E73"),
+    "stochastic, state bfloat16": Format(
+        jnp.bfloat16, jnp.bfloat16, gdmethods.with_stochastic_rounding, "#CC79A7"
+    ),
+    "to nearest": Format(jnp.bfloat16, None, _plain, "#D55E00"),
+}
+"""Weights are bfloat16 but in the first two, and accumulators float32 where nothing is said."""
+
+METHODS = {
+    name: ROSTER[name]
+    for name in ("adam", "momentum", "rmsprop", "adagrad", "adaptive_gains", "rprop_full_batch")
+}
+STEPS_A_PASS = 15  # of a method that sees the whole training set in each step
+BATCH_SIZE = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Of one method in one format, for each seed.
+
+    Attributes:
+      bytes_per_weight: of the weight and of the state.
+      costs: of training images at the end.
+      errors: in per cent of the test images.
+    """
+
+    bytes_per_weight: float
+    costs: NDArray[np.float64]
+    errors: NDArray[np.float64]
+
+    def beside(self, float32: "Result") -> str:
+        """The mean difference of the costs, seed by seed, and its standard error."""
+        differences = self.costs - float32.costs
+        mean, n = f"{differences.mean():+.4f}", len(differences)
+        return f"{mean} ± {differences.std(ddof=1) / n**0.5:.4f}" if n > 1 else mean
+
+
+def result(
     method: Method,
+    format: Format,
     data: Dataset,
     *,
     passes: int,
-    batch_size: int,
-    passed: Callable[[str], None] = lambda _: None,
-) -> Costs:
-    """`passed` is called after each pass, with what is kept in what."""
-
-    def cost(what: str, tx: optax.GradientTransformationExtraArgs, dtype: DTypeLike) -> float:
-        for measured in train(
+    seeds: Sequence[int],
+    batch_size: int = BATCH_SIZE,
+    passed: Callable[[], None] = lambda: None,
+) -> Result:
+    """`passed` is called after each seed."""
+    accumulators = {"accumulator_dtype": format.accumulators} if format.accumulators else {}
+    tx = format.wrap(method.alias(**method.settings, **accumulators))
+    last = []
+    for seed in seeds:
+        *_, end = train(
             tx,
             data,
-            passes=passes,
-            batch_size=batch_size,
-            seed=0,
+            passes=passes * STEPS_A_PASS if method.full_batch else passes,
+            batch_size=len(data.train.labels) if method.full_batch else batch_size,
+            seed=seed,
             eval_params=method.eval_params,
-            param_dtype=dtype,
-        ):
-            if measured.passes:
-                passed(what)
-        return measured.train_cost
-
-    tx = method.optimizer()
-    return Costs(
-        float32=cost("float32", tx, jnp.float32),
-        bfloat16=cost("bfloat16", tx, jnp.bfloat16),
-        master=cost("float32 master", gdmethods.with_float32_master(tx), jnp.bfloat16),
+            param_dtype=format.weights,
+        )
+        last.append(end)
+        passed()
+    return Result(
+        jnp.dtype(format.weights).itemsize + last[0].state_bytes_per_weight,
+        np.array([end.train_cost for end in last]),
+        np.array([end.test_error_percent for end in last]),
     )
 
 
-def main() -> None:
+def table(method: Method, results: Mapping[str, Result]) -> Table:
+    table = Table(title=method.label, box=SIMPLE_HEAD, show_edge=False)
+    table.add_column("weights and state", no_wrap=True)
+    for title in ("bytes", "cost", "beside float32", "test error, %"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, of in results.items():
+        table.add_row(
+            name,
+            f"{of.bytes_per_weight:.0f}",
+            f"{of.costs.mean():.4f} ± {of.costs.std():.4f}",
+            "" if name == "float32" else of.beside(results["float32"]),
+            f"{of.errors.mean():.2f} ± {of.errors.std():.2f}",
+        )
+    return table
+
+
+def draw(results: Mapping[str, Mapping[str, Result]], picture: Path) -> None:
+    rows, columns = -(-len(results) // 3), min(len(results), 3)
+    figure = Figure(figsize=(1 + 4 * columns, 1 + 4 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes, (title, of_method) in zip(panels, results.items(), strict=False):
+        for name, of in of_method.items():
+            axes.errorbar(
+                of.bytes_per_weight,
+                of.costs.mean(),
+                of.costs.std(),
+                fmt="o",
+                capsize=4,
+                color=FORMATS[name].color,
+                label=name,
+            )
+        axes.axhline(of_method["float32"].costs.mean(), color="0.8", zorder=0)
+        axes.set(title=title, xlabel="bytes a weight, of it and its state", ylabel="training cost")
+        axes.set_xlim(left=0)
+    for axes in panels[len(results) :]:
+        axes.set_visible(False)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    with whole(picture) as file:
+        figure.savefig(file, dpi=100)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = Parser("examples.bfloat16", "MNIST in bytes a weight.")
+    parser.add_argument(
+        "--methods",
+        metavar="NAME,…",
+        type=some_of(METHODS),
+        default="adam,momentum",
+        help=f"of {', '.join(METHODS)} (%(default)s)",
+    )
+    parser.add_argument(
+        "--passes", metavar="N", type=positive, default=3, help="over MNIST (%(default)s)"
+    )
+    parser.add_argument(
+        "--seeds", metavar="N", type=positive, default=3, help="to average over (%(default)s)"
+    )
+    parser.add_directory("--out", "results", "where to write bfloat16.png")
+    options = parser.parse_args(arguments)
+    parser.make_directory("--out", options.out)
+
     data = load()
-    size = len(data.train.labels)
-    budgets = [(15, size) if method.full_batch else (6, 100) for method in ROSTER.values()]
-    table = Table("method", "float32", "bfloat16", "bfloat16, float32 master")
-    with Progress(3 * sum(passes for passes, _ in budgets)) as progress:
-        for method, (passes, batch_size) in zip(ROSTER.values(), budgets, strict=True):
-
-            def passed(what: str, label: str = method.label) -> None:
-                progress.tell(f"{label}: {what}", done=1)
-
-            row = costs(method, data, passes=passes, batch_size=batch_size, passed=passed)
-            table.add_row(method.label, *(f"{c:.4f}" for c in dataclasses.astuple(row)))
-    Console().print(table)
+    console = Console()
+    results: dict[str, dict[str, Result]] = {}
+    with Progress(len(options.methods) * len(FORMATS) * options.seeds) as progress:
+        for method in options.methods:
+            of_method = results.setdefault(method.label, {})
+            for name, format in FORMATS.items():
+                what = f"{method.label}: {name}"
+                progress.tell(what)
+                of_method[name] = result(
+                    method,
+                    format,
+                    data,
+                    passes=options.passes,
+                    seeds=range(options.seeds),
+                    passed=functools.partial(progress.tell, what, done=1),
+                )
+            console.print(table(method, of_method))
+    draw(results, options.out / "bfloat16.png")
+    console.print(str(options.out / "bfloat16.png"), soft_wrap=True)
 
 
 if __name__ == "__main__":
-    take_no_arguments()
     main()
