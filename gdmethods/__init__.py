@@ -17,6 +17,7 @@ from gdmethods._adadelta import AdaDeltaState, adadelta, scale_by_adadelta
 from gdmethods._adagrad import AdaGradState, adagrad, scale_by_rss
 from gdmethods._adam import AdamState, adam, scale_by_adam
 from gdmethods._adamw import adamw
+from gdmethods._from_optax import from_optax
 from gdmethods._gains import AdaptiveGainsState, adaptive_gains, scale_by_gains
 from gdmethods._momentum import MomentumState, momentum, velocity
 from gdmethods._nesterov import NesterovState, nesterov, nesterov_velocity
@@ -78,6 +79,7 @@ __all__ = [  # in the lecture's order
     "convert_state",
     "SkipNonfiniteStepsState",
     "skip_nonfinite_steps",
+    "from_optax",
     "state_bytes",
 ]
 

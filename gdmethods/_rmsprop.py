@@ -149,10 +149,9 @@ def rmsprop(
       [-0.01  0.01]
 
     Elsewhere: `optax.rmsprop` has ε inside of the root unless
-    eps_in_sqrt=False, and its momentum keeps η outside of the velocity.
-    `torch.optim.RMSprop` has decay = 0.99, ε outside, and η outside of the
-    velocity. `keras.optimizers.RMSprop` has ε = 1e-7 inside, and η inside of
-    the velocity.
+    eps_in_sqrt=False. `torch.optim.RMSprop` has decay = 0.99, ε outside, and η
+    outside of the velocity. `keras.optimizers.RMSprop` has ε = 1e-7 inside,
+    and η inside of the velocity.
 
     Source: G. Hinton, Neural networks for machine learning, lecture 6e,
     Coursera, 2012; centered: A. Graves, Generating sequences with recurrent

@@ -99,7 +99,7 @@ def _other_containers(tree: Any, model: Any, path: tuple[Any, ...]) -> Iterator[
     if type(tree) is not type(model):
         yield f"{place} a {type(tree).__name__} is in the place of a {type(model).__name__}"
         return
-    (children, node), (models, other_node) = map(_children, (tree, model))
+    (children, node), (models, other_node) = map(one_level, (tree, model))
     if node != other_node:
         yield f"{place} {node} is in the place of {other_node}"
         return
@@ -108,6 +108,6 @@ def _other_containers(tree: Any, model: Any, path: tuple[Any, ...]) -> Iterator[
             yield from _other_containers(child, other, (*path, *key))
 
 
-def _children(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
+def one_level(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
     """With their keys, and the node without them."""
     return jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda x: x is not node)

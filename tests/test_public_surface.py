@@ -52,6 +52,7 @@ NAMES = [
     "convert_state",
     "SkipNonfiniteStepsState",
     "skip_nonfinite_steps",
+    "from_optax",
     "state_bytes",
 ]
 FIELDS = {
@@ -122,6 +123,7 @@ SIGNATURES = {
     "read_state": "state",
     "convert_state": "tx, params, state",
     "skip_nonfinite_steps": "inner, max_consecutive_errors, *, check_updates=False",
+    "from_optax": "tx, params, state, *, learning_rate=None, count=None",
     "state_bytes": "tx, params, sharding=None",
 }
 

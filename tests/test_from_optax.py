@@ -1,0 +1,313 @@
+"""A run of the real Optax goes on here: 50 steps there and 50 here, against 100 there."""
+
+import functools
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import gdmethods
+from gdmethods.dialects import torch
+
+STEPS = 50
+
+
+def falling(count: Any) -> Any:
+    return 0.1 / (1 + 0.1 * count)
+
+
+# Of Optax, and of gdmethods with the same numbers.
+PAIRS: dict[str, tuple[Any, Any]] = {
+    "sgd": (optax.sgd(0.1), gdmethods.sgd(0.1)),
+    "sgd, schedule": (optax.sgd(falling), gdmethods.sgd(falling)),
+    "momentum": (optax.sgd(0.1, momentum=0.9), gdmethods.momentum(0.1, 0.9)),
+    "nesterov": (optax.sgd(0.1, momentum=0.9, nesterov=True), gdmethods.nesterov(0.1, 0.9)),
+    "adagrad": (
+        optax.adagrad(0.1),
+        gdmethods.adagrad(0.1, eps=0.0, eps_root=1e-7, initial_accumulator_value=0.1),
+    ),
+    "adadelta": (optax.adadelta(1.0), gdmethods.adadelta(1.0, rho=0.9)),
+    "rmsprop": (optax.rmsprop(0.1), gdmethods.rmsprop(0.1, eps=0.0, eps_root=1e-8)),
+    "rmsprop, momentum, schedule": (
+        optax.rmsprop(falling, momentum=0.9),
+        gdmethods.rmsprop(falling, eps=0.0, eps_root=1e-8, momentum=0.9),
+    ),
+    "rmsprop, centered": (
+        optax.rmsprop(0.1, centered=True, eps=1e-2, momentum=0.9),
+        gdmethods.rmsprop(0.1, centered=True, eps=0.0, eps_root=1e-2, momentum=0.9),
+    ),
+    "rmsprop, correction": (
+        optax.rmsprop(0.1, bias_correction=True, decay=0.99, eps_in_sqrt=False),
+        gdmethods.rmsprop(0.1, bias_correction=True, decay=0.99),
+    ),
+    "adam": (optax.adam(0.1), gdmethods.adam(0.1)),
+    "adam, schedule": (optax.adam(falling), gdmethods.adam(falling)),
+    "adamw": (optax.adamw(0.1, weight_decay=0.1), gdmethods.adamw(0.1, weight_decay=0.1)),
+    "adamw, mask": (
+        optax.adamw(0.1, weight_decay=0.1, mask={"kernel": True, "bias": False}),
+        gdmethods.adamw(0.1, weight_decay=0.1, mask={"kernel": True, "bias": False}),
+    ),
+    "a chain": (
+        optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.1)),
+        optax.chain(optax.clip_by_global_norm(1.0), gdmethods.adam(0.1)),
+    ),
+    "cores": (
+        optax.chain(
+            optax.scale_by_adam(), optax.scale_by_learning_rate(falling), optax.trace(0.5)
+        ),
+        optax.chain(
+            gdmethods.scale_by_adam(),
+            gdmethods.scale_by_learning_rate(falling),
+            gdmethods.velocity(0.5),
+        ),
+    ),
+    "a partition": (
+        optax.partition(
+            {"a": optax.sgd(0.1, momentum=0.9), "b": optax.adam(0.1)}, {"kernel": "a", "bias": "b"}
+        ),
+        optax.partition(
+            {"a": gdmethods.momentum(0.1), "b": gdmethods.adam(0.1)}, {"kernel": "a", "bias": "b"}
+        ),
+    ),
+    "MultiSteps": (
+        optax.MultiSteps(optax.adam(0.1), 4),
+        optax.MultiSteps(gdmethods.adam(0.1), 4),
+    ),
+    "injected": (
+        optax.inject_hyperparams(optax.adam)(falling),
+        optax.inject_hyperparams(gdmethods.adam)(falling),
+    ),
+}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run(tx: Any, w: Any, state: Any, noise: Any) -> Any:
+    """The weights and the state after a walk with noisy gradients through a valley."""
+
+    def loss(w: Any) -> Any:
+        scale = jnp.linspace(0.1, 3.0, 6, dtype=w["kernel"].dtype).reshape(2, 3)
+        return jnp.sum(scale * jnp.cos(w["kernel"])) + jnp.sum((w["bias"] - 0.3) ** 2)
+
+    def step(carry: Any, noise: Any) -> Any:
+        w, state = carry
+        gradients = jax.tree.map(jnp.add, jax.grad(loss)(w), noise)
+        updates, state = tx.update(gradients, state, w)
+        return (optax.apply_updates(w, updates), state), updates
+
+    return jax.lax.scan(step, (w, state), noise)
+
+
+def draw(rng: np.random.Generator, dtype: Any, *leading: int) -> Any:
+    shapes = {"kernel": (2, 3), "bias": (3,)}
+    return {name: jnp.asarray(rng.normal(size=leading + x), dtype) for name, x in shapes.items()}
+
+
+def refuses(error: type[Exception], *words: str) -> Any:
+    return pytest.raises(error, match="(?s)" + ".*".join(map(re.escape, words)))
+
+
+@pytest.mark.parametrize(("old", "tx"), PAIRS.values(), ids=PAIRS)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [("float64", 1e-10), pytest.param("float32", 1e-5, marks=pytest.mark.proof)],
+)
+def test_a_run_goes_on(old: Any, tx: Any, dtype: Any, tolerance: float) -> None:
+    with jax.enable_x64(dtype == "float64"):
+        rng = np.random.default_rng(0)
+        w, noise = draw(rng, dtype), [draw(rng, dtype, STEPS) for _ in range(2)]
+        (half, state), _ = run(old, w, old.init(w), noise[0])
+        (expected, _), _ = run(old, half, state, noise[1])
+        carried = gdmethods.from_optax(tx, half, state, learning_rate=0.1)
+        (actual, _), _ = run(tx, half, carried, noise[1])
+        for name in w:
+            assert np.all(expected[name] != half[name])
+            np.testing.assert_allclose(
+                actual[name], expected[name], rtol=tolerance, atol=tolerance
+            )
+
+
+def test_rprop_goes_on_without_its_lag() -> None:
+    """Optax makes in one update the move of the one before; ours makes it at once."""
+    old, tx = optax.rprop(0.1, max_step_size=1.0), gdmethods.rprop(0.1, max_step_size=1.0)
+    rng = np.random.default_rng(0)
+    g = jnp.asarray(rng.choice([-1.0, 0.0, 1.0], (2 * STEPS, 20), p=[0.2, 0.1, 0.7]))
+    state, there = jax.lax.scan(lambda state, g: old.update(g, state)[::-1], old.init(g[0]), g)
+    half, _ = jax.lax.scan(lambda state, g: old.update(g, state)[::-1], old.init(g[0]), g[:STEPS])
+    carried = gdmethods.from_optax(tx, g[0], half)
+    last, here = jax.lax.scan(lambda state, g: tx.update(g, state)[::-1], carried, g[STEPS:])
+    turned = there[STEPS + 1 :] == 0  # where a sign turns Optax does not make the move before
+    np.testing.assert_array_equal(jnp.where(turned, 0, here[:-1]), there[STEPS + 1 :])
+    np.testing.assert_array_equal(last.step_sizes, state[0].step_sizes)
+    np.testing.assert_array_equal(last.sign, jnp.sign(state[0].prev_updates))
+
+
+def test_a_rate_outside_of_a_velocity_is_asked_for() -> None:
+    w = jnp.ones(2)
+    _, state = optax.sgd(0.1, momentum=0.9).update(w, optax.sgd(0.1, momentum=0.9).init(w))
+    tx = gdmethods.momentum(0.1)
+    with refuses(ValueError, "the trace of the state", "Pass learning_rate, that of the last"):
+        gdmethods.from_optax(tx, w, state)
+    with refuses(ValueError, "learning_rate must be in [0, inf)"):
+        gdmethods.from_optax(tx, w, state, learning_rate=-0.1)
+    carried = gdmethods.from_optax(tx, w, state, learning_rate=0.25)
+    np.testing.assert_array_equal(carried.velocity, -0.25 * w)
+
+
+def test_an_injected_rate_is_read() -> None:
+    w = jnp.ones(2)
+    old = optax.inject_hyperparams(optax.sgd)(falling, momentum=0.9)
+    _, state = old.update(w, old.init(w))
+    tx = optax.inject_hyperparams(gdmethods.momentum)(falling, momentum=0.9)
+    carried = gdmethods.from_optax(tx, w, state)
+    np.testing.assert_allclose(carried.inner_state.velocity, -0.1 * w)
+    assert carried.count == 1
+    assert carried.hyperparams_states["learning_rate"].count == 1
+    assert carried.hyperparams["momentum"] == jnp.float32(0.9)
+
+
+@pytest.mark.parametrize("wrap", [lambda tx: tx, lambda tx: optax.chain(optax.identity(), tx)])
+def test_a_count_is_asked_for_where_an_update_reads_it(wrap: Any) -> None:
+    w = jnp.ones(2)
+    old = wrap(optax.adagrad(0.1))
+    _, state = old.update(w, old.init(w))
+    assert (
+        optax.tree.get(gdmethods.from_optax(wrap(gdmethods.adagrad(0.1)), w, state), "count") == 0
+    )
+    tx = wrap(gdmethods.adagrad(falling))
+    with refuses(ValueError, "counts no steps", "Pass count"):
+        gdmethods.from_optax(tx, w, state)
+    carried = gdmethods.from_optax(tx, w, state, count=7)
+    assert optax.tree.get(carried, "count") == 7
+
+
+def test_a_state_becomes_narrower_only_where_tx_asks_for_it() -> None:
+    w = jnp.array([1.0, 2.0], jnp.bfloat16)
+    old = optax.sgd(0.1, momentum=0.9)
+    _, state = old.update(w / 3, old.init(w))
+    carried = gdmethods.from_optax(gdmethods.momentum(0.1), w, state, learning_rate=0.1)
+    expected = -0.1 * state[0].trace.astype(jnp.float32)  # not rounded to bfloat16 again
+    np.testing.assert_array_equal(carried.velocity, expected)
+    narrow = gdmethods.momentum(0.1, accumulator_dtype=jnp.bfloat16)
+    wide = jax.tree.map(lambda x: x.astype(jnp.float32), state)
+    carried = gdmethods.from_optax(narrow, w, wide, learning_rate=0.1)
+    np.testing.assert_array_equal(carried.velocity, expected.astype(jnp.bfloat16))
+
+
+def test_a_master_may_be_new() -> None:
+    w = {"w": jnp.ones(2, jnp.bfloat16)}
+    _, state = optax.adam(0.1).update(w, optax.adam(0.1).init(w))
+    tx = gdmethods.with_float32_master(gdmethods.adam(0.1))
+    carried = gdmethods.from_optax(tx, w, state)
+    assert jax.tree.structure(carried) == jax.tree.structure(tx.init(w))
+    assert carried.inner_state.count == 1
+    tx.update(w, carried, w)
+
+
+@jax.enable_x64(True)
+def test_complex_weights() -> None:
+    """Optax keeps Adam's squared magnitudes as complex numbers; ADADELTA's it does not take."""
+    w = jnp.array([1.0 + 2.0j, 0.5j])
+    old, tx = optax.adam(0.1), gdmethods.adam(0.1)
+    _, state = old.update(w, old.init(w))
+    expected, _ = old.update(w, state)
+    actual, _ = tx.update(w, gdmethods.from_optax(tx, w, state), w)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12)
+    _, state = optax.adadelta().update(w, optax.adadelta().init(w), w)
+    with refuses(ValueError, "squares of complex numbers, where tx keeps squared magnitudes"):
+        gdmethods.from_optax(gdmethods.adadelta(), w, state)
+
+
+def test_an_nnx_optimizer() -> None:
+    """Whose state wraps each array."""
+    model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
+    old = nnx.Optimizer(model, optax.adam(0.1), wrt=nnx.Param)
+    old.update(model, nnx.grad(lambda model: jnp.sum(model(jnp.ones((1, 2)))))(model))
+    new = nnx.Optimizer(model, gdmethods.adam(0.1), wrt=nnx.Param)
+    state = gdmethods.from_optax(new.tx, nnx.state(model, nnx.Param), old.opt_state)
+    nnx.update(new.opt_state, nnx.state(state))
+    assert new.opt_state.count[...] == 1
+    np.testing.assert_allclose(new.opt_state.mu["kernel"][...], 0.1, rtol=1e-6)
+
+
+W = {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}
+REFUSED: dict[str, tuple[Any, Any, type[Exception], list[str]]] = {
+    "another method": (
+        gdmethods.adam(0.1),
+        optax.rmsprop(0.1),
+        TypeError,
+        ["(the only one) holds ScaleByRmsState", "AdamState(mu, nu)"],
+    ),
+    "the same fields": (
+        gdmethods.adam(0.1),
+        optax.adabelief(0.1),
+        TypeError,
+        ["holds ScaleByBeliefState"],
+    ),
+    "of a dialect": (
+        torch.rmsprop(momentum=0.9),
+        optax.rmsprop(0.1, momentum=0.9),
+        TypeError,
+        ["ScaleByRmsState, TraceState", "RMSPropState(nu, velocity)"],
+    ),
+    "an option too many": (
+        gdmethods.rmsprop(0.1),
+        optax.rmsprop(0.1, momentum=0.9),
+        TypeError,
+        ["holds ScaleByRmsState, TraceState", "RMSPropState(nu)"],
+    ),
+    "an option in vain": (
+        gdmethods.rmsprop(0.1, centered=True),
+        optax.rmsprop(0.1),
+        TypeError,
+        ["RMSPropState(nu, mu)"],
+    ),
+    "centered, with bias correction": (
+        gdmethods.rmsprop(0.1, centered=True, bias_correction=True),
+        optax.rmsprop(0.1, centered=True, bias_correction=True),
+        TypeError,
+        ["depends on decay", "nu - |mu|² / (1 - decay ** count)"],
+    ),
+    "another chain": (
+        optax.chain(optax.clip(1.0), gdmethods.adam(0.1)),
+        optax.adam(0.1),
+        TypeError,
+        ["at [0] is ScaleByAdamState, where tx keeps EmptyState"],
+    ),
+    "another wrapper": (
+        optax.MultiSteps(gdmethods.adam(0.1), 2),
+        optax.adam(0.1),
+        TypeError,
+        ["is tuple, where tx keeps MultiStepsState", "same chain, partition"],
+    ),
+    "a link that is lost": (
+        optax.chain(gdmethods.scale_by_adam(), optax.identity()),
+        optax.chain(optax.scale_by_adam(), optax.trace(0.9)),
+        TypeError,
+        ["at [1] is TraceState, where tx keeps EmptyState"],
+    ),
+    "None": (gdmethods.adam(0.1), None, TypeError, ["holds no numbers"]),
+}
+
+
+@pytest.mark.parametrize(("tx", "old", "error", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_does_not_fit(tx: Any, old: Any, error: Any, words: Any) -> None:
+    with refuses(error, "The ", *words):
+        gdmethods.from_optax(tx, W, old and old.init(W))
+
+
+def test_other_parameters() -> None:
+    turned = W | {"kernel": W["kernel"].T}
+    for params, words in (
+        (turned, ["mu of the state that came has the shape (2, 3) at ['kernel']", "(3, 2)"]),
+        (W | {"scale": jnp.ones(1)}, ["has nothing at ['scale'], and tx keeps the shape (1,)"]),
+        ({"bias": W["bias"]}, ["has the shape (2, 3) at ['kernel'], and tx keeps nothing"]),
+    ):
+        with refuses(ValueError, *words):
+            gdmethods.from_optax(gdmethods.adam(0.1), params, optax.adam(0.1).init(W))
+    with refuses(TypeError, "tx must be a transformation"):
+        gdmethods.from_optax(gdmethods.adam, W, optax.adam(0.1).init(W))
