@@ -1,8 +1,8 @@
 """A state that another library's optimizer began: how its numbers come into a state of ours.
 
-Each road ends here. The numbers of a slot are taken in float32 or wider, and
-are stored as `tx` keeps them. A count that the other library does not keep is
-asked for only where an update reads it.
+Each road ends here. A state is filled with numbers of float32 or wider, and
+stored at last in the formats that `tx` keeps. A count that the other library
+does not keep is asked for only where an update reads it.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import optax
 from jax.extend.core import Var
 
-from gdmethods._lifting import at_least_float32, dtype_of
+from gdmethods._lifting import at_least_float32
 from gdmethods._slots import Kind, kinds
 from gdmethods._trees import at_path
+from gdmethods.precision._conversion import convert_state
 
 UNTOLD = object()
 """Stands in a state for a count that nothing told."""
@@ -56,65 +57,51 @@ def _shape(shapes: Mapping[Any, Any], path: Any) -> str:
     return f"the shape {shapes[path]}" if path in shapes else "nothing"
 
 
-def stored(state: Any, slots: Mapping[str, Any], count: Any) -> Any:
-    """The state with these numbers in its slots, each in the dtype that it has there."""
-    trees = {
-        name: jax.tree.map(_stored, numbers, getattr(state, name))
-        for name, numbers in slots.items()
-    }
-    return state._replace(**trees, **({"count": count} if "count" in state._fields else {}))
+def filled(state: Any, slots: Mapping[str, Any], count: Any) -> Any:
+    """The state with these numbers in its slots, and this count."""
+    if count is not UNTOLD:
+        count = jnp.asarray(count, jnp.int32)
+    return state._replace(count=count, **slots)
 
 
-def _stored(x: jax.Array, like: jax.Array) -> jax.Array:
-    if jnp.iscomplexobj(x) and not jnp.iscomplexobj(like):  # as Optax keeps squared magnitudes
-        if jnp.any(x.imag != 0):
-            raise ValueError(
-                "The state that came has squares of complex numbers, where tx keeps squared "
-                "magnitudes. Start from tx.init(params)."
-            )
-        x = x.real
-    return x.astype(dtype_of(like))
-
-
-def with_count(
+def finished(
     tx: optax.GradientTransformation, params: optax.Params, state: Any, count: int | None
 ) -> Any:
-    """The state with a number in the place of each untold count.
+    """The state as `tx` keeps it: its slots in their formats, and a number for each count.
 
     Arguments:
       tx: the transformation that is to go on.
       params: the parameters.
-      state: holds `UNTOLD` where a count is not known.
+      state: with slots in float32 or wider, and `UNTOLD` where a count is not
+        known.
       count: updates so far; None for 0, which serves where no update reads it.
 
     Raises:
       ValueError: an update reads a count that nothing told.
     """
-    told = [leaf is not UNTOLD for leaf in jax.tree.leaves(state)]
-    if all(told):
-        return state
-    if count is None and _reads_count(tx, params, state, told):
+    untold = {path for path, leaf in jax.tree.leaves_with_path(state) if leaf is UNTOLD}
+    number = jnp.asarray(count or 0, jnp.int32)
+    state = jax.tree.map(lambda leaf: number if leaf is UNTOLD else leaf, state)
+    state = convert_state(tx, params, state)
+    if untold and count is None and _is_read(untold, tx, params, state):
         raise ValueError(
-            "The updates of tx depend on their count, by a schedule for instance, and the state "
+            "The updates of tx depend on their count (by a schedule, or noise), and the state "
             "that came counts no steps. Pass count, the number of updates so far."
         )
-    number = jnp.asarray(count or 0, jnp.int32)
-    return jax.tree.map(lambda x: number if x is UNTOLD else x, state)
+    return state
 
 
-def _reads_count(tx: Any, params: Any, state: Any, told: list[bool]) -> bool:
-    """Whether the updates, or what else is kept, depend on the untold counts."""
-    leaves, structure = jax.tree.flatten(state)
-    known = [leaf for leaf, is_told in zip(leaves, told, strict=True) if is_told]
+def _is_read(untold: set[Any], tx: Any, params: Any, state: Any) -> bool:
+    """Whether the updates, or what else is kept, depend on the leaves at these paths."""
+    flat: Any = jax.tree.flatten_with_path(state)
+    (leaves, structure), update = flat, optax.with_extra_args_support(tx).update
 
-    def step(count: Any, known: list[Any], params: Any) -> Any:
-        rest = iter(known)
-        state = jax.tree.unflatten(structure, [next(rest) if each else count for each in told])
-        update = optax.with_extra_args_support(tx).update
-        updates, state = update(params, state, params, value=0.0)
-        new = zip(jax.tree.leaves(state), told, strict=True)
-        return updates, [leaf for leaf, is_told in new if is_told]
+    def step(count: Any, known: dict[Any, Any], params: Any) -> Any:
+        state = [count if path in untold else known[i] for i, (path, _) in enumerate(leaves)]
+        updates, new = update(params, jax.tree.unflatten(structure, state), params, value=0.0)
+        return updates, [x for path, x in jax.tree.leaves_with_path(new) if path not in untold]
 
+    known = {i: x for i, (path, x) in enumerate(leaves) if path not in untold}
     shapes = jax.eval_shape(lambda *trees: trees, jnp.int32(0), known, params)
     jaxpr = jax.make_jaxpr(step)(*shapes).jaxpr
     read = {atom for atom in jaxpr.outvars if isinstance(atom, Var)}

@@ -11,9 +11,8 @@ import optax
 from gdmethods._adadelta import AdaDeltaState
 from gdmethods._adagrad import AdaGradState
 from gdmethods._adam import AdamState
-from gdmethods._carrying import UNTOLD, kept_slots, numbers, stored, with_count
+from gdmethods._carrying import UNTOLD, filled, finished, kept_slots, numbers
 from gdmethods._hyperparameters import scalar, transformation
-from gdmethods._master import Float32MasterState
 from gdmethods._momentum import MomentumState
 from gdmethods._nesterov import NesterovState
 from gdmethods._rmsprop import RMSPropState
@@ -21,6 +20,8 @@ from gdmethods._rprop import RpropState
 from gdmethods._sgd import SGDState
 from gdmethods._slots import is_state
 from gdmethods._trees import at_path, one_level
+from gdmethods._words import public_name
+from gdmethods.precision._conversion import read_state
 
 _SOURCES: dict[type, str] = {
     SGDState: "",
@@ -59,8 +60,8 @@ def from_optax(
     Arguments:
       tx: the transformation that is to go on, with the hyperparameters of the
         one before; each method of gdmethods stands where Optax's stood, within
-        the same chains, partitions and wrappers. `with_float32_master` may be
-        new.
+        the same chains, partitions and wrappers. Wrappers of gdmethods may be
+        new, and so may an `accumulator_dtype`.
       params: the parameters where Optax has left them.
       state: of `optax.sgd`, `adagrad`, `adadelta`, `rprop`, `rmsprop`, `adam`
         or `adamw`, or of their parts (`optax.scale_by_adam`, `trace`).
@@ -70,8 +71,8 @@ def from_optax(
         `tx` depends on it. Where none does, the state counts from 0.
 
     Returns:
-      A state like that of `tx.init(params)`: numbers of a wider dtype than its
-      own are rounded to that, and no others.
+      A state like that of `tx.init(params)`. A number that is wider than its
+      slot is rounded to the nearest.
 
     Raises:
       ValueError: the state was made for other parameters; `learning_rate` or
@@ -94,16 +95,16 @@ def from_optax(
     `gdmethods.dialects.keras.from_variables` take over the runs of PyTorch and
     Keras.
     """
-    ours = transformation("tx", tx).init(params)
+    ours = read_state(transformation("tx", tx).init(params))
     rate = None if learning_rate is None else scalar("learning_rate", learning_rate, "[0, inf)")
-    return with_count(tx, params, _carried(ours, state, rate, ()), count)
+    return finished(tx, params, _carried(ours, state, rate, ()), count)
 
 
 def _carried(ours: Any, theirs: Any, rate: Any, path: tuple[Any, ...]) -> Any:
     """The numbers of `theirs` in the form of `ours`."""
     if is_state(ours):
         return _method_state(ours, theirs, rate, path)
-    if isinstance(ours, Float32MasterState):
+    if _is_ours(ours) and type(theirs) is not type(ours):
         inner = _carried(ours.inner_state, theirs, rate, path)
         return ours._replace(inner_state=inner)
     if isinstance(ours, optax.InjectStatefulHyperparamsState) and type(theirs) is type(ours):
@@ -132,6 +133,11 @@ def _carried(ours: Any, theirs: Any, rate: Any, path: tuple[Any, ...]) -> Any:
             for (key, part), (_, other) in zip(parts, others, strict=True)
         ],
     )
+
+
+def _is_ours(node: Any) -> bool:
+    """Whether it is the state of a wrapper that Optax lacks."""
+    return hasattr(node, "inner_state") and public_name(type(node)).startswith("gdmethods.")
 
 
 def _method_state(ours: Any, theirs: Any, rate: Any, path: tuple[Any, ...]) -> Any:
@@ -167,12 +173,25 @@ def _method_state(ours: Any, theirs: Any, rate: Any, path: tuple[Any, ...]) -> A
                 "update."
             )
         slots["velocity"] = jax.tree.map(lambda trace: -rate * trace, slots["velocity"])
+    slots = {name: jax.tree.map(_real, tree, getattr(ours, name)) for name, tree in slots.items()}
     if "mu" in slots and isinstance(ours, RMSPropState):
         slots["nu"] = jax.tree.map(_variance, slots["nu"], slots["mu"])
     if "sign" in slots:
         slots["sign"] = jax.tree.map(jnp.sign, slots["sign"])
-    return stored(ours, slots, count)
+    return filled(ours, slots, count)
 
 
 def _variance(nu: jax.Array, mu: jax.Array) -> jax.Array:
-    return jnp.maximum(nu.real - abs(mu) ** 2, 0)
+    return jnp.maximum(nu - abs(mu) ** 2, 0)
+
+
+def _real(x: jax.Array, like: jax.Array) -> jax.Array:
+    """Squared magnitudes, which Optax keeps as complex numbers."""
+    if not jnp.iscomplexobj(x) or jnp.iscomplexobj(like):
+        return x
+    if jnp.any(x.imag != 0):
+        raise ValueError(
+            "The state has squares of complex numbers, where tx keeps squared magnitudes. Start "
+            "from tx.init(params)."
+        )
+    return x.real

@@ -194,7 +194,7 @@ def test_a_state_becomes_narrower_only_where_tx_asks_for_it() -> None:
     np.testing.assert_array_equal(carried.velocity, expected)
     narrow = gdmethods.momentum(0.1, accumulator_dtype=jnp.bfloat16)
     wide = jax.tree.map(lambda x: x.astype(jnp.float32), state)
-    carried = gdmethods.from_optax(narrow, w, wide, learning_rate=0.1)
+    carried = gdmethods.from_optax(narrow, w, wide, learning_rate=0.1, count=1)
     np.testing.assert_array_equal(carried.velocity, expected.astype(jnp.bfloat16))
 
 

@@ -1,0 +1,255 @@
+"""The state of a peer's optimizer as entries, which fill a state here and are read from it.
+
+An entry holds what the peer keeps of one parameter: the count, as "step", and
+arrays under the peer's names. The table of a dialect has the words for each
+state here:
+
+    {AdamState: Words({"mu": "exp_avg", "nu": "exp_avg_sq"}), …}
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gdmethods._carrying import UNTOLD, filled, finished, kept_slots
+from gdmethods._hyperparameters import transformation
+from gdmethods._master import Float32MasterState
+from gdmethods._slots import is_state
+from gdmethods._words import public_name
+from gdmethods.dialects._conversion import Conversion, array, wide
+from gdmethods.precision._conversion import read_state
+
+Entry = Mapping[str, Any]
+Entries = Mapping[str, Entry]
+Arrays = dict[str, np.ndarray]
+
+
+class Words(NamedTuple):
+    """What a peer calls the slots of a state, and where it keeps other numbers in them.
+
+    Attributes:
+      names: the peer's, by those of the slots.
+      ours: from the peer's numbers to those here; both by the names here.
+      theirs: the way back.
+    """
+
+    names: Mapping[str, str]
+    ours: Callable[[Arrays], Arrays] = dict
+    theirs: Callable[[Arrays], Arrays] = dict
+
+
+Table = Mapping[type, Words]
+
+
+def variance(slots: Arrays) -> Arrays:
+    """Of centered RMSProp, for the mean of squares that the peers keep."""
+    if "mu" not in slots:
+        return slots
+    nu = slots["nu"].astype(np.float64) - slots["mu"].astype(np.float64) ** 2
+    return slots | {"nu": np.maximum(nu, 0).astype(slots["nu"].dtype)}
+
+
+def mean_of_squares(slots: Arrays) -> Arrays:
+    """The inverse of `variance`."""
+    return slots | {"nu": slots["nu"] + slots["mu"] ** 2} if "mu" in slots else slots
+
+
+def carried_over(
+    tx: optax.GradientTransformation,
+    conversion: Conversion,
+    named: Mapping[str, np.ndarray],
+    entries: Entries,
+    table: Table,
+    *,
+    count: int | None = None,
+    dtype: jnp.dtype | None = None,
+) -> tuple[Any, Any]:
+    """The parameters here, and the state with which `tx` goes on.
+
+    Arguments:
+      tx: the transformation that is to go on.
+      conversion: of the named arrays to the parameters.
+      named: the weights.
+      entries: by the parameters' names; none for one that was never moved.
+      table: the words of the dialect.
+      count: in place of steps that the entries do not tell.
+      dtype: of the parameters; None for what `convert` makes.
+    """
+    exact = conversion.to_tree(named, conversion.tree)
+    params = jax.tree.map(
+        lambda w, x: w.astype(x.dtype if dtype is None or jnp.iscomplexobj(x) else dtype),
+        exact,
+        jax.tree.map(jnp.asarray, conversion.tree),
+    )
+    state = read_state(transformation("tx", tx).init(params))
+    _require_owners(state, conversion, entries)
+
+    def carried(node: Any) -> Any:
+        if isinstance(node, Float32MasterState):
+            return node._replace(
+                master=conversion.to_tree(named, node.master),
+                inner_state=jax.tree.map(carried, node.inner_state, is_leaf=_is_whole),
+            )
+        return _filled(node, conversion, entries, table) if _has_slots(node) else node
+
+    state = jax.tree.map(carried, state, is_leaf=_is_whole)
+    counts = {_number(node.count) for node in _methods(state) if _has_slots(node)}
+    common = counts.pop() if len(counts) == 1 else UNTOLD if counts else _count(entries)
+
+    def counted(path: Any, node: Any) -> Any:
+        """What has no slots, such as a schedule, counts as the methods do."""
+        if is_state(node):
+            return node if kept_slots(node) else filled(node, {}, common)
+        if not path or getattr(path[-1], "name", "") != "count":
+            return node
+        return common if common is UNTOLD else jnp.asarray(common, node.dtype)
+
+    state = jax.tree.map_with_path(counted, state, is_leaf=is_state)
+    return params, finished(tx, params, state, count)
+
+
+def _number(count: Any) -> Any:
+    return count if count is UNTOLD else int(count)
+
+
+def _methods(state: Any) -> list[Any]:
+    return list(filter(is_state, jax.tree.leaves(state, is_leaf=is_state)))
+
+
+def _is_whole(node: Any) -> bool:
+    return is_state(node) or isinstance(node, Float32MasterState)
+
+
+def _has_slots(node: Any) -> bool:
+    return is_state(node) and bool(kept_slots(node))
+
+
+def _paths(state: Any) -> list[Any]:
+    """Those of the parameters whose slots a state keeps."""
+    return [path for path, _ in jax.tree.leaves_with_path(getattr(state, kept_slots(state)[0]))]
+
+
+def _require_owners(state: Any, conversion: Conversion, entries: Entries) -> None:
+    methods = list(filter(_has_slots, _methods(state)))
+    owned = conversion.names([path for node in methods for path in _paths(node)])
+    for name, entry in entries.items():
+        fields = [field for field in entry if field != "step"]
+        if fields and name not in owned:
+            raise ValueError(
+                f"The state that came has {', '.join(fields)} of {name!r}, and tx keeps no slot "
+                "for it. Build tx with the options of the optimizer before, such as its momentum."
+            )
+
+
+def _filled(state: Any, conversion: Conversion, entries: Entries, table: Table) -> Any:
+    """The state of a method, with the entries of its parameters."""
+    words = _words(state, table)
+    names = {slot: words.names[slot] for slot in kept_slots(state)}
+    slots: dict[str, Arrays] = {slot: {} for slot in names}
+    mine = {name: entries[name] for name in conversion.names(_paths(state)) if entries.get(name)}
+    for name, entry in mine.items():
+        _require_fields(name, entry, [*names.values()], state)
+        came = {slot: array(entry[theirs]) for slot, theirs in names.items()}
+        for slot, x in came.items():
+            if x.shape != conversion.shapes[name]:
+                raise ValueError(
+                    f"{names[slot]} of {name!r} has the shape {x.shape}, and the parameter "
+                    f"{conversion.shapes[name]}. Give the parameters in the optimizer's order."
+                )
+        for slot, x in words.ours({slot: wide(x) for slot, x in came.items()}).items():
+            slots[slot][name] = x
+    trees = {
+        slot: conversion.to_tree(arrays, getattr(state, slot)) for slot, arrays in slots.items()
+    }
+    return filled(state, trees, _count(mine) if mine else 0)
+
+
+def _words(state: Any, table: Table) -> Words:
+    if type(state) not in table:
+        raise TypeError(
+            f"tx keeps {public_name(type(state))}, and the optimizers of this peer keep "
+            f"{', '.join(map(public_name, table))}. Build tx with the peer's dialect."
+        )
+    return table[type(state)]
+
+
+def _require_fields(name: str, entry: Entry, wanted: list[str], state: Any) -> None:
+    came = [field for field in entry if field != "step"]
+    if sorted(came) != sorted(wanted):
+        raise ValueError(
+            f"The state that came has {', '.join(came) or 'no arrays'} of {name!r}, and tx, with "
+            f"{type(state).__name__}({', '.join(kept_slots(state))}), asks for "
+            f"{', '.join(wanted)}. Build tx as the optimizer before: the same method, with the "
+            "same options."
+        )
+
+
+def _count(entries: Entries) -> Any:
+    """The steps that the entries tell, as one number.
+
+    A parameter that was never moved has an entry at step 0 in some optimizers.
+    """
+    steps = {name: int(entry["step"]) for name, entry in entries.items() if "step" in entry}
+    moved = {name: step for name, step in steps.items() if step > 0}
+    if len(set(moved.values())) > 1:
+        (first, step), *others = moved.items()
+        name, other = next(each for each in others if each[1] != step)
+        raise ValueError(
+            f"{first!r} has had {step} steps and {name!r} {other}, and tx keeps one count for "
+            "both. Give them labels of their own in optax.partition."
+        )
+    return next(iter(moved.values()), 0) if steps else UNTOLD
+
+
+def entries_of(state: Any, conversion: Conversion, table: Table) -> dict[str, dict[str, Any]]:
+    """The entries of the parameters whose slots a state here keeps.
+
+    Arguments:
+      state: of a transformation, with chains and wrappers.
+      conversion: of the named arrays to the parameters.
+      table: the words of the dialect.
+    """
+    entries: dict[str, dict[str, Any]] = {}
+    for node in filter(_has_slots, _methods(read_state(state))):
+        words = _words(node, table)
+        trees = {slot: getattr(node, slot) for slot in kept_slots(node)}
+        slots = {
+            slot: conversion.to_named(dict(jax.tree.leaves_with_path(tree)))
+            for slot, tree in trees.items()
+        }
+        for name in conversion.names(_paths(node)):
+            if name in entries:
+                raise ValueError(
+                    f"tx keeps two states for {name!r}, and the peer one. Build tx with one "
+                    "method for each parameter."
+                )
+            theirs = words.theirs({slot: arrays[name] for slot, arrays in slots.items()})
+            named = {words.names[slot]: x for slot, x in theirs.items()}
+            entries[name] = {"step": int(node.count), **named}
+    return entries
+
+
+def weights_of(params: Any, conversion: Conversion) -> Arrays:
+    """The named arrays of the parameters."""
+    weights = conversion.to_named(dict(jax.tree.leaves_with_path(params)))
+    for name in conversion.shapes:
+        if name not in weights:
+            raise ValueError(
+                f"params have no elements of {name!r}. Pass the parameters that convert makes."
+            )
+    return weights
+
+
+def require_like(tx: optax.GradientTransformation, params: Any, state: Any) -> None:
+    """Refuses a state that `tx` does not keep for these parameters."""
+    expected = jax.eval_shape(transformation("tx", tx).init, params)
+    structures: list[Any] = [jax.tree.structure(each) for each in (state, expected)]
+    if structures[0] != structures[1]:
+        raise TypeError(
+            f"state is {structures[0]}, and tx keeps {structures[1]}. Pass the transformation "
+            "that made the state, and its parameters."
+        )
