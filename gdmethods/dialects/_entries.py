@@ -233,6 +233,28 @@ def entries_of(state: Any, conversion: Conversion, table: Table) -> dict[str, di
     return entries
 
 
+def count_of(state: Any) -> int:
+    """Updates so far, of the method that has made most."""
+    return max(int(node.count) for node in _methods(state))
+
+
+def only_state(tx: Any, params: Any, table: Table) -> tuple[type, list[str]]:
+    """The type of the state that `tx` keeps for all parameters, and its slots."""
+    methods = _methods(jax.eval_shape(transformation("tx", tx).init, params))
+    kept = [node for node in methods if kept_slots(node)] or methods
+    for node in kept:
+        _words(node, table)
+    found = {(type(node), tuple(kept_slots(node))) for node in kept}
+    if len(found) != 1:
+        names = ", ".join(public_name(each) for each, _ in found)
+        raise TypeError(
+            f"tx keeps {names or 'no state of gdmethods'}, and the peer has one optimizer. Build "
+            "tx with one function of the peer's dialect."
+        )
+    ((state_type, slots),) = found
+    return state_type, [*slots]
+
+
 def weights_of(params: Any, conversion: Conversion) -> Arrays:
     """The named arrays of the parameters."""
     weights = conversion.to_named(dict(jax.tree.leaves_with_path(params)))
