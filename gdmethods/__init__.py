@@ -28,6 +28,7 @@ from gdmethods._schedules import sutskever_momentum_schedule
 from gdmethods._sgd import SGDState, scale_by_learning_rate, sgd
 from gdmethods._skip_nonfinite_steps import SkipNonfiniteStepsState, skip_nonfinite_steps
 from gdmethods._state_bytes import state_bytes
+from gdmethods._step_bytes import StepBytes, step_bytes
 from gdmethods.precision._conversion import convert_state, read_state
 from gdmethods.precision._master import Float32MasterState, with_float32_master
 from gdmethods.precision._master_params import init_from_float32, master_params
@@ -81,6 +82,8 @@ __all__ = [  # in the lecture's order
     "skip_nonfinite_steps",
     "from_optax",
     "state_bytes",
+    "StepBytes",
+    "step_bytes",
 ]
 
 _OTHER_NAMES = {

@@ -12,9 +12,8 @@ import optax
 from gdmethods._hyperparameters import flag, transformation, whole_number
 from gdmethods._lifting import dtype_of
 from gdmethods._slots import require_state
-from gdmethods._state_bytes import owner
 from gdmethods._ties import waiting_for
-from gdmethods._trees import serializable
+from gdmethods._trees import owner, serializable
 
 
 @serializable

@@ -26,6 +26,18 @@ def at_path(path: tuple[Any, ...]) -> str:
     return f"at {jax.tree_util.keystr(path)}" if path else "(the only one)"
 
 
+def owner(path: tuple[Any, ...], parameters: Mapping[tuple[Any, ...], Any]) -> Any:
+    """The entry of the parameter whose path stands last in that of a leaf; None without one.
+
+    `.mu['w']` belongs to `['w']`, and so does `.mu['w'].real`, where a wrapper
+    goes on below it. A parameter that is the whole tree has the empty path,
+    and all leaves belong to it.
+    """
+    ends = range(len(path), -1, -1)
+    parts = (path[start:end] for end in ends for start in range(end + 1))
+    return next((parameters[part] for part in parts if part in parameters), None)
+
+
 def fits(tree: Any, other: Any) -> bool:
     """Whether two trees have the same structure and the same shapes."""
     flat: list[Any] = [jax.tree.flatten(each) for each in (tree, other)]

@@ -54,6 +54,8 @@ NAMES = [
     "skip_nonfinite_steps",
     "from_optax",
     "state_bytes",
+    "StepBytes",
+    "step_bytes",
 ]
 FIELDS = {
     "SGDState": "count",
@@ -68,6 +70,7 @@ FIELDS = {
     "Float32MasterState": "remainder master inner_state",
     "StochasticRoundingState": "rounding_count narrowest inner_state",
     "SkipNonfiniteStepsState": "notfinite_count total_notfinite inner_state",
+    "StepBytes": "kernels moved least temporaries communicated cycles",
 }
 ACCUMULATOR = "accumulator_dtype=None"
 GAINS = (
@@ -125,6 +128,7 @@ SIGNATURES = {
     "skip_nonfinite_steps": "inner, max_consecutive_errors, *, check_updates=False",
     "from_optax": "tx, params, state, *, learning_rate=None, count=None",
     "state_bytes": "tx, params, sharding=None",
+    "step_bytes": ("tx, params, sharding=None, *, device=None, gradient_dtype=None, **extra_args"),
 }
 
 

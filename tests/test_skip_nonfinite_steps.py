@@ -194,7 +194,7 @@ def test_each_member_of_an_ensemble_skips_for_itself():
 
 @pytest.mark.parametrize("leaves", [1, 5])
 def test_one_choice_for_each_array_and_no_branch(leaves):
-    """And one for each of the two counts, one in each sum that makes them, and a tie of each leaf."""
+    """And one for each count, one in each sum that makes them, and a tie of each leaf."""
     tx = gdmethods.skip_nonfinite_steps(optax.trace(0.9), 1)
     w = [jnp.ones(2)] * leaves
     with jax.disable_jit():  # so that all is written out
