@@ -29,7 +29,7 @@ def test_sgd_reads_weight_and_gradient_and_writes_the_weight():
         (gdmethods.adam(0.1), W, {}, 28),
         (gdmethods.adam(0.1), NARROW, {}, 22),
         (gdmethods.adam(0.1), NARROW, {"gradient_dtype": jnp.float32}, 24),
-        (gdmethods.with_float32_master(gdmethods.adam(0.1)), NARROW, {}, 30),
+        (gdmethods.with_float32_master(gdmethods.adam(0.1)), NARROW, {}, 26),
         (gdmethods.rprop(variant="irprop+"), W, {"value": 0.5}, 22),
         (optax.adam(0.1, mu_dtype=jnp.bfloat16), W, {}, 24),
         (optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1)), W, {}, 12),
