@@ -17,11 +17,11 @@ import optax
 
 from gdmethods._carrying import UNTOLD, filled, finished, kept_slots
 from gdmethods._hyperparameters import transformation
-from gdmethods._master import Float32MasterState
 from gdmethods._slots import is_state
 from gdmethods._words import public_name
 from gdmethods.dialects._conversion import Conversion, array, wide
 from gdmethods.precision._conversion import read_state
+from gdmethods.precision._master import Float32MasterState
 
 Entry = Mapping[str, Any]
 Entries = Mapping[str, Entry]
