@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 
+import jax.numpy as jnp
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -69,14 +70,16 @@ def _compilations(name: str, leaves: int, rounds: int) -> Iterator[Measurement]:
 
 
 def _memory(name: str, weights: int) -> Iterator[Measurement]:
-    for library, tx in METHODS[name].transformations().items():
+    method = METHODS[name]
+    of_float32 = [(library, tx, jnp.float32) for library, tx in method.transformations().items()]
+    for library, tx, dtype in [*of_float32, (stepping.NARROW, method.narrow(), jnp.bfloat16)]:
         for quantity, of in (
             ("state", memory.state_bytes),
             ("temporaries", memory.temporary_bytes),
             ("moved by a step", memory.moved_bytes),
         ):
             yield measurement(
-                name, library, "1 large leaf", quantity, "B a weight", [of(tx, weights)]
+                name, library, "1 large leaf", quantity, "B a weight", [of(tx, weights, dtype)]
             )
 
 

@@ -4,20 +4,21 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import jax.numpy as jnp
 import optax
 
 import gdmethods
 
 Transformation: TypeAlias = optax.GradientTransformation
-Factory: TypeAlias = Callable[[], Transformation]
+Factory: TypeAlias = Callable[..., Transformation]
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
     """A method here and elsewhere, at the same hyperparameters where the other has them.
 
-    `torch` names a class of `torch.optim` and its arguments; `fused` says that PyTorch has it as
-    one kernel on a CPU too.
+    `gdmethods` takes an accumulator_dtype. `torch` names a class of `torch.optim` and its
+    arguments; `fused` says that PyTorch has it as one kernel on a CPU too.
     """
 
     gdmethods: Factory
@@ -29,52 +30,56 @@ class Method:
         libraries = {"gdmethods": self.gdmethods, "optax": self.optax}
         return {name: make() for name, make in libraries.items() if make is not None}
 
+    def narrow(self) -> Transformation:
+        """With bfloat16 accumulators, for bfloat16 weights; both are rounded stochastically."""
+        return gdmethods.with_stochastic_rounding(self.gdmethods(accumulator_dtype=jnp.bfloat16))
+
 
 RATE = 1e-3
 
 METHODS = {
     "sgd": Method(
-        lambda: gdmethods.sgd(RATE),
+        lambda **_: gdmethods.sgd(RATE),
         lambda: optax.sgd(RATE),
         ("SGD", {"lr": RATE}),
         fused=True,
     ),
     "momentum": Method(
-        lambda: gdmethods.momentum(RATE, 0.9),
+        lambda **dtype: gdmethods.momentum(RATE, 0.9, **dtype),
         lambda: optax.sgd(RATE, 0.9),
         ("SGD", {"lr": RATE, "momentum": 0.9}),
         fused=True,
     ),
     "nesterov": Method(
-        lambda: gdmethods.nesterov(RATE, 0.9),
+        lambda **dtype: gdmethods.nesterov(RATE, 0.9, **dtype),
         lambda: optax.sgd(RATE, 0.9, nesterov=True),
         ("SGD", {"lr": RATE, "momentum": 0.9, "nesterov": True}),
         fused=True,
     ),
-    "adaptive_gains": Method(lambda: gdmethods.adaptive_gains(RATE)),
+    "adaptive_gains": Method(lambda **dtype: gdmethods.adaptive_gains(RATE, **dtype)),
     "adagrad": Method(
-        lambda: gdmethods.adagrad(RATE),
+        lambda **dtype: gdmethods.adagrad(RATE, **dtype),
         lambda: optax.adagrad(RATE),
         ("Adagrad", {"lr": RATE}),
         fused=True,
     ),
     "adadelta": Method(
-        lambda: gdmethods.adadelta(1.0),
+        lambda **dtype: gdmethods.adadelta(1.0, **dtype),
         lambda: optax.adadelta(1.0),
         ("Adadelta", {"lr": 1.0}),
     ),
     "rprop": Method(
-        lambda: gdmethods.rprop(RATE),
+        lambda **dtype: gdmethods.rprop(RATE, **dtype),
         lambda: optax.rprop(RATE),
         ("Rprop", {"lr": RATE}),
     ),
     "rmsprop": Method(
-        lambda: gdmethods.rmsprop(RATE),
+        lambda **dtype: gdmethods.rmsprop(RATE, **dtype),
         lambda: optax.rmsprop(RATE),
         ("RMSprop", {"lr": RATE, "alpha": 0.9}),
     ),
     "adam": Method(
-        lambda: gdmethods.adam(RATE),
+        lambda **dtype: gdmethods.adam(RATE, **dtype),
         lambda: optax.adam(RATE),
         ("Adam", {"lr": RATE}),
         fused=True,

@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.measurements import Measurement
+from benchmarks.stepping import NARROW
 
 COLORS = {  # colours that stay apart under colour blindness
     "gdmethods": "#0072B2",
+    NARROW: "#56B4E9",
     "optax": "#E69F00",
     "torch foreach": "#999999",
     "torch fused": "#666666",
@@ -42,7 +44,7 @@ def _steps(axes: Axes, measurements: Sequence[Measurement]) -> None:
         axes.barh(
             [_place(methods, m, list(COLORS)) for m in bars],
             [m.median for m in bars],
-            0.2,
+            0.8 / len(COLORS),
             color=color,
             label=library,
         )

@@ -7,12 +7,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
 
 from benchmarks.layouts import Shapes
 from benchmarks.peers import Method
 
 Step = Callable[[], None]
 """Takes one step, and returns when it is done."""
+
+NARROW = "gdmethods bfloat16"
+"""Weights, gradients and accumulators in bfloat16, the weights and the last rounded by chance."""
 
 REST_SECONDS = 0.01
 """Before each measurement: the threads of the library before may still spin for work."""
@@ -34,6 +38,7 @@ def contenders(method: Method, shapes: Shapes) -> Iterator[tuple[str, Step]]:
     """Each library's step, with PyTorch's only where it is installed."""
     for library, tx in method.transformations().items():
         yield library, _in_jax(tx, shapes)
+    yield NARROW, _in_jax(method.narrow(), shapes, jnp.bfloat16)
     if method.torch is not None:
         name, arguments = method.torch
         for variant in ("foreach", "fused") if method.fused else ("foreach",):
@@ -66,10 +71,12 @@ def interleaved(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
-def _in_jax(tx: optax.GradientTransformation, shapes: Shapes) -> Step:
+def _in_jax(
+    tx: optax.GradientTransformation, shapes: Shapes, dtype: DTypeLike = jnp.float32
+) -> Step:
     keys = jax.random.split(jax.random.key(0), len(shapes))
-    gradients = [jax.random.normal(*each) for each in zip(keys, shapes, strict=True)]
-    params = [jnp.ones(shape) for shape in shapes]
+    gradients = [jax.random.normal(*each, dtype) for each in zip(keys, shapes, strict=True)]
+    params = [jnp.ones(shape, dtype) for shape in shapes]
     state = jax.jit(tx.init)(params)
     compiled = traced_step(tx, params, state, gradients).lower().compile()
     kept = [params, state]

@@ -54,19 +54,23 @@ def _plain(tx: Any) -> Any:
 
 
 FORMATS: Mapping[str, Format] = {
-    "float32": Format(jnp.float32, None, _plain, "#000000"),
-    "float32, state bfloat16": Format(jnp.float32, jnp.bfloat16, _plain, "#999999"),
-    "master": Format(jnp.bfloat16, None, gdmethods.with_float32_master, "#0072B2"),
-    "master, state bfloat16": Format(
+    "float32, float32": Format(jnp.float32, None, _plain, "#000000"),
+    "float32, bfloat16": Format(jnp.float32, jnp.bfloat16, _plain, "#999999"),
+    "master, float32": Format(jnp.bfloat16, None, gdmethods.with_float32_master, "#0072B2"),
+    "master, bfloat16": Format(
         jnp.bfloat16, jnp.bfloat16, gdmethods.with_float32_master, "#56B4E9"
     ),
-    "stochastic": Format(jnp.bfloat16, None, gdmethods.with_stochastic_rounding, "#009E73"),
-    "stochastic, state bfloat16": Format(
+    "stochastic, float32": Format(
+        jnp.bfloat16, None, gdmethods.with_stochastic_rounding, "#009E73"
+    ),
+    "stochastic, bfloat16": Format(
         jnp.bfloat16, jnp.bfloat16, gdmethods.with_stochastic_rounding, "#CC79A7"
     ),
-    "to nearest": Format(jnp.bfloat16, None, _plain, "#D55E00"),
+    "nearest, float32": Format(jnp.bfloat16, None, _plain, "#D55E00"),
 }
-"""Weights are bfloat16 but in the first two, and accumulators float32 where nothing is said."""
+"""By what weights are kept in, bfloat16 but in the first two, and what accumulators are."""
+
+REFERENCE = "float32, float32"
 
 METHODS = {
     name: ROSTER[name]
@@ -131,8 +135,8 @@ def result(
 
 
 def table(method: Method, results: Mapping[str, Result]) -> Table:
-    table = Table(title=method.label, box=SIMPLE_HEAD, show_edge=False)
-    table.add_column("weights and state", no_wrap=True)
+    table = Table(title=method.label, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("weights, state", no_wrap=True)
     for title in ("bytes", "cost", "beside float32", "test error, %"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, of in results.items():
@@ -140,7 +144,7 @@ def table(method: Method, results: Mapping[str, Result]) -> Table:
             name,
             f"{of.bytes_per_weight:.0f}",
             f"{of.costs.mean():.4f} ± {of.costs.std():.4f}",
-            "" if name == "float32" else of.beside(results["float32"]),
+            "" if name == REFERENCE else of.beside(results[REFERENCE]),
             f"{of.errors.mean():.2f} ± {of.errors.std():.2f}",
         )
     return table
@@ -161,7 +165,7 @@ def draw(results: Mapping[str, Mapping[str, Result]], picture: Path) -> None:
                 color=FORMATS[name].color,
                 label=name,
             )
-        axes.axhline(of_method["float32"].costs.mean(), color="0.8", zorder=0)
+        axes.axhline(of_method[REFERENCE].costs.mean(), color="0.8", zorder=0)
         axes.set(title=title, xlabel="bytes a weight, of it and its state", ylabel="training cost")
         axes.set_xlim(left=0)
     for axes in panels[len(results) :]:

@@ -85,7 +85,8 @@ def adadelta(
         moves.
       accumulator_dtype: of a and b; None keeps each parameter's own, float32
         for narrower ones. `jnp.bfloat16` is rounded stochastically, so that
-        small changes add up.
+        small changes add up; give `update` the parameters, or equal gradients
+        round alike.
 
     Returns:
       A transformation with the state `AdaDeltaState`. Its updates Δ have the

@@ -74,7 +74,8 @@ def adagrad(
       initial_accumulator_value: s₀ ≥ 0.
       accumulator_dtype: of s; None keeps each parameter's own, float32 for
         narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
-        changes add up.
+        changes add up; give `update` the parameters, or equal gradients round
+        alike.
 
     Returns:
       A transformation with the state `AdaGradState`. Its updates Δ have the

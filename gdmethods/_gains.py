@@ -113,7 +113,8 @@ def adaptive_gains(
       agreement: "gradient" or "velocity".
       accumulator_dtype: of gains and Δ; None keeps each parameter's own,
         float32 for narrower ones. `jnp.bfloat16` is rounded stochastically, so
-        that small changes add up.
+        that small changes add up; give `update` the parameters, or equal
+        gradients round alike.
 
     Returns:
       A transformation with the state `AdaptiveGainsState`. Its updates Δ have

@@ -57,7 +57,8 @@ def momentum(
         `sutskever_momentum_schedule()`.
       accumulator_dtype: of Δ; None keeps each parameter's own, float32 for
         narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
-        changes add up.
+        changes add up; give `update` the parameters, or equal gradients round
+        alike.
 
     Returns:
       A transformation with the state `MomentumState`. Its updates Δ have the

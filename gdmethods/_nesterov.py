@@ -77,7 +77,8 @@ def nesterov(
         stays exact: the value present in update t is μₜ₊₁.
       accumulator_dtype: of Δ; None keeps each parameter's own, float32 for
         narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
-        changes add up.
+        changes add up; give `update` the parameters, or equal gradients round
+        alike.
 
     Returns:
       A transformation with the state `NesterovState`. Its updates have the

@@ -126,7 +126,8 @@ def rmsprop(
         g / eps: take ν₀ or eps_root of the size of |g|², or eps of |g|'s.
       accumulator_dtype: of ν, m and Δ; None keeps each parameter's own,
         float32 for narrower ones. `jnp.bfloat16` is rounded stochastically, so
-        that small changes add up.
+        that small changes add up; give `update` the parameters, or equal
+        gradients round alike.
 
     Returns:
       A transformation with the state `RMSPropState`. Its updates Δ have the

@@ -113,7 +113,8 @@ def rprop(
       variant: "rprop-", "rprop+", "irprop-" or "irprop+".
       accumulator_dtype: of d; None keeps each parameter's own, float32 for
         narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
-        changes add up.
+        changes add up; give `update` the parameters, or equal gradients round
+        alike.
 
     Returns:
       A transformation with the state `RpropState`, 5 bytes a float32 weight.

@@ -299,7 +299,8 @@ def adam(
       beta_2: β₂ in [0, 1).
       epsilon: ε̂ ≥ 0. It weighs as ε = ε̂ / √(1 − β₂ᵗ) does: at first 32 times
         as much.
-      amsgrad: keep the largest v.
+      amsgrad: keep the largest v; in bfloat16 it gathers the noise of v, and is
+        some 5 % too large.
       weight_decay: λ ≥ 0, decoupled; or None.
       accumulator_dtype: of m and v, as in `gdmethods.adam`.
 
@@ -346,7 +347,8 @@ def adamw(
       beta_1: β₁ in [0, 1).
       beta_2: β₂ in [0, 1).
       epsilon: ε̂ ≥ 0, as in `adam`.
-      amsgrad: keep the largest v.
+      amsgrad: keep the largest v; in bfloat16 it gathers the noise of v, and is
+        some 5 % too large.
       accumulator_dtype: of m and v, as in `gdmethods.adam`.
 
     Returns:

@@ -476,7 +476,8 @@ def adam(
       betas: β₁ and β₂ in [0, 1).
       eps: outside of the root, ≥ 0.
       weight_decay: λ ≥ 0, added to the gradient.
-      amsgrad: keep the largest v.
+      amsgrad: keep the largest v; in bfloat16 it gathers the noise of v, and is
+        some 5 % too large.
       maximize: climb.
       decoupled_weight_decay: the decay of `adamw` instead.
       accumulator_dtype: of m and v, as in `gdmethods.adam`.
@@ -533,7 +534,8 @@ def adamw(
       betas: β₁ and β₂ in [0, 1).
       eps: outside of the root, ≥ 0.
       weight_decay: λ ≥ 0, decoupled; or None.
-      amsgrad: keep the largest v.
+      amsgrad: keep the largest v; in bfloat16 it gathers the noise of v, and is
+        some 5 % too large.
       maximize: climb; weights decay all the same.
       accumulator_dtype: of m and v, as in `gdmethods.adam`.
 

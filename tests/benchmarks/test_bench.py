@@ -35,6 +35,8 @@ def test_everybody_is_measured(out, name):
             *(("step", layout) for layout in ("1 large leaf", "16 leaves")),
             *((q, "1 large leaf") for q in ("state", "temporaries", "moved by a step")),
         }
+    narrow = {(m.quantity, m.layout) for m in rows if m.library == "gdmethods bfloat16"}
+    assert narrow == {of for of in quantities if of[0] not in stages}
     assert all(math.isfinite(m.median) and m.median >= 0 for m in rows)
     assert all(m.lower_quartile <= m.median <= m.upper_quartile for m in rows)
     assert all(m.median > 0 for m in rows if m.unit in ("ms", "s", "GB/s"))
@@ -49,6 +51,8 @@ def test_bytes_a_weight(out):
     assert bytes_of["rprop", "gdmethods", "state"] == pytest.approx(5, abs=0.01)
     assert bytes_of["rprop", "optax", "state"] == pytest.approx(8, abs=0.01)
     assert bytes_of["rprop", "gdmethods", "moved by a step"] == pytest.approx(22, abs=0.01)
+    assert bytes_of["rprop", "gdmethods bfloat16", "state"] == pytest.approx(3, abs=0.01)
+    assert bytes_of["rprop", "gdmethods bfloat16", "moved by a step"] == pytest.approx(12, abs=0.02)
     assert bytes_of["sgd", "gdmethods", "moved by a step"] == pytest.approx(12, abs=0.01)
 
 
