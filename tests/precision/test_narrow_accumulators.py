@@ -237,3 +237,52 @@ def test_bytes_per_weight(method):
         gdmethods.state_bytes(method.build(**dtype), w) // 1000 for dtype in ({}, NARROW)
     )
     assert narrow == wide - 2 * len(method.accumulators + method.squares)
+
+
+# Long runs.
+
+
+def walk_of_v(b2, steps, n=1000):
+    """v of both formats after so many steps, of gradients as noisy as large; and their squares."""
+
+    def walk(tx):
+        def step(state, t):
+            noise = jax.random.normal(jax.random.fold_in(jax.random.key(0), t), (n,))
+            return tx.update(size * (1 + noise), state, w)[1], None
+
+        return jax.lax.scan(step, tx.init(w), jnp.arange(steps))[0].nu
+
+    w, size = jnp.linspace(1, 2, n), jnp.geomspace(1e-3, 1, n)
+    wide, narrow = (
+        np.asarray(jax.jit(walk, static_argnums=0)(gdmethods.adam(0.1, b2=b2, **dtype)), float)
+        for dtype in ({}, NARROW)
+    )
+    return wide, narrow
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize(("b2", "steps"), [(0.99, 2000), (0.999, 20_000), (0.9999, 100_000)])
+def test_the_noise_of_v_is_what_its_law_says(b2, steps):
+    """Of relative variance h E|g²/v − 1| / 2, h the distance of two neighbours in parts of v.
+
+    A step adds (1 − β₂)(g² − v), which is rounded with a variance of its size times that distance,
+    as long as it is smaller; a sum of such that fade by β₂ has 1/(1 − β₂²) times their variance.
+    """
+    wide, narrow = walk_of_v(b2, steps)
+    noise = narrow / wide - 1
+    h = np.mean(2.0 ** (np.floor(np.log2(wide)) - 7) / wide)
+    rng = np.random.default_rng(0)
+    law = np.sqrt(h / 2 * np.mean(np.abs((1 + rng.normal(size=100_000)) ** 2 / 2 - 1)))
+    assert abs(noise.mean()) < 5 * noise.std() / np.sqrt(len(noise))
+    if b2 == 0.99:  # most steps are longer than the distance, and the noise is less
+        assert 0 < noise.std() < law
+    else:
+        np.testing.assert_allclose(noise.std(), law, rtol=0.25)
+
+
+@pytest.mark.proof
+def test_a_million_steps():
+    wide, narrow = walk_of_v(0.999, 1_000_000, n=200)
+    noise = narrow / wide - 1
+    assert abs(noise.mean()) < 5 * noise.std() / np.sqrt(len(noise))
+    assert noise.std() < 0.07

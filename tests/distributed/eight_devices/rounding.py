@@ -1,0 +1,77 @@
+"""Weights and accumulators in bfloat16 round alike wherever they lie, and after a restart."""
+
+import re
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+import gdmethods
+
+SPECS = {"rows": PartitionSpec("data"), "whole": PartitionSpec()}
+PARAMS, GRADIENTS = (
+    {name: np.random.default_rng(seed).normal(size=size).astype("f4") for name in SPECS}
+    for seed, size in ((0, (16, 8)), (1, (6, 16, 8)))
+)
+TX = gdmethods.with_stochastic_rounding(gdmethods.adam(0.1, accumulator_dtype=jnp.bfloat16))
+
+
+def layouts(mesh):
+    """Of parameters and state."""
+    of_params = {name: NamedSharding(mesh, spec) for name, spec in SPECS.items()}
+    of_state = optax.tree.map_params(
+        TX,
+        lambda _, sharding: sharding,
+        jax.eval_shape(TX.init, jax.tree.map(jnp.bfloat16, PARAMS)),
+        of_params,
+        transform_non_params=lambda _: NamedSharding(mesh, PartitionSpec()),
+    )
+    return of_params, of_state
+
+
+def begun(devices):
+    mesh = Mesh(jax.devices()[:devices], ("data",), axis_types=(AxisType.Auto,))
+    params = jax.tree.map(jnp.bfloat16, PARAMS)
+    return jax.device_put((params, TX.init(params)), layouts(mesh))
+
+
+@jax.jit
+def step(params, state, gradients):
+    updates, state = TX.update(gradients, state, params)
+    return optax.apply_updates(params, updates), state
+
+
+def walked(params, state, steps):
+    for t in steps:
+        gradients = jax.tree.map(
+            lambda g, p, t=t: jax.device_put(g[t], p.sharding), GRADIENTS, params
+        )
+        params, state = step(params, state, gradients)
+    return params, state
+
+
+def test_eight_devices_round_as_one_does():
+    """To the bit, without a collective."""
+    started = begun(8)
+    gradients = jax.tree.map(lambda g, p: jax.device_put(g[0], p.sharding), GRADIENTS, started[0])
+    compiled = step.lower(*started, gradients).compile().as_text()
+    assert not re.search("all-gather|all-reduce|all-to-all|collective|reduce-scatter", compiled)
+    chex.assert_trees_all_equal(
+        *(jax.device_get(walked(*begun(devices), range(6))) for devices in (8, 1))
+    )
+
+
+def test_a_checkpoint_of_eight_devices_goes_on_on_four(tmp_path):
+    """To the bit, through Orbax."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "saved", walked(*begun(8), range(3)))
+    with ocp.StandardCheckpointer() as checkpointer:
+        restored = checkpointer.restore(tmp_path / "saved", begun(4))
+    expected = walked(*begun(1), range(6))
+    chex.assert_trees_all_equal(
+        *(jax.device_get(x) for x in (walked(*restored, range(3, 6)), expected))
+    )
