@@ -32,7 +32,7 @@ FACTORIES = {
         f"{dialect.__name__.partition('.')[2]}.{name}": factory
         for dialect in (torch, keras, lecture)
         for name, factory in inspect.getmembers(dialect, inspect.isfunction)
-        if factory.__module__ == dialect.__name__ and not name.startswith("_")
+        if factory.__module__ == dialect.__name__ and hasattr(factory, "__wrapped__")
     },
 }
 every_factory = pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
@@ -59,6 +59,7 @@ def test_the_factories_are_all():
         "convert_state",
         "init_from_float32",
         "master_params",
+        "from_optax",
         "nesterov_eval_params",
         "read_state",
         "scale_by_learning_rate",
