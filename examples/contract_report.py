@@ -19,20 +19,22 @@ With Optax 0.2.8, and parameters of bfloat16 where dtypes matter:
 """
 
 import functools
+import html
+import importlib
 import inspect
 import string
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import optax
 
-from examples.programs import Parser, Progress
-from gdmethods.testing import LAWS, ContractReport, check_contract
+from examples.programs import Parser, Progress, whole
+from gdmethods.testing import CLAIMED, LAWS, ContractReport, check_contract
 
 RATE = 0.1
-MARKS = string.ascii_lowercase[: len(LAWS)]  # the columns of the table
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     # Short, because some laws run its loops operation by operation.
     "lbfgs": {"memory_size": 2, "linesearch": optax.scale_by_zoom_linesearch(2)},
@@ -40,10 +42,26 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "polyak_sgd": {},
     "contrib.schedule_free": {"base_optimizer": optax.sgd(RATE), "learning_rate": RATE},
 }
+EXTRA_ARGS: Mapping[str, Callable[[Any, Any, Any], dict[str, Any]]] = {
+    "contrib.sophia": lambda params, gradients, loss: {"obj_fn": half_square},
+}
 LEFT_OUT: Mapping[str, str] = {
     "contrib.dpsgd": "it takes the gradients of all examples, not their mean",
-    "contrib.sophia": "it asks for the loss as a function, obj_fn",
 }
+LETTERS = dict(
+    zip((law for law in LAWS if law not in CLAIMED), string.ascii_lowercase, strict=False)
+)
+MARKS = {"kept": "·", "broken": "×", "not tried": "?"}
+LEGEND = {
+    "·": "kept: no case was found against it",
+    "×": "broken: the case stands below",
+    "?": "not tried: update asks for an argument that it was not given",
+}
+
+
+def half_square(params: Any) -> Any:
+    """A loss with a Hessian, for who asks for one."""
+    return optax.tree.norm(params, squared=True) / 2
 
 
 def optimizers() -> dict[str, Callable[[], optax.GradientTransformation]]:
@@ -68,45 +86,181 @@ def _arguments(function: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(function).parameters)
 
 
-def row(name: str, report: ContractReport, width: int) -> str:
-    """A mark for each law: a dot for one kept, × for one broken, nothing for one not claimed."""
-    marks = {**dict.fromkeys(report.kept, "·"), **dict.fromkeys(report.broken, "×")}
-    return " ".join([f"{name:{width}}", *(marks.get(law, " ") for law in LAWS)]).rstrip()
+def report(name: str, make: Callable[[], optax.GradientTransformation]) -> ContractReport:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the report is about what they do
+        return check_contract(make, extra_args=EXTRA_ARGS.get(name))
+
+
+def marks(report: ContractReport) -> dict[str, str]:
+    """A mark for each of LETTERS' laws."""
+    return {v.law: MARKS.get(v.outcome.value, " ") for v in report.verdicts if v.law in LETTERS}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    known = optimizers()
     parser = Parser(
         "examples.contract_report",
         "Hold the optimizers of the installed Optax to the laws of gdmethods.testing.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="as adam (all of them)")
-    names = parser.parse_args(arguments).names or list(known)
-    for name in names:
-        if name not in known:
-            parser.error(f"Optax {optax.__version__} has no {name}; choose of {', '.join(known)}")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="an optimizer of Optax, as adam, or a function of your own that builds one, as "
+        "package.module:function (all of Optax)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="also write the table and the cases to FILE, in Markdown (.md) or HTML (.html)",
+    )
+    options = parser.parse_args(arguments)
+    if options.output and options.output.suffix not in WRITERS:
+        parser.error(f"--output {options.output} must end with .md or .html")
+    chosen = _chosen(options.names, parser)
 
     print(f"Optax {optax.__version__}")
-    for mark, line in zip(MARKS, str(LAWS).splitlines(), strict=True):
-        print_wrapped(f"{mark}  {line}")
-    width = max(map(len, names))
-    print(f"\n{' ' * width} {' '.join(MARKS)}")
-    reports = {}
-    with Progress(len(names)) as progress:
-        for name in progress.over(names):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the report is about what they do
-                reports[name] = check_contract(known[name])
-            print(row(name, reports[name], width))
+    for law, letter in LETTERS.items():
+        print_wrapped(f"{letter}  {law}: {statement(law)}")
     print()
-    for name, report in reports.items():
-        for law, message in report.broken.items():
-            print_wrapped(f"{name}: {law}: {message}")
+    for mark, meaning in LEGEND.items():
+        print(f"{mark}  {meaning}")
+    width = max(map(len, chosen))
+    print(f"\n{' ' * width} {' '.join(LETTERS.values())}")
+    reports = {}
+    with Progress(len(chosen)) as progress:
+        for name in progress.over(chosen):
+            try:
+                reports[name] = report(name, chosen[name])
+            except TypeError as error:  # a function of one's own that builds no transformation
+                parser.error(f"{name}: {error}")
+            print(f"{name:{width}} {' '.join(marks(reports[name]).values())}".rstrip())
+    print()
+    for name, law, message in cases(reports):
+        print_wrapped(f"{name}: {law}: {message}")
+    if options.output:
+        with whole(options.output) as path:
+            path.write_text(WRITERS[options.output.suffix](reports), encoding="utf-8")
+        print(f"Written to {options.output}")
+
+
+def statement(law: str) -> str:
+    return (LAWS[law].__doc__ or "").splitlines()[0]
+
+
+def cases(reports: Mapping[str, ContractReport]) -> Iterator[tuple[str, str, str]]:
+    """Optimizer, law and message; why laws could not be tried once for each optimizer."""
+    for name, found in reports.items():
+        for law, message in found.broken.items():
+            yield name, law, message
+        for law, message in list(found.not_tried.items())[:1]:
+            yield name, law, message
+
+
+def _chosen(
+    names: Sequence[str], parser: Parser
+) -> dict[str, Callable[[], optax.GradientTransformation]]:
+    known = optimizers()
+    chosen = {}
+    for name in names or known:
+        if ":" in name:
+            chosen[name] = _imported(name, parser)
+        elif name in known:
+            chosen[name] = known[name]
+        else:
+            parser.error(f"Optax {optax.__version__} has no {name}; choose of {', '.join(known)}")
+    return chosen
+
+
+def _imported(name: str, parser: Parser) -> Callable[[], optax.GradientTransformation]:
+    module, _, function = name.partition(":")
+    try:
+        make: Callable[[], optax.GradientTransformation] = getattr(
+            importlib.import_module(module), function
+        )
+    except (ImportError, AttributeError) as error:
+        parser.error(f"{name} cannot be imported ({error})")
+    return make
+
+
+def markdown(reports: Mapping[str, ContractReport]) -> str:
+    lines = [f"# Optax {optax.__version__} and the laws of gdmethods.testing", ""]
+    lines += [f"- `{letter}` {law}: {statement(law)}" for law, letter in LETTERS.items()]
+    lines += ["", *(f"- {mark} {meaning}" for mark, meaning in LEGEND.items()), ""]
+    lines += ["| optimizer | " + " | ".join(LETTERS.values()) + " |"]
+    lines += ["|---" * (1 + len(LETTERS)) + "|"]
+    for name, found in reports.items():
+        lines += [f"| `{name}` | " + " | ".join(marks(found).values()) + " |"]
+    lines += [""]
+    for name, law, message in cases(reports):
+        lines += [
+            f"- `{name}`, {law}:",
+            "",
+            *(f"      {line}" for line in message.splitlines()),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def page(reports: Mapping[str, ContractReport]) -> str:
+    """The table in HTML; each mark tells its law and its case when the pointer rests on it."""
+
+    def cell(found: ContractReport, law: str, mark: str) -> str:
+        message = {**found.broken, **found.not_tried}.get(law, "")
+        return f'<td title="{html.escape(f"{law}: {message or statement(law)}")}">{mark}</td>'
+
+    rows = [
+        f"<tr><th>{html.escape(name)}</th>"
+        + "".join(cell(found, law, mark) for law, mark in marks(found).items())
+        for name, found in reports.items()
+    ]
+    laws = [
+        f"<li>{letter} {html.escape(f'{law}: {statement(law)}')}"
+        for law, letter in LETTERS.items()
+    ]
+    listed = [
+        f"<li>{html.escape(name)}, {law}: <pre>{html.escape(message)}</pre>"
+        for name, law, message in cases(reports)
+    ]
+    title = f"Optax {optax.__version__} and the laws of gdmethods.testing"
+    return "\n".join(
+        [
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>',
+            "<style>body { font: 1rem sans-serif; margin: 2rem } th { text-align: left }",
+            "td { text-align: center; min-width: 1.2rem } pre { white-space: pre-wrap }</style>",
+            f"<h1>{title}</h1><ul style='list-style: none'>",
+            *laws,
+            *(f"<li>{mark} {meaning}" for mark, meaning in LEGEND.items()),
+            "</ul><table><tr><th>optimizer",
+            "".join(f"<th>{letter}" for letter in LETTERS.values()),
+            *rows,
+            "</table><ul>",
+            *listed,
+            "</ul></html>",
+        ]
+    )
+
+
+WRITERS: Mapping[str, Callable[[Mapping[str, ContractReport]], str]] = {
+    ".md": markdown,
+    ".html": page,
+}
 
 
 def print_wrapped(text: str) -> None:
-    for line in text.splitlines():
-        print(textwrap.fill(line, 80, subsequent_indent="   ", break_on_hyphens=False))
+    """In 80 columns; all lines but the first are indented."""
+    first, *others = text.splitlines()
+    for indent, line in [("", first), *(("   ", line) for line in others)]:
+        print(
+            textwrap.fill(
+                line,
+                80,
+                initial_indent=indent,
+                subsequent_indent="   ",
+                break_on_hyphens=False,
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -133,15 +133,21 @@ SIGNATURES = {
 
 
 TESTING = [
+    "CLAIMED",
     "LAWS",
     "ContractReport",
     "Outcome",
     "Verdict",
     "assert_contract",
     "check_contract",
+    "check_law",
+    "every_law",
 ]
 LAWS = [
     "purity",
+    "fresh_init",
+    "abstract_init",
+    "extra_args",
     "jit_equals_eager",
     "vmap_equals_loop",
     "scan_equals_loop",
@@ -149,18 +155,24 @@ LAWS = [
     "donation",
     "sharding",
     "checkpoint",
-    "abstract_init",
-    "extra_args",
+    "non_finite_step",
     "tree_kinds",
+    "shapes",
+    "elementwise",
     "update_dtypes",
     "state_dtypes",
+    "narrow_weights",
     "complex_leaves",
-    "non_finite_step",
     "no_lag",
-    "elementwise",
     "zero_gradient",
     "sign_symmetry",
+    "long_walk",
+    "counts",
     "scale_invariance",
+    "descends",
+    "wide_updates",
+    "rounds_stochastically",
+    "bounded_steps",
 ]
 
 
@@ -170,8 +182,14 @@ def test_the_checker():
     lines = str(testing.LAWS).splitlines()
     assert [line.partition(": ")[0] for line in lines] == LAWS
     assert all(line.endswith(".") for line in lines)
-    for check in (testing.check_contract, testing.assert_contract):
-        assert bare_signature(check) == "(make, *, params=None, steps=4, allow=None, claims=())"
+    for check in (testing.check_contract, testing.assert_contract, testing.every_law):
+        assert bare_signature(check) == (
+            "(make, *, params=None, steps=4, allow=None, claims=(), extra_args=None, "
+            "reference=None)"
+        )
+    assert bare_signature(testing.check_law) == (
+        "(law, make, *, params=None, steps=4, claims=(), extra_args=None, reference=None)"
+    )
 
 
 def test_all():
@@ -215,7 +233,7 @@ def test_what_is_public_belongs_to_the_package_and_is_documented(name):
 def shown():
     """All that a user asks help for."""
     yield from (getattr(gdmethods, name) for name in NAMES)
-    yield from (getattr(testing, name) for name in TESTING if name != "LAWS")
+    yield from (getattr(testing, name) for name in TESTING if not name.isupper())
     for dialect in (dialects.keras, dialects.lecture, dialects.torch):
         for name, thing in vars(dialect).items():
             if getattr(thing, "__module__", "") == dialect.__name__ and not name.startswith("_"):

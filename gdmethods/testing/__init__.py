@@ -3,7 +3,8 @@
 Optimizers fail quietly: one that lags by a step still converges, and a state
 that changes its dtype breaks only the first `jax.lax.scan`. `check_contract`
 holds a transformation to the laws of `LAWS` and reports each;
-`assert_contract` is the same as a test. Needs the extra `testing`.
+`assert_contract` and `every_law` are the same as a test. Needs the extra
+`testing`.
 """
 
 try:
@@ -14,8 +15,18 @@ except ImportError as error:
         f'gdmethods.testing needs {error.name}: pip install "gdmethods[testing]".'
     ) from error
 
-from gdmethods.testing._contract import assert_contract, check_contract
-from gdmethods.testing._laws import LAWS
+from gdmethods.testing._contract import assert_contract, check_contract, check_law, every_law
 from gdmethods.testing._report import ContractReport, Outcome, Verdict
+from gdmethods.testing.laws import CLAIMED, LAWS
 
-__all__ = ["LAWS", "ContractReport", "Outcome", "Verdict", "assert_contract", "check_contract"]
+__all__ = [
+    "CLAIMED",
+    "LAWS",
+    "ContractReport",
+    "Outcome",
+    "Verdict",
+    "assert_contract",
+    "check_contract",
+    "check_law",
+    "every_law",
+]

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gdmethods.testing._subject import Walk
+from gdmethods.testing._subject import Subject, Walk
 
 TOLERANCE = 1e-4
+STEADY = 16  # times what a unit in the last place of the inputs moves
+DEVIATIONS = 6  # standard errors between two means or two spreads that chance explains
 
 
 class Difference(NamedTuple):
@@ -29,16 +31,22 @@ class Difference(NamedTuple):
     wanted: str
 
 
-def first_difference(actual: Any, wanted: Any, rtol: float = 0.0) -> Difference | None:
+def first_difference(
+    actual: Any, wanted: Any, rtol: float = 0.0, slack: Any = None, replicas: int = 0
+) -> Difference | None:
     """The element with the lowest index, or None where all agree to `rtol`; NaN equals NaN.
 
     What cancels has no digits of its own: `rtol` counts a hundredth of a
     leaf's largest element as well. It is never less than four roundings of the
-    leaf's dtype.
+    leaf's dtype. `slack`, a tree of arrays, is allowed besides. With `replicas`
+    the means and the spreads over a last axis of that length are compared; a
+    leaf without that axis is not compared, since a code may flip in it, unless
+    it is a scalar.
     """
     chex.assert_trees_all_equal_structs(actual, wanted)
     found = []
     leaves = zip(named_leaves(actual), jax.tree.leaves(wanted), strict=True)
+    slacks = jax.tree.leaves(slack)
     for leaf, ((path, x), y) in enumerate(leaves):
         x, y = to_numpy(x), to_numpy(y)
         rounding = jnp.finfo(y.dtype).eps if jnp.issubdtype(y.dtype, jnp.inexact) else 0.0
@@ -47,18 +55,52 @@ def first_difference(actual: Any, wanted: Any, rtol: float = 0.0) -> Difference 
             return Difference(leaf, path, (), f"of shape {x.shape}", f"of shape {y.shape}")
         finite = np.abs(y[np.isfinite(y)])
         allowed = rtol and max(rtol, 4 * rounding) * (np.abs(y) + finite.max(initial=0.0) / 100)
+        if slacks:
+            allowed = allowed + STEADY * slacks[leaf]
+        by_chance = replicas and y.shape[-1:] == (replicas,)
+        if replicas and y.shape and not by_chance:
+            continue
+        alike = _alike_by_chance if by_chance else _alike
         with np.errstate(invalid="ignore"):
-            same = (x == y) | (np.isnan(x) & np.isnan(y)) | (np.abs(x - y) <= allowed)
+            same = alike(x, y, np.broadcast_to(allowed, y.shape))
         for index in np.argwhere(~same)[:1]:
             at = tuple(index.tolist())
-            found.append(Difference(leaf, path, at, number(x[at]), number(y[at])))
+            values = (
+                f"{number(z.mean())} ± {z.std():.2g}" if by_chance else number(z)
+                for z in (x[at], y[at])
+            )
+            found.append(Difference(leaf, path, at, *values))
     return min(found, key=lambda d: d.index[:1], default=None)
 
 
-def require_same_walk(actual: Walk, wanted: Walk, gradients: Any, here: str, there: str) -> None:
+def _alike(x: Any, y: Any, allowed: Any) -> Any:
+    return (x == y) | (np.isnan(x) & np.isnan(y)) | (np.abs(x - y) <= allowed)
+
+
+def _alike_by_chance(x: Any, y: Any, allowed: Any) -> Any:
+    """Whether means and variances over the last axis agree, but for what chance explains."""
+    n = x.shape[-1]
+    both_nan = np.isnan(x) & np.isnan(y)
+    x, y = np.where(both_nan, 0.0, x), np.where(both_nan, 0.0, y)
+    allowed, distance = allowed.mean(-1), x - y
+    near = np.abs(distance.mean(-1)) <= allowed + DEVIATIONS * distance.std(-1) / n**0.5
+    squares = [(z - z.mean(-1, keepdims=True)) ** 2 for z in (x, y)]
+    variances = [square.mean(-1) for square in squares]
+    error = np.sqrt(sum(square.var(-1) for square in squares) / n)
+    allowed = allowed * (allowed + 2 * np.sqrt(variances[1])) + DEVIATIONS * error
+    return near & (np.abs(variances[0] - variances[1]) <= allowed)
+
+
+def require_same_walk(
+    subject: Subject, actual: Walk, wanted: Walk, gradients: Any, here: str, there: str
+) -> None:
     """Raises the first difference of the updates, or else of the states after them."""
-    require_same_updates(actual.updates, wanted.updates, gradients, here, there)
-    difference = first_difference(actual.state, wanted.state, TOLERANCE)
+    require_same_updates(subject, actual.updates, wanted.updates, gradients, here, there)
+    replicas = subject.replicas
+    difference = first_difference(actual.state, wanted.state, TOLERANCE, replicas=replicas)
+    if difference and not replicas:
+        slack = subject.unsteadiness(subject.params, gradients).state
+        difference = first_difference(actual.state, wanted.state, TOLERANCE, slack)
     if difference:
         place = f"{difference.path}{brackets(difference.index)}"
         raise AssertionError(
@@ -67,14 +109,31 @@ def require_same_walk(actual: Walk, wanted: Walk, gradients: Any, here: str, the
 
 
 def require_same_updates(
-    actual: Any, wanted: Any, gradients: Any, here: str, there: str, rtol: float = TOLERANCE
+    subject: Subject,
+    actual: Any,
+    wanted: Any,
+    gradients: Any,
+    here: str,
+    there: str,
+    rtol: float = TOLERANCE,
+    params: Any = None,
 ) -> None:
-    """Raises the first difference of stacked updates, with the gradients that led there."""
-    difference = first_difference(actual, wanted, rtol)
+    """Raises the first difference of stacked updates, with the gradients that led there.
+
+    A difference that a unit in the last place of the inputs explains is none,
+    except where `rtol` is 0, and where it explains any: where rounding is
+    stochastic.
+    """
+    replicas = subject.replicas if rtol else 0
+    difference = first_difference(actual, wanted, rtol, replicas=replicas)
+    if difference and rtol and not replicas:
+        params = subject.params if params is None else params
+        slack = subject.unsteadiness(params, gradients).updates
+        difference = first_difference(actual, wanted, rtol, slack)
     if difference:
         t, *at = difference.index or (0,)
         rows = np.asarray(jax.tree.leaves(gradients)[difference.leaf])[: t + 1]
-        course = [row[tuple(at)] for row in rows]
+        course = [np.mean(row[tuple(at)]) for row in rows]
         raise AssertionError(
             f"weight{difference.path}{brackets(at)} with gradients "
             f"({', '.join(map(number, course))}): update {t + 1} is {difference.got} {here}, "

@@ -4,14 +4,22 @@ import enum
 import textwrap
 from dataclasses import dataclass
 
+WIDTH = 80
+
 
 class Outcome(enum.Enum):
-    """What became of a law: KEPT, BROKEN, NOT_PROMISED or NOT_APPLICABLE."""
+    """What became of a law.
+
+    KEPT: no case was found against it. BROKEN: one was. NOT_PROMISED: it is
+    allowed not to hold. NOT_APPLICABLE: it was not claimed. NOT_TRIED: `update`
+    asks for an argument that it was not given.
+    """
 
     KEPT = "kept"
     BROKEN = "broken"
     NOT_PROMISED = "not promised"
     NOT_APPLICABLE = "not applicable"
+    NOT_TRIED = "not tried"
 
 
 @dataclass(frozen=True)
@@ -21,8 +29,9 @@ class Verdict:
     Attributes:
       law: its name in `LAWS`.
       outcome: what became of it.
-      message: the failing case of a broken law; the reason of one that is not
-        promised or not applicable; empty for a kept one.
+      message: of a broken law the failing case, what was expected, and a line
+        that reproduces it; the reason of one that is not promised, applicable
+        or tried; empty for a kept one.
     """
 
     law: str
@@ -43,20 +52,44 @@ class ContractReport:
     @property
     def broken(self) -> dict[str, str]:
         """The failing case of each broken law."""
-        return {v.law: v.message for v in self.verdicts if v.outcome is Outcome.BROKEN}
+        return self._messages(Outcome.BROKEN)
+
+    @property
+    def not_tried(self) -> dict[str, str]:
+        """Why, of each law that could not be tried."""
+        return self._messages(Outcome.NOT_TRIED)
 
     @property
     def kept(self) -> tuple[str, ...]:
         """The laws that no case was found against."""
         return tuple(v.law for v in self.verdicts if v.outcome is Outcome.KEPT)
 
+    def require(self) -> None:
+        """Raises an `AssertionError` with each broken law and its case."""
+        lines = []
+        for outcome in (Outcome.BROKEN, Outcome.NOT_TRIED):
+            messages = self._messages(outcome)
+            if messages:
+                laws = "1 law is" if len(messages) == 1 else f"{len(messages)} laws are"
+                lines += [f"{laws} {outcome.value}."]
+                lines += [f"{law}: {message}" for law, message in messages.items()]
+        if lines:
+            raise AssertionError("\n".join(lines))
+
+    def _messages(self, outcome: Outcome) -> dict[str, str]:
+        return {v.law: v.message for v in self.verdicts if v.outcome is outcome}
+
     def __str__(self) -> str:
         laws = max((len(v.law) for v in self.verdicts), default=0)
-        outcomes = max((len(v.outcome.value) for v in self.verdicts), default=0)
-        indent = laws + outcomes + 4
         rows = []
         for v in self.verdicts:
-            head = f"{v.law:{laws}}  {v.outcome.value:{outcomes}}  "
-            text = textwrap.wrap(v.message, 99 - indent) or [""]
-            rows.append((head + f"\n{'':{indent}}".join(text)).rstrip())
+            rows.append(f"{v.law:{laws}}  {v.outcome.value}")
+            for line in v.message.splitlines():
+                rows += textwrap.wrap(
+                    line,
+                    WIDTH,
+                    initial_indent="    ",
+                    subsequent_indent="      ",
+                    break_on_hyphens=False,
+                )
         return "\n".join(rows)

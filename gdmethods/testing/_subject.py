@@ -4,10 +4,16 @@ The gradients are given and do not depend on the weights, so that rounding has
 nowhere to grow and the walks of two laws can be compared. The loss that update
 is given, as `value`, is that of the linear function with these gradients,
 `value_fn`; whoever has no use for them is not given them.
+
+A transformation that claims to round stochastically walks with REPLICAS of each
+weight, along a last axis, whose weights and gradients differ slightly. Laws then
+compare means and spreads over that axis.
 """
 
+import collections
 import itertools
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -16,12 +22,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from gdmethods.testing._long_walk import LongWalk
+
 PARAMS = {
     "bias": np.array([0.5, -1.0, 2.0], np.float32),
     "kernel": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3),
 }
 DTYPES = ("bfloat16", "float32", "float16", "float64")
 SLOPES = (1.0, -1.0, 2.0, -0.5, 4.0)
+REPLICAS = 128
+JITTER = 1e-4  # between replicas: far below a code of bfloat16, far above a rounding of float32
 
 
 class Walk(NamedTuple):
@@ -46,46 +56,84 @@ class Subject:
 
     Attributes:
       make: builds it anew.
+      claims, extra_args, reference: as `check_contract` was given them.
       params: the parameters at the start.
+      own_params: whether they are the user's.
       steps: the length of a walk.
       gradients: of all steps, stacked.
       losses: of all steps.
-      traces: how often its jitted step was traced.
+      traces: how often its jitted step was traced, for each tree of parameters.
     """
 
     def __init__(
         self,
         make: Callable[[], optax.GradientTransformation],
-        params: optax.Params | None,
-        steps: int,
+        params: optax.Params | None = None,
+        steps: int = 4,
+        *,
+        claims: Collection[str] = (),
+        extra_args: Callable[[Any, Any, Any], dict[str, Any]] | None = None,
+        reference: Callable[[], optax.GradientTransformation] | None = None,
     ) -> None:
         self.make = lambda: optax.with_extra_args_support(make())
         self.tx = self.make()
-        self.params = jax.tree.map(jnp.asarray, PARAMS if params is None else params)
+        self.claims, self.extra_args, self.reference = claims, extra_args, reference
+        self.own_params = params is not None
         self.steps = steps
+        self._rng = np.random.default_rng(0)
+        weights = jax.tree.map(jnp.asarray, PARAMS if params is None else params)
+        self.params = jax.tree.map(lambda w: jnp.asarray(self.replicated(w)), weights)
         self.losses = np.resize(np.array([1.0, 0.75, 1.25, 1.5, 0.5], np.float32), steps)
-        rng = np.random.default_rng(0)
         self.gradients = jax.tree.map(
-            lambda w: rng.normal(size=(steps, *w.shape)).astype(w.dtype), self.params
+            lambda w: self.replicated(self._rng.normal(size=(steps, *w.shape)).astype(w.dtype)),
+            weights,
         )
-        self.traces = 0
+        self._weights = weights
+        self.traces: collections.Counter[str] = collections.Counter()
+
+    @property
+    def replicas(self) -> int:
+        """The length of the last axis that stands for chance; 0 where there is none."""
+        return REPLICAS if "rounds_stochastically" in self.claims else 0
+
+    def replicated(self, leaf: Any, jitter: float = JITTER) -> Any:
+        """The leaf, with replicas along a last axis where rounding is stochastic."""
+        if not self.replicas:
+            return leaf
+        shape = (*leaf.shape, self.replicas)
+        factors = 1 + self._rng.uniform(-jitter, jitter, shape)
+        return (np.asarray(leaf)[..., None] * factors).astype(leaf.dtype)
 
     def along(self, course: Sequence[float]) -> Any:
         """Gradients that all take one course, each weight's with a slope of its own."""
+        self._rng = np.random.default_rng(1)
 
         def of_leaf(w: Any) -> Any:
             slopes = np.resize(SLOPES, w.size).reshape(w.shape)
-            return np.multiply.outer(course, slopes).astype(w.dtype)
+            return self.replicated(np.multiply.outer(course, slopes).astype(w.dtype))
 
-        return jax.tree.map(of_leaf, self.params)
+        return jax.tree.map(of_leaf, self._weights)
+
+    def step(
+        self, params: Any, state: Any, gradients: Any, loss: Any, tx: Any = None
+    ) -> tuple[Any, Any, Any]:
+        """The next parameters and state, and the update between."""
+        words = self.words(params, gradients, loss)
+        updates, state = (tx or self.tx).update(gradients, state, params, **words)
+        return optax.apply_updates(params, updates), state, updates
+
+    def words(self, params: Any, gradients: Any, loss: Any) -> dict[str, Any]:
+        """The extra arguments: those that Optax's solvers know, and the user's."""
+        words = words_of_a_solver(params, gradients, loss)
+        return words | (self.extra_args(params, gradients, loss) if self.extra_args else {})
 
     @cached_property
     def jitted(self) -> Callable[..., Any]:
         """One step, which takes the buffers of parameters and state."""
 
-        def counted(*args: Any) -> Any:
-            self.traces += 1
-            return step(self.tx, *args)
+        def counted(params: Any, *others: Any) -> Any:
+            self.traces[str(jax.eval_shape(lambda: params))] += 1
+            return self.step(params, *others)
 
         return jax.jit(counted, donate_argnums=(0, 1))
 
@@ -99,11 +147,32 @@ class Subject:
         """The walk by the jitted step."""
         return self.walk(self.jitted, params, gradients)
 
+    def unsteadiness(self, params: Any, gradients: Any) -> Walk:
+        """How far the compiled walk moves when its inputs move by one unit in the last place.
+
+        Updates and sums that are small differences of large numbers move by much
+        more than a rounding of their own. The largest of a leaf so far counts for all
+        of it.
+        """
+        walk = self.compiled(params, gradients)
+        moves = []
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            moved = self.compiled(*jax.tree.map(partial(_a_unit_away, rng), (params, gradients)))
+            moves.append(jax.tree.map(_distance, moved, walk))
+        updates, state = jax.tree.map(lambda *each: np.maximum.reduce(each), *moves)
+        return Walk(jax.tree.map(_largest_so_far, updates), jax.tree.map(np.max, state))
+
+    @cached_property
+    def long(self) -> LongWalk:
+        """The walk of a thousand steps."""
+        return LongWalk(self.tx, self.words, self.replicas, self.takes)
+
     @cached_property
     def mixes(self) -> list[Mix]:
         """An update for every mix of dtypes of parameters and gradients."""
         mixes = []
-        for dtypes in itertools.product(DTYPES, repeat=2):
+        for dtypes in itertools.product(filter(self.takes, DTYPES), DTYPES):
             with jax.enable_x64("float64" in dtypes), jax.disable_jit():
                 params, gradients = (
                     jax.tree.map(lambda w, d=d: jax.ShapeDtypeStruct(w.shape, d), PARAMS)
@@ -112,17 +181,26 @@ class Subject:
                 loss, tx = jax.ShapeDtypeStruct((), jnp.float32), self.make()
                 state = jax.eval_shape(tx.init, params)
                 _, following, updates = jax.eval_shape(
-                    partial(step, tx), params, state, gradients, loss
+                    partial(self.step, tx=tx), params, state, gradients, loss
                 )
             case = "with {} parameters and {} gradients".format(*dtypes)
             mixes.append(Mix(case, params, updates, state, following))
         return mixes
 
+    def takes(self, dtype: str) -> bool:
+        """Unless init refuses parameters of this dtype, and names it."""
+        try:
+            with jax.enable_x64(dtype == "float64"):
+                jax.eval_shape(self.tx.init, {"w": jax.ShapeDtypeStruct((2,), dtype)})
+        except (TypeError, ValueError) as error:
+            return not re.search(rf"\b{dtype}\b", str(error))
+        return True
+
     def walk(
         self, each: Callable[..., Any] | None = None, params: Any = None, gradients: Any = None
     ) -> Walk:
-        """The walk by `each` step, which takes and returns what `step` does after `tx`."""
-        each = partial(step, self.tx) if each is None else each
+        """The walk by `each` step, which takes and returns what `step` does."""
+        each = self.step if each is None else each
         params = self.params if params is None else params
         # Copies, since a step may be jitted to take their buffers, and they may be one.
         params, state = jax.tree.map(jnp.copy, (params, self.tx.init(params)))
@@ -135,15 +213,8 @@ class Subject:
     def course(self, gradients: Any = None) -> list[Any]:
         """The gradients and the loss of one step after another."""
         gradients = self.gradients if gradients is None else gradients
-        inputs = zip(unstacked(gradients), self.losses, strict=True)
+        inputs = zip(unstacked(gradients), self.losses, strict=False)
         return [jax.tree.map(jnp.asarray, each) for each in inputs]
-
-
-def step(tx: Any, params: Any, state: Any, gradients: Any, loss: Any) -> Any:
-    """The next parameters and state, and the update between."""
-    words = words_of_a_solver(params, gradients, loss)
-    updates, state = tx.update(gradients, state, params, **words)
-    return optax.apply_updates(params, updates), state, updates
 
 
 def words_of_a_solver(params: Any, gradients: Any, loss: Any) -> dict[str, Any]:
@@ -163,3 +234,23 @@ def stacked(trees: Sequence[Any]) -> Any:
 def unstacked(tree: Any) -> list[Any]:
     leaves, structure = jax.tree.flatten(tree)
     return [jax.tree.unflatten(structure, row) for row in zip(*leaves, strict=True)]
+
+
+def _a_unit_away(rng: np.random.Generator, leaf: Any) -> Any:
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+        return leaf
+    signs = rng.choice([-1.0, 1.0], leaf.shape)
+    return jnp.asarray(leaf * (1 + signs * float(jnp.finfo(leaf.dtype).eps)), leaf.dtype)
+
+
+def _distance(x: Any, y: Any) -> Any:
+    if not jnp.issubdtype(x.dtype, jnp.number):
+        return np.zeros(x.shape)
+    distance = np.abs(np.asarray(x, np.float64) - np.asarray(y, np.float64))
+    return np.where(np.isfinite(distance), distance, 0.0)
+
+
+def _largest_so_far(distances: Any) -> Any:
+    """Over the elements of a leaf and the steps until then; for all elements of each step."""
+    largest = np.maximum.accumulate(distances.reshape(len(distances), -1).max(-1, initial=0.0))
+    return largest.reshape(-1, *[1] * (distances.ndim - 1))

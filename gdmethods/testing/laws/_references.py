@@ -1,0 +1,100 @@
+"""What varies is how the state is stored: the same rule in float32 is the reference."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gdmethods.testing._differences import DEVIATIONS, number
+from gdmethods.testing._long_walk import LongWalk
+from gdmethods.testing._subject import Subject
+
+FIRST = 8  # steps in which chance has to show
+TWICE = 2.0
+BIAS = 0.02
+DECADES = np.geomspace(1e-3, 1e3, 13)
+
+
+def rounds_stochastically(subject: Subject) -> None:
+    """Nearly equal weights round differently, and in the mean they move as in float32."""
+    dtypes = ["float32", *(["bfloat16"] if "wide_updates" in subject.claims else [])]
+    reference = LongWalk(_reference(subject), subject.words, subject.replicas)
+    wanted = reference.path.updates["float32"]
+    chances = []
+    for dtype in dtypes:
+        updates = subject.long.path.updates[dtype]
+        spread = (updates - wanted).std(-1)[:FIRST]  # which gradients of their own do not explain
+        chances.append(np.mean(np.any(spread > 1e-5 * np.abs(wanted[:FIRST]).mean(-1), axis=0)))
+    if max(chances) < 0.5:
+        raise AssertionError(
+            f"{subject.replicas} nearly equal weights round alike in the first {FIRST} steps, for "
+            f"{1 - max(chances):.0%} of the courses of gradients; nothing is left to chance"
+        )
+    path = np.cumsum(np.abs(wanted), 0).mean(-1)
+    for dtype in dtypes:
+        off = np.cumsum(subject.long.path.updates[dtype] - wanted, 0)
+        allowed = BIAS * path + DEVIATIONS * off.std(-1) / subject.replicas**0.5
+        for t, k in np.argwhere(~(np.abs(off.mean(-1)) <= allowed))[:1]:
+            moved = np.cumsum(wanted, 0)[t, k].mean()
+            raise AssertionError(
+                f"after {t + 1} steps {subject.replicas} {dtype} weights have moved "
+                f"{number(moved + off[t, k].mean())} in the mean, and {number(moved)} with the "
+                f"reference; chance explains no more than {number(allowed[t, k])}"
+            )
+
+
+def bounded_steps(subject: Subject) -> None:
+    """No step is more than twice the longest one of the reference, whatever the gradients.
+
+    They are of six decades, in one leaf: constant, sparse, noisy, and turned in
+    sign after a long silence.
+    """
+    gradients = _extreme_gradients()
+    updates = _walk(subject.tx, subject, gradients)
+    longest = np.abs(_walk(_reference(subject), subject, gradients)).max()
+    for t, k in np.argwhere(~(np.abs(updates) <= TWICE * longest))[:1]:
+        size = np.nanmax(np.abs(updates[:, k]), initial=0.0)
+        raise AssertionError(
+            f"update {t + 1} is {number(updates[t, k])}, after a gradient of "
+            f"{number(gradients[t, k])} in a leaf with others from 0.001 to 1000, and the longest "
+            f"of its walk {number(size / longest)} times as long as the longest of the reference, "
+            f"{number(longest)}"
+        )
+
+
+def _reference(subject: Subject) -> optax.GradientTransformationExtraArgs:
+    if subject.reference is None:
+        raise ValueError("this law needs reference, the same rule with float32 state.")
+    return optax.with_extra_args_support(subject.reference())
+
+
+def _extreme_gradients() -> Any:
+    t = np.arange(400)[:, None]
+    rng = np.random.default_rng(5)
+    ones = np.ones_like(DECADES)
+    courses = [
+        ones * np.ones_like(t),
+        ones * (t % 50 == 0),
+        ones * rng.normal(size=(len(t), len(DECADES))),
+        ones * np.select([t < 20, t < 300], [1.0, 0.0], -1.0),
+        ones * np.where(t < 200, 1.0, 1e-3),
+        ones * np.where(t == 0, 1.0, rng.normal(size=(len(t), len(DECADES))) * 1e-3),
+    ]
+    return np.concatenate([DECADES * course for course in courses], axis=1).astype(np.float32)
+
+
+def _walk(tx: Any, subject: Subject, gradients: Any) -> Any:
+    weights = {"w": jnp.ones(gradients.shape[1])}
+
+    def body(carry: Any, g: Any) -> Any:
+        params, state = carry
+        tree = {"w": g}
+        words = subject.words(params, tree, jnp.float32(1))
+        updates, state = tx.update(tree, state, params, **words)
+        return (optax.apply_updates(params, updates), state), updates["w"]
+
+    start = weights, tx.init(weights)
+    _, updates = jax.jit(lambda *inputs: jax.lax.scan(body, *inputs))(start, gradients)
+    return np.asarray(updates, np.float64)
