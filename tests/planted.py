@@ -404,9 +404,12 @@ def adam_with(stored: Callable[[Any], Any]) -> optax.GradientTransformationExtra
     """Adam without correction, whose running squares are what `stored` makes of them."""
 
     def update(updates: Any, state: Any, params: Any, **extra_args: Any) -> Any:
-        mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, state.mean, updates)
-        square = jax.tree.map(lambda s, g: stored(0.99 * s + 0.01 * g**2), state.square, updates)
-        moves = jax.tree.map(lambda m, s: -0.1 * m / (jnp.sqrt(s) + 1e-8), mean, square)
+        gradients = jax.tree.map(lambda g, m: g.astype(m.dtype), updates, state.mean)
+        mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, state.mean, gradients)
+        square = jax.tree.map(lambda s, g: stored(0.99 * s + 0.01 * g**2), state.square, gradients)
+        moves = jax.tree.map(
+            lambda m, s, w: (-0.1 * m / (jnp.sqrt(s) + 1e-8)).astype(w.dtype), mean, square, params
+        )
         return moves, Moments(mean, square)
 
     return optax.GradientTransformationExtraArgs(lambda p: Moments(zeros(p), zeros(p)), update)
@@ -423,7 +426,7 @@ def in_eight_bits(least: int) -> Callable[[Any], Any]:
 
 
 def in_float16(squares: Any) -> Any:
-    return squares.astype(jnp.float16).astype(jnp.float32)
+    return squares.astype(jnp.float16).astype(squares.dtype)
 
 
 def loses_small_squares() -> optax.GradientTransformationExtraArgs:
@@ -525,6 +528,7 @@ PLANTED = [
         "shapes",
         lambda: rule(lambda v, g: -0.1 * (v.squeeze() if v.ndim > 1 else v)),
         "the first update of weight['(1, 2, 1, 3)'], of shape (1, 2, 1, 3), has shape (2, 3)",
+        also=("elementwise",),
     ),
     Planted("elementwise", normalizes, "in its own leaf, and", also=("zero_gradient",)),
     Planted("elementwise", centers_matrices, "weight['(48, 64)'][0, 0]"),
@@ -621,6 +625,7 @@ PLANTED = [
         "rounds_stochastically",
         adam_by_chance,
         "bfloat16 weights have moved",
+        also=("narrow_weights",),
         options={
             "claims": ["rounds_stochastically", "wide_updates"],
             "reference": lambda: gdmethods.adam(0.01),
@@ -634,8 +639,11 @@ PLANTED = [
             )
         ),
         "compiled, and",
+        also=("scan_equals_loop", "zero_gradient", "sign_symmetry", "narrow_weights"),
         options=CHANCE,
     ),
     Planted("bounded_steps", loses_small_squares, "times as long", options=BOUNDED, also=None),
-    Planted("bounded_steps", underflows, "times as long", options=BOUNDED),
+    Planted(
+        "bounded_steps", underflows, "times as long", options=BOUNDED, also=("complex_leaves",)
+    ),
 ]

@@ -180,7 +180,10 @@ def every_law(
       >>> every_law(lambda: gdmethods.adam(0.1)).kwargs["ids"][0]
       'purity'
     """
-    import pytest
+    try:
+        import pytest
+    except ImportError as error:
+        raise ImportError("every_law parametrizes tests of pytest: pip install pytest.") from error
 
     contract = _Contract(make, params, steps, allow, claims, extra_args, reference)
 
