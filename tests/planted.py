@@ -612,7 +612,7 @@ PLANTED = [
     Planted(
         "rounds_stochastically",
         lambda: chance.momentum(lambda x, bits: x.astype(jnp.bfloat16).astype(x.dtype)),
-        "chance explains no more than",
+        "nothing is left to chance",
         options=CHANCE,
     ),
     Planted(

@@ -20,7 +20,8 @@ CONSTANTS = np.array([1.0, -0.5, 2.0, -1.0, 0.25, 4.0, -2.0, 0.5])
 SPREAD = 0.05  # of the gradients of replicas
 
 
-def _courses() -> Any:
+def courses() -> Any:
+    """Gradients of all steps, a column for each element."""
     t = np.arange(STEPS)
     rng = np.random.default_rng(2)
     return np.stack(
@@ -71,13 +72,14 @@ class LongWalk:
         self.dtypes = [dtype for dtype in DTYPES if takes(dtype)]
         rng = np.random.default_rng(3)
 
-        def gradients(rows: Any) -> Any:
+        def gradients(rows: Any, *each: int) -> Any:
             if replicas:
-                factors = 1 + rng.uniform(-SPREAD, SPREAD, (rows.shape[1], replicas))
+                factors = rng.uniform(1 - SPREAD, 1 + SPREAD, (*each, rows.shape[1], replicas))
                 rows = rows[..., None] * factors
             return jnp.asarray(rows, jnp.bfloat16).astype(jnp.float32)
 
-        self.courses = gradients(_courses())
+        # Replicas with the same gradients would meet the same noise, and then go together.
+        self.courses = gradients(courses(), STEPS)
         self.constants = gradients(np.tile(CONSTANTS, (STEPS, 1)))
         shape = self.courses.shape[1:]
         weights = np.resize(2.0**-6 * np.array([1, -1, 0.5, -0.5]), shape[:1])

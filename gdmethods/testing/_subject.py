@@ -221,8 +221,10 @@ def words_of_a_solver(params: Any, gradients: Any, loss: Any) -> dict[str, Any]:
     """The extra arguments that Optax's transformations know, of the linear function."""
 
     def value_fn(w: Any) -> Any:
-        slopes = jax.tree.map(lambda g, w, p: jnp.sum(jnp.real(g * (w - p))), gradients, w, params)
-        return loss + sum(jax.tree.leaves(slopes))
+        def slope(g: Any, w: Any, p: Any) -> Any:
+            return jnp.sum(jnp.real(jnp.conj(g) * (w - p)))
+
+        return loss + sum(jax.tree.leaves(jax.tree.map(slope, gradients, w, params)))
 
     return {"value": loss, "grad": gradients, "value_fn": value_fn}
 

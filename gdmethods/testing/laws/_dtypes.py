@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gdmethods.testing._differences import (
-    DEVIATIONS,
+    TOGETHER,
     TOLERANCE,
     first_difference,
     named_leaves,
@@ -66,7 +66,7 @@ def narrow_weights(subject: Subject) -> None:
         allowed = 2 * float(jnp.finfo(dtype).eps) * (path + np.abs(subject.long.weights))
         wide = moved
         if replicas:
-            allowed = allowed.mean(-1) + DEVIATIONS * off.std(-1) / replicas**0.5
+            allowed = allowed.mean(-1) + TOGETHER * off.std(-1)
             off, wide = off.mean(-1), moved.mean(-1)
         excess = np.where(tame, np.abs(off) / allowed, 0.0)
         at = np.unravel_index(np.argmax(excess), excess.shape)
