@@ -2,20 +2,25 @@
 
     python -m examples.contract_report
 
-With Optax 0.2.8, and parameters of bfloat16 where dtypes matter:
+With Optax 0.2.8, and parameters of bfloat16 and float16 where dtypes matter:
 
 * `rprop` lags: its first update is 0, whatever the first gradient. So is that of `adopt`, which as
   published only fills its state first.
 * Gradients of float32 change the state's dtypes after one update in nearly all that keep one
   (`adam`, `rmsprop`, `rprop`, `lion`, `muon`, …), which breaks `jax.lax.scan`; the branches of
   `novograd` and `galore` do not compile then.
+* In all that keep a state it stalls or underflows in the dtype of bfloat16 or float16 weights, so
+  that these do not follow float32 ones; `prodigy`, `dadapt_adamw`, `dog` and `dowg` hardly move.
 * float16 gradients of 0 make NaN in `adam` and its kin, `rmsprop`, `adan`, `muon` and others,
   whose ε is 0 in float16. Weight decay and noise move such weights too, as they should.
 * The state of `lbfgs`, `madgrad`, `cocob`, `dog`, `dowg` and `prodigy` shares buffers, most with
   the parameters, so that they cannot be donated; `lbfgs` compiles twice.
-* `yogi` starts from a mean of 1e-6, which has a sign; `sm3` fails on scalars, `galore` on None.
-* `dadapt_adamw` and `prodigy` estimate their rate from sums that cancel, so that compiled and
-  eager steps differ by 0.06 %; gradients that are all 0 make NaN.
+* `adafactor` and `madgrad` add 1 to a count that is at its limit, and end in NaN.
+* `yogi` starts from a mean of 1e-6, which has a sign; `sm3` fails on scalars, `galore` on None and
+  on axes of one.
+* Gradients that are all 0 make NaN in `dadapt_adamw` and `prodigy`.
+
+`tests/examples/optax_cases.py` lists every case with its reason.
 """
 
 import functools

@@ -62,11 +62,11 @@ class Method:
 
 
 def decaying(count: Any) -> Any:
-    return 0.1 / (1 + count)
+    return 0.1 / (1.0 + count)  # not 1 + count, which wraps when the count is at its limit
 
 
 def rising(count: Any) -> Any:
-    return 0.9 - 0.4 / (1 + count)
+    return 0.9 - 0.4 / (1.0 + count)
 
 
 def exponential(initial: float) -> optax.Schedule:

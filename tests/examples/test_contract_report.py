@@ -5,8 +5,17 @@ from pathlib import Path
 
 import optax
 import pytest
+from optax_cases import CASES, accused_of
 
-from examples.contract_report import ARGUMENTS, EXTRA_ARGS, LEFT_OUT, LETTERS, main, optimizers
+from examples.contract_report import (
+    ARGUMENTS,
+    EXTRA_ARGS,
+    LEFT_OUT,
+    LETTERS,
+    main,
+    optimizers,
+    report,
+)
 
 
 def test_it_finds_the_lag_of_rprop_and_the_drift_of_adam(
@@ -73,3 +82,19 @@ def test_the_optimizers_are_those_of_the_namespace() -> None:
         assert hasattr(optax.contrib, name.removeprefix("contrib."))
     for build in optimizers().values():
         assert callable(build().update)
+
+
+@pytest.mark.proof
+@pytest.mark.skipif(optax.__version__ != "0.2.8", reason="the cases are those of Optax 0.2.8")
+@pytest.mark.parametrize("name", optimizers())
+def test_nothing_in_optax_is_accused_without_a_reason(name: str) -> None:
+    found = report(name, optimizers()[name])
+    assert set(found.broken) == accused_of(name)
+    assert found.not_tried == {}
+
+
+def test_each_case_is_of_an_optimizer() -> None:
+    names = [
+        each for reasons in CASES.values() for names in reasons.values() for each in names.split()
+    ]
+    assert set(names) == set(optimizers())
