@@ -314,9 +314,17 @@ def test_what_is_kept_of_parameters_of_every_kind(inner):
     }
 
 
+def in_float64(updates, params):
+    return jax.tree.map(lambda u: u.astype(jnp.float64), updates)
+
+
 @FORMS
-@pytest.mark.parametrize("inner", [optax.adam(0.1), gdmethods.adam(0.1)], ids=["optax", "ours"])
-def test_float64_gradients_widen_nothing(inner, dtype, remainder):
+@pytest.mark.parametrize(
+    "inner",
+    [optax.adam(0.1), gdmethods.adam(0.1), optax.stateless(in_float64)],
+    ids=["optax", "ours", "wide updates"],
+)
+def test_float64_gradients_and_updates_widen_nothing(inner, dtype, remainder):
     tx = gdmethods.with_float32_master(inner, remainder=remainder)
     with x64(np.float64):
         w = jnp.ones(2, dtype)
