@@ -37,6 +37,12 @@ METHODS: Mapping[str, optax.GradientTransformation] = {
     "`adam`": gdmethods.adam(1.0),
     "`adam`, bfloat16 state": gdmethods.adam(1.0, accumulator_dtype=jnp.bfloat16),
 }
+NARROW = {  # of bfloat16 weights
+    "`adam`, float32 master": gdmethods.with_float32_master(gdmethods.adam(1.0)),
+    "… and bfloat16 state": gdmethods.with_float32_master(
+        gdmethods.adam(1.0, accumulator_dtype=jnp.bfloat16)
+    ),
+}
 DEVICES = (1, 8, 64)
 
 
@@ -111,9 +117,10 @@ def _digits(x: float) -> str:
 def table(name: str, dtype: jnp.dtype, bandwidth: float) -> str:
     """Of a model, in Markdown: a row for each method, a column for each number of devices."""
     columns = ["1 device", *(f"{devices} devices" for devices in DEVICES[1:])]
+    methods = METHODS if dtype == jnp.float32 else {**METHODS, **NARROW}
     rows = [
         [f"{name}, {dtype.name}", *columns],
-        *([label, *cells(tx, MODELS[name], dtype, bandwidth)] for label, tx in METHODS.items()),
+        *([label, *cells(tx, MODELS[name], dtype, bandwidth)] for label, tx in methods.items()),
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ["-" * width for width in widths])

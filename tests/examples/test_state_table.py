@@ -24,7 +24,7 @@ def row(text: str, first_cell: str) -> list[str]:
 def test_the_readme_has_what_the_program_prints(capsys: pytest.CaptureFixture[str]) -> None:
     main([])
     printed = capsys.readouterr().out
-    assert len(rows(printed)) == 2 * 3 * (2 + 11)
+    assert len(rows(printed)) == 2 * 3 * (2 + 11) + 3 * 2
     assert max(map(len, printed.splitlines())) <= 80
     assert printed.strip() in README.read_text()
 
@@ -50,6 +50,8 @@ def test_cells_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
         assert milliseconds == pytest.approx((3 * weights + 2 * state) / devices, rel=5e-3)
     narrow = row(tables[4], "`adam`")[1]
     assert float(narrow.split(" · ")[1]) == pytest.approx(1.5 * weights + 2 * state, rel=5e-3)
+    master = row(tables[4], "`adam`, float32 master")[1]  # 8 + 2 bytes of state a weight
+    assert float(master.split(" · ")[1]) == pytest.approx(26 / 4 * weights, rel=5e-3)
 
 
 @pytest.mark.parametrize("bandwidth", ["0", "-1", "nan"])
