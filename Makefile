@@ -17,7 +17,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 PYTEST := -m pytest --numprocesses auto --dist worksteal
 # Also where they are installed: PyTorch takes gigabytes in each worker.
-WITHOUT_PEERS := --ignore tests/dialects/test_torch.py --ignore tests/dialects/test_keras.py
+WITHOUT_PEERS := --ignore-glob 'tests/dialects/test_torch*' --ignore-glob 'tests/dialects/test_keras*'
 
 .PHONY: mnist test proofs oldest parity lint bench clean
 

@@ -7,17 +7,20 @@ elements and sends their numbers through `convert`. What comes out tells from
 where each element came, and so the way back.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from gdmethods._trees import at_path
 
-Named = Mapping[str, np.ndarray]
-Path = tuple[Any, ...]
+Named: TypeAlias = Mapping[str, np.ndarray]
+Path: TypeAlias = tuple[Any, ...]
+Convert: TypeAlias = Callable[[dict[str, Any]], optax.Params]
 
 _DIGIT = 8  # bits, which every floating-point dtype of weights holds
 
@@ -37,61 +40,54 @@ class Conversion:
       ValueError: `convert` drops elements, or computes with them, or adds some.
     """
 
-    def __init__(self, named: Named, convert: Callable[[dict[str, Any]], Any]) -> None:
+    def __init__(self, named: Named, convert: Convert) -> None:
         self.tree = convert(dict(named))
         self.shapes = {name: x.shape for name, x in named.items()}
         self._ends = np.cumsum([x.size for x in named.values()], dtype=np.int64)
+        self._size = sum(x.size for x in named.values())
         self._places = self._sent_through(named, convert)
         self._check(named)
 
-    def _sent_through(self, named: Named, convert: Any) -> dict[Path, np.ndarray]:
+    def _sent_through(self, named: Named, convert: Convert) -> dict[Path, np.ndarray]:
         """The flat place of each element of the tree, by the path of its leaf; -1 for none.
 
         A number is sent in digits, since `convert` may cast to a dtype as narrow as bfloat16.
         """
-        paths = [path for path, _ in jax.tree.leaves_with_path(self.tree)]
-        total = int(self._ends[-1]) if len(self._ends) else 0
-        places: list[Any] = [-1] * len(paths)  # so that 0 stands for no element
-        valid: list[Any] = [True] * len(paths)
-        for shift in range(0, total.bit_length(), _DIGIT):
-            digits = (np.arange(1, total + 1) >> shift) % 2**_DIGIT
+        leaves = jax.tree.leaves_with_path(self.tree)
+        places = [np.full(np.shape(x), -1) for _, x in leaves]  # a sum of 0 stands for no element
+        valid = [np.ones(np.shape(x), bool) for _, x in leaves]
+        for shift in range(0, self._size.bit_length(), _DIGIT):
+            digits = (np.arange(1, self._size + 1) >> shift) % 2**_DIGIT
             sent = {name: x.astype(named[name].dtype) for name, x in self._split(digits).items()}
             for i, leaf in enumerate(jax.tree.leaves(convert(sent))):
-                digit = np.asarray(leaf).real.astype(np.float32)
-                whole = digit.astype(np.int64)
-                valid[i] = valid[i] & (whole == digit) & (whole >= 0) & (whole < 2**_DIGIT)
-                places[i] = places[i] + (whole << shift)
+                digit = np.nan_to_num(np.asarray(leaf).real.astype(np.float32), nan=-1.0)
+                valid[i] &= (digit == digit.round()) & (digit >= 0) & (digit < 2**_DIGIT)
+                places[i] += np.where(valid[i], digit, 0).astype(np.int64) << shift
         return {
-            path: np.where(ok & (place < total), place, -1)
-            for path, place, ok in zip(paths, places, valid, strict=True)
+            path: np.where(ok & (place < self._size), place, -1)
+            for (path, _), place, ok in zip(leaves, places, valid, strict=True)
         }
 
     def _check(self, named: Named) -> None:
-        came = np.zeros(self._ends[-1] if len(self._ends) else 0, bool)
-        for places in self._places.values():
-            came[places[places >= 0]] = True
-        if not came.all():
-            self._refuse(int(np.argmin(came)))
-        flat = self.flat(named)
+        flat, kept = self.flat(named), np.zeros(self._size, bool)
         for path, leaf in jax.tree.leaves_with_path(self.tree):
             places, leaf = self._places[path], np.asarray(leaf)
+            expected = flat[places].astype(leaf.dtype) if self._size else leaf
+            same = (expected == leaf) | (np.isnan(expected) & np.isnan(leaf))
+            self._places[path] = places = np.where(same, places, -1)
+            kept[places[places >= 0]] = True
+        if not kept.all():
+            raise ValueError(
+                f"convert drops elements of {self._name(kept.argmin())!r}, or computes with them. "
+                "It may transpose, reshape, split, join, repeat and cast the arrays, so that it "
+                "can convert the optimizer's state as well."
+            )
+        for path, places in self._places.items():
             if (places < 0).any():
                 raise ValueError(
                     f"The parameter {at_path(path)} has elements that convert was not given. "
                     "Leave out what the optimizer does not move, or give convert its array."
                 )
-            expected = flat[places].astype(leaf.dtype)
-            same = (expected == leaf) | (np.isnan(expected) & np.isnan(leaf))
-            if not same.all():
-                self._refuse(int(places[~same][0]))
-
-    def _refuse(self, place: int) -> None:
-        name = [*self.shapes][int(np.searchsorted(self._ends, place, "right"))]
-        raise ValueError(
-            f"convert drops elements of {name!r}, or computes with them. It may transpose, "
-            "reshape, split, join, repeat and cast the arrays, so that it can convert the "
-            "optimizer's state as well."
-        )
 
     def _split(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         parts = np.split(flat, self._ends[:-1])
@@ -100,13 +96,15 @@ class Conversion:
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
-    def flat(self, named: Named, missing: float = 0.0) -> np.ndarray:
-        """All elements in one vector of float32 or wider; those of absent arrays are `missing`."""
+    def flat(self, named: Named) -> np.ndarray:
+        """All elements in one vector of float32 or wider; 0 for those of absent arrays."""
         arrays = [
-            np.ravel(wide(named[name])) if name in named else np.full(np.prod(shape), missing, "f")
+            wide(named[name]).reshape(-1)
+            if name in named
+            else np.zeros(math.prod(shape), np.float32)
             for name, shape in self.shapes.items()
         ]
-        return np.concatenate(arrays) if arrays else np.zeros(0, np.float32)
+        return np.concatenate([*arrays, np.zeros(0, np.float32)])
 
     def to_tree(self, named: Named, start: Any) -> Any:
         """A tree of named arrays, in float32 or wider.
@@ -134,18 +132,19 @@ class Conversion:
         """
         arrays = {path: wide(np.asarray(leaf)) for path, leaf in leaves.items()}
         dtype = np.result_type(np.float32, *arrays.values())
-        flat, present = np.zeros(self._ends[-1], dtype), np.zeros(self._ends[-1], bool)
+        flat, present = np.zeros(self._size, dtype), np.zeros(self._size, bool)
         for path, x in arrays.items():
             places = self._of_shape(path, x.shape)
             flat[places], present[places] = x, True
         for path, x in arrays.items():
             copies = flat[self._places[path]]
-            if not ((copies == x) | (np.isnan(copies) & np.isnan(x))).all():
-                (name, *_) = self.names([path])
+            differ = (copies != x) & ~(np.isnan(copies) & np.isnan(x))
+            if differ.any():
+                name = self._name(self._places[path][differ][0])
                 raise ValueError(
-                    f"convert puts elements of {name!r} into more than one place, and at "
-                    f"{jax.tree_util.keystr(path)} they have come to differ from their copies. "
-                    "Give the copies one gradient, their sum, and they stay the same."
+                    f"convert repeats elements of {name!r}, and {at_path(path)} they have come to "
+                    "differ from their copies. Give the copies one gradient, their sum, and they "
+                    "stay the same."
                 )
         whole, named = self._split(present), self._split(flat)
         for name, there in whole.items():
@@ -156,12 +155,16 @@ class Conversion:
                 )
         return {name: named[name] for name, there in whole.items() if there.all()}
 
-    def names(self, paths: Any) -> list[str]:
-        """The arrays that have elements in these leaves, in the peer's order."""
-        places = [np.ravel(self._places[path]) for path in paths if path in self._places]
+    def names(self, leaves: Mapping[Path, Any]) -> list[str]:
+        """The arrays that have elements in these leaves, or none at all, in the peer's order."""
+        places = [self._of_shape(path, jnp.shape(x)).ravel() for path, x in leaves.items()]
         owners = np.searchsorted(self._ends, np.concatenate([*places, np.zeros(0, int)]), "right")
         there = np.bincount(owners, minlength=len(self.shapes))
-        return [name for name, elements in zip(self.shapes, there, strict=True) if elements]
+        elements = zip(self.shapes.items(), there, strict=True)
+        return [name for (name, shape), found in elements if found or 0 in shape]
+
+    def _name(self, place: Any) -> str:
+        return [*self.shapes][int(np.searchsorted(self._ends, place, "right"))]
 
     def _of_shape(self, path: Path, shape: tuple[int, ...]) -> np.ndarray:
         if path not in self._places or self._places[path].shape != shape:

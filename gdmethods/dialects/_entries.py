@@ -21,7 +21,8 @@ from gdmethods._slots import is_state
 from gdmethods._words import public_name
 from gdmethods.dialects._conversion import Conversion, array, wide
 from gdmethods.precision._conversion import read_state
-from gdmethods.precision._master import Float32MasterState
+from gdmethods.precision._master import Float32MasterState, kept_of, masters_of, with_kept
+from gdmethods.precision._remainder import bfloat16_of, remainder_of
 
 Entry = Mapping[str, Any]
 Entries = Mapping[str, Entry]
@@ -66,7 +67,7 @@ def carried_over(
     table: Table,
     *,
     count: int | None = None,
-    dtype: jnp.dtype | None = None,
+    dtype: Any = None,
 ) -> tuple[Any, Any]:
     """The parameters here, and the state with which `tx` goes on.
 
@@ -79,24 +80,21 @@ def carried_over(
       count: in place of steps that the entries do not tell.
       dtype: of the parameters; None for what `convert` makes.
     """
+    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"dtype must be a real floating-point dtype or None, got {dtype!r}.")
     exact = conversion.to_tree(named, conversion.tree)
     params = jax.tree.map(
         lambda w, x: w.astype(x.dtype if dtype is None or jnp.iscomplexobj(x) else dtype),
         exact,
         jax.tree.map(jnp.asarray, conversion.tree),
     )
-    state = read_state(transformation("tx", tx).init(params))
+    params, state = _with_masters(params, transformation("tx", tx).init(params), exact)
     _require_owners(state, conversion, entries)
-
-    def carried(node: Any) -> Any:
-        if isinstance(node, Float32MasterState):
-            return node._replace(
-                master=conversion.to_tree(named, node.master),
-                inner_state=jax.tree.map(carried, node.inner_state, is_leaf=_is_whole),
-            )
-        return _filled(node, conversion, entries, table) if _has_slots(node) else node
-
-    state = jax.tree.map(carried, state, is_leaf=_is_whole)
+    state = jax.tree.map(
+        lambda node: _filled(node, conversion, entries, table) if _has_slots(node) else node,
+        read_state(state),
+        is_leaf=is_state,
+    )
     counts = {_number(node.count) for node in _methods(state) if _has_slots(node)}
     common = counts.pop() if len(counts) == 1 else UNTOLD if counts else _count(entries)
 
@@ -112,6 +110,26 @@ def carried_over(
     return params, finished(tx, params, state, count)
 
 
+def _with_masters(params: Any, state: Any, exact: Any) -> tuple[Any, Any]:
+    """The parameters and the state with the exact weights as masters, where it keeps such."""
+    masters = dict(jax.tree.leaves_with_path(exact))
+    weights = dict(jax.tree.leaves_with_path(params))
+
+    def filled(node: Any) -> Any:
+        if not _is_master(node):
+            return node
+        kept = {}
+        for path, x in kept_of(node).items():
+            m = masters[path].astype(jnp.float32)
+            kept[path] = remainder_of(m) if x.dtype == jnp.int16 else m
+            if x.dtype == jnp.int16:
+                weights[path] = bfloat16_of(m, kept[path])
+        return with_kept(node, kept)
+
+    state = jax.tree.map(filled, state, is_leaf=_is_master)
+    return jax.tree.unflatten(jax.tree.structure(params), weights.values()), state
+
+
 def _number(count: Any) -> Any:
     return count if count is UNTOLD else int(count)
 
@@ -120,22 +138,22 @@ def _methods(state: Any) -> list[Any]:
     return list(filter(is_state, jax.tree.leaves(state, is_leaf=is_state)))
 
 
-def _is_whole(node: Any) -> bool:
-    return is_state(node) or isinstance(node, Float32MasterState)
+def _is_master(node: Any) -> bool:
+    return isinstance(node, Float32MasterState)
 
 
 def _has_slots(node: Any) -> bool:
     return is_state(node) and bool(kept_slots(node))
 
 
-def _paths(state: Any) -> list[Any]:
-    """Those of the parameters whose slots a state keeps."""
-    return [path for path, _ in jax.tree.leaves_with_path(getattr(state, kept_slots(state)[0]))]
+def _leaves(state: Any) -> dict[Any, Any]:
+    """One slot of each parameter, by the parameter's path."""
+    return dict(jax.tree.leaves_with_path(getattr(state, kept_slots(state)[0])))
 
 
 def _require_owners(state: Any, conversion: Conversion, entries: Entries) -> None:
-    methods = list(filter(_has_slots, _methods(state)))
-    owned = conversion.names([path for node in methods for path in _paths(node)])
+    methods = filter(_has_slots, _methods(state))
+    owned = {name for node in methods for name in conversion.names(_leaves(node))}
     for name, entry in entries.items():
         fields = [field for field in entry if field != "step"]
         if fields and name not in owned:
@@ -150,7 +168,7 @@ def _filled(state: Any, conversion: Conversion, entries: Entries, table: Table) 
     words = _words(state, table)
     names = {slot: words.names[slot] for slot in kept_slots(state)}
     slots: dict[str, Arrays] = {slot: {} for slot in names}
-    mine = {name: entries[name] for name in conversion.names(_paths(state)) if entries.get(name)}
+    mine = {name: entries[name] for name in conversion.names(_leaves(state)) if entries.get(name)}
     for name, entry in mine.items():
         _require_fields(name, entry, [*names.values()], state)
         came = {slot: array(entry[theirs]) for slot, theirs in names.items()}
@@ -221,7 +239,7 @@ def entries_of(state: Any, conversion: Conversion, table: Table) -> dict[str, di
             slot: conversion.to_named(dict(jax.tree.leaves_with_path(tree)))
             for slot, tree in trees.items()
         }
-        for name in conversion.names(_paths(node)):
+        for name in conversion.names(_leaves(node)):
             if name in entries:
                 raise ValueError(
                     f"tx keeps two states for {name!r}, and the peer one. Build tx with one "
@@ -255,8 +273,11 @@ def only_state(tx: Any, params: Any, table: Table) -> tuple[type, list[str]]:
     return state_type, [*slots]
 
 
-def weights_of(params: Any, conversion: Conversion) -> Arrays:
-    """The named arrays of the parameters."""
+def weights_of(params: Any, state: Any, conversion: Conversion) -> Arrays:
+    """The named arrays of the parameters, or of their masters."""
+    for node in jax.tree.leaves(state, is_leaf=_is_master):
+        if _is_master(node):
+            params = masters_of(params, kept_of(node))
     weights = conversion.to_named(dict(jax.tree.leaves_with_path(params)))
     for name in conversion.shapes:
         if name not in weights:

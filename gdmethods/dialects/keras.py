@@ -9,7 +9,7 @@ a transformation to chain or wrap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -47,7 +47,7 @@ from gdmethods._sgd import sgd as published_sgd
 from gdmethods._words import ELSEWHERE, refusing
 from gdmethods.dialects._amsgrad import AMSGradState
 from gdmethods.dialects._amsgrad import amsgrad as largest_squares
-from gdmethods.dialects._conversion import Conversion, array, like
+from gdmethods.dialects._conversion import Conversion, Convert, array, like
 from gdmethods.dialects._entries import (
     Words,
     carried_over,
@@ -442,7 +442,7 @@ def from_variables(
     tx: optax.GradientTransformation,
     parameters: Mapping[str, Any],
     variables: Iterable[Any],
-    convert: Callable[[dict[str, Any]], optax.Params],
+    convert: Convert,
     *,
     use_ema: bool = False,
     gradient_accumulation_steps: int | None = None,
@@ -480,9 +480,10 @@ def from_variables(
       >>> weights = {"dense/kernel": np.ones((2, 3), np.float32)}
       >>> momentum = np.full((2, 3), 0.5)
       >>> variables = [np.int32(7), np.float32(0.1), momentum]  # of SGD
+      >>> convert = lambda named: {"kernel": named["dense/kernel"]}
+      >>> tx = gdmethods.dialects.keras.sgd(0.1, momentum=0.9)
       >>> params, state = gdmethods.dialects.keras.from_variables(
-      ...     gdmethods.dialects.keras.sgd(0.1, momentum=0.9),
-      ...     weights, variables, lambda named: {"kernel": named["dense/kernel"]},
+      ...     tx, weights, variables, convert
       ... )
       >>> int(state.count), state.velocity["kernel"].shape
       (7, (2, 3))
@@ -505,7 +506,6 @@ def from_variables(
     for (field, name), variable in zip(places, variables, strict=True):
         if name and field not in _BESIDE:
             entries[name][field] = variable
-    dtype = float_dtype("dtype", dtype)
     return carried_over(tx, conversion, named, entries, _TABLE, dtype=dtype)
 
 
@@ -515,7 +515,7 @@ def to_variables(
     state: optax.OptState,
     parameters: Mapping[str, Any],
     variables: Iterable[Any],
-    convert: Callable[[dict[str, Any]], optax.Params],
+    convert: Convert,
     *,
     use_ema: bool = False,
     gradient_accumulation_steps: int | None = None,
@@ -561,7 +561,7 @@ def to_variables(
     conversion = Conversion({name: array(x) for name, x in parameters.items()}, convert)
     variables = [*variables]
     places = _places(tx, conversion, variables, use_ema, gradient_accumulation_steps)
-    weights = weights_of(params, conversion)
+    weights = weights_of(params, state, conversion)
     entries = entries_of(state, conversion, _TABLE)
     new = {
         ("iteration", ""): count_of(state) * (gradient_accumulation_steps or 1),

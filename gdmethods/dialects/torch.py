@@ -13,7 +13,7 @@ outside of [0, 1] and rho = 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -51,7 +51,7 @@ from gdmethods._slots import Count, Signed, Slots, Square
 from gdmethods._trees import serializable
 from gdmethods._words import ELSEWHERE, refusing
 from gdmethods.dialects._amsgrad import AMSGradState, amsgrad
-from gdmethods.dialects._conversion import Conversion, array, like
+from gdmethods.dialects._conversion import Conversion, Convert, array, like
 from gdmethods.dialects._entries import (
     Words,
     carried_over,
@@ -623,7 +623,7 @@ def from_state_dict(
     tx: optax.GradientTransformation,
     parameters: Mapping[str, Any],
     state_dict: Mapping[str, Any],
-    convert: Callable[[dict[str, Any]], optax.Params],
+    convert: Convert,
     *,
     count: int | None = None,
     dtype: Any = None,
@@ -662,9 +662,9 @@ def from_state_dict(
       ...     "param_groups": [{"lr": 0.1, "momentum": 0.9, "params": [0]}],
       ... }
       >>> convert = lambda named: {"kernel": named["0.weight"].T}
+      >>> tx = gdmethods.dialects.torch.sgd(0.1, momentum=0.9)
       >>> params, state = gdmethods.dialects.torch.from_state_dict(
-      ...     gdmethods.dialects.torch.sgd(0.1, momentum=0.9),
-      ...     weights, state_dict, convert,
+      ...     tx, weights, state_dict, convert
       ... )
       >>> state.velocity["kernel"].shape
       (2, 3)
@@ -676,7 +676,6 @@ def from_state_dict(
     conversion = Conversion(named, convert)
     _require_groups(tx, conversion.tree, state_dict)
     entries = {name: _entry(state_dict, index) for name, index in indices.items()}
-    dtype = float_dtype("dtype", dtype)
     return carried_over(tx, conversion, named, entries, _TABLE, count=count, dtype=dtype)
 
 
@@ -686,7 +685,7 @@ def to_state_dict(
     state: optax.OptState,
     parameters: Mapping[str, Any],
     state_dict: Mapping[str, Any],
-    convert: Callable[[dict[str, Any]], optax.Params],
+    convert: Convert,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The way back of `from_state_dict`: named weights and a state for PyTorch.
 
@@ -728,7 +727,7 @@ def to_state_dict(
     named = {name: array(x) for name, x in parameters.items()}
     indices = _indices(named, state_dict)
     conversion = Conversion(named, convert)
-    weights = weights_of(params, conversion)
+    weights = weights_of(params, state, conversion)
     old = {name: _entry(state_dict, index) for name, index in indices.items()}
     has_run = any(map(_has_moved, old.values()))
     step = next((entry["step"] for entry in old.values() if "step" in entry), 0.0)

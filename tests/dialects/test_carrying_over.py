@@ -1,0 +1,555 @@
+"""Runs of PyTorch and Keras as arrays that were saved, carried over without either library."""
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gdmethods
+from gdmethods.dialects import keras, torch
+
+# The arrays that each optimizer keeps of a parameter, in PyTorch's and in Keras' order.
+TORCH: dict[str, tuple[Any, list[str]]] = {
+    "sgd": (torch.sgd(momentum=0.9), ["momentum_buffer"]),
+    "adagrad": (torch.adagrad(), ["sum"]),
+    "adadelta": (torch.adadelta(), ["square_avg", "acc_delta"]),
+    "rmsprop": (torch.rmsprop(momentum=0.9), ["square_avg", "momentum_buffer"]),
+    "adam": (torch.adam(), ["exp_avg", "exp_avg_sq"]),
+    "amsgrad": (torch.adamw(amsgrad=True), ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"]),
+}
+KERAS: dict[str, tuple[Any, int]] = {
+    "sgd": (keras.sgd(), 0),
+    "momentum": (keras.sgd(momentum=0.9), 1),
+    "nesterov": (keras.sgd(momentum=0.9, nesterov=True), 1),
+    "adagrad": (keras.adagrad(), 1),
+    "adadelta": (keras.adadelta(), 2),
+    "rmsprop": (keras.rmsprop(momentum=0.9), 2),
+    "adam": (keras.adam(), 2),
+    "amsgrad": (keras.adam(amsgrad=True), 3),
+}
+
+shapes = st.lists(st.lists(st.integers(0, 3), max_size=3).map(tuple), min_size=1, max_size=4)
+
+
+@st.composite
+def conversions(draw: st.DrawFn) -> tuple[list[tuple[int, ...]], Callable[[Any], Any]]:
+    """Shapes, and a function that turns, reshapes, splits, repeats and joins arrays of them."""
+    kinds = draw(shapes)
+    turns = [draw(st.permutations(range(len(shape)))) for shape in kinds]
+    how = [draw(st.sampled_from(["turn", "flat", "split", "twice", "join"])) for _ in kinds]
+
+    def convert(named: Any) -> Any:
+        joined, tree = [], {}
+        for (name, x), turn, do in zip(named.items(), turns, how, strict=True):
+            x = x.transpose(turn)
+            flat = x.reshape(-1)
+            if do == "join":
+                joined.append(flat)
+            else:
+                tree[name] = {
+                    "turn": x,
+                    "flat": jnp.asarray(flat),
+                    "split": [flat[: x.size // 2], {"rest": flat[x.size // 2 :]}],
+                    "twice": (x, flat),
+                }[do]
+        return tree | ({"joined": np.concatenate(joined)} if joined else {})
+
+    return kinds, convert
+
+
+def numbers(seed: int, kinds: list[tuple[int, ...]], dtype: Any) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {f"array {i}": rng.normal(size=shape).astype(dtype) for i, shape in enumerate(kinds)}
+
+
+def assert_identical(actual: Any, expected: Any) -> None:
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+        np.testing.assert_array_equal(a, b)
+
+
+DTYPES = st.sampled_from([np.float64, np.float32, jnp.bfloat16])
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(st.sampled_from([*TORCH]), conversions(), DTYPES, st.integers(1, 10**6), st.data())
+def test_there_and_back_is_the_identity_for_pytorch(
+    method: str, conversion: Any, dtype: Any, steps: int, data: Any
+) -> None:
+    kinds, convert = conversion
+    tx, fields = TORCH[method]
+    weights = numbers(0, kinds, dtype)
+    frozen = data.draw(st.sampled_from([*weights])) if len(weights) > 1 else None
+    step = {} if method == "sgd" else {"step": np.float32(steps)}
+    entries = {
+        i: step | {field: numbers(j, kinds, dtype)[name] for j, field in enumerate(fields)}
+        for i, name in enumerate(weights)
+        if name != frozen
+    }
+    state_dict = {"state": entries, "param_groups": [{"lr": 0.1, "params": [*range(len(kinds))]}]}
+    with jax.enable_x64(dtype == np.float64):
+        params, state = torch.from_state_dict(tx, weights, state_dict, convert)
+        assert jax.tree.structure(state) == jax.tree.structure(tx.init(params))
+        back = torch.to_state_dict(tx, params, state, weights, state_dict, convert)
+    assert_identical(back, (weights, state_dict))
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(
+    st.sampled_from([*KERAS]),
+    conversions(),
+    DTYPES,
+    st.integers(0, 10**6),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([None, 3]),
+)
+def test_there_and_back_is_the_identity_for_keras(
+    method: str,
+    conversion: Any,
+    dtype: Any,
+    steps: int,
+    has_rate: bool,
+    use_ema: bool,
+    gradient_accumulation_steps: int | None,
+) -> None:
+    kinds, convert = conversion
+    tx, slots = KERAS[method]
+    weights = numbers(0, kinds, dtype)
+    options: Any = {"use_ema": use_ema, "gradient_accumulation_steps": gradient_accumulation_steps}
+    variables: list[Any] = [np.int32(steps * (gradient_accumulation_steps or 1))]
+    variables += [np.float32(0.1)] if has_rate else []
+    variables += numbers(1, kinds, dtype).values() if use_ema else []
+    if gradient_accumulation_steps:
+        variables += [np.zeros(shape, dtype) for shape in kinds]
+    interleaved = {"adadelta": 2, "adam": 2, "amsgrad": 2}.get(method, 1)
+    for repeated in [interleaved] + [1] * (slots - interleaved) if slots else []:
+        variables += [
+            abs(x) for x in numbers(2, [k for k in kinds for _ in range(repeated)], dtype).values()
+        ]
+    with jax.enable_x64(dtype == np.float64):
+        params, state = keras.from_variables(tx, weights, variables, convert, **options)
+        assert state.count == steps
+        assert jax.tree.structure(state) == jax.tree.structure(tx.init(params))
+        back = keras.to_variables(tx, params, state, weights, variables, convert, **options)
+    assert_identical(back, (weights, variables))
+
+
+def saved(
+    *fields: str, step: Any = 50, weights: Any = None, groups: int = 1
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Named weights and the state_dict of a run in PyTorch, as NumPy arrays."""
+    rng = np.random.default_rng(0)
+    weights = weights or {
+        "0.weight": rng.normal(size=(3, 2)).astype(np.float32),
+        "0.bias": np.zeros(3, np.float32),
+    }
+    entries = {
+        i: ({} if step is None else {"step": step})
+        | {field: rng.uniform(0.1, 1, x.shape).astype(np.float32) for field in fields}
+        for i, x in enumerate(weights.values())
+    }
+    indices = np.array_split(np.arange(len(weights)), groups)
+    options = [{"lr": 0.1 * (i + 1), "params": x.tolist()} for i, x in enumerate(indices)]
+    return weights, {"state": entries, "param_groups": options}
+
+
+ADAM = ["exp_avg", "exp_avg_sq"]
+
+
+def convert(named: Any) -> Any:
+    return {"kernel": named["0.weight"].T, "bias": named["0.bias"]}
+
+
+def refuses(error: type[Exception], *words: str) -> Any:
+    return pytest.raises(error, match="(?s)" + ".*".join(map(re.escape, words)))
+
+
+def test_a_convert_that_drops_or_computes_names_the_first_array() -> None:
+    weights, state_dict = saved(*ADAM)
+    for broken, name in (
+        (lambda named: {"bias": named["0.bias"]}, "0.weight"),
+        (lambda named: {"kernel": named["0.weight"]}, "0.bias"),
+        (lambda named: {"kernel": named["0.weight"][:2], "bias": named["0.bias"]}, "0.weight"),
+        (lambda named: {"kernel": named["0.weight"], "bias": named["0.bias"] + 1}, "0.bias"),
+        (lambda named: {"kernel": -named["0.weight"], "bias": named["0.bias"]}, "0.weight"),
+        (lambda named: {"kernel": named["0.weight"] / 0.0, "bias": named["0.bias"]}, "0.weight"),
+        (lambda named: {"kernel": named["0.weight"] * 1.0001, "b": named["0.bias"]}, "0.weight"),
+    ):
+        with (
+            np.errstate(all="ignore"),
+            refuses(ValueError, f"convert drops elements of '{name}', or computes with them"),
+        ):
+            torch.from_state_dict(torch.adam(), weights, state_dict, broken)
+    for new in (np.zeros(2), np.ones(2), np.full(2, 0.5), np.full(2, np.nan)):
+        with refuses(ValueError, "['s'] has elements that convert was not given"):
+            torch.from_state_dict(
+                torch.adam(), weights, state_dict, lambda named, x=new: convert(named) | {"s": x}
+            )
+    one = {"w": np.array([3.0])}
+    with refuses(ValueError, "computes"):  # where the number of the element would fit
+        torch.from_state_dict(
+            torch.sgd(), one, saved(step=None, weights=one)[1], lambda named: named["w"] ** 2
+        )
+
+
+def test_what_convert_casts_and_repeats() -> None:
+    weights, state_dict = saved(*ADAM)
+
+    def tied(named: Any) -> Any:
+        return [named["0.weight"], convert(jax.tree.map(jnp.bfloat16, named))]
+
+    params, state = torch.from_state_dict(torch.adam(), weights, state_dict, tied)
+    assert params[1]["kernel"].dtype == jnp.bfloat16
+    np.testing.assert_array_equal(state.mu[0], state_dict["state"][0]["exp_avg"])
+    np.testing.assert_array_equal(state.mu[1]["kernel"], state.mu[0].T)
+    params[1]["kernel"] = params[0].T
+    back = torch.to_state_dict(torch.adam(), params, state, weights, state_dict, tied)
+    np.testing.assert_array_equal(back[0]["0.weight"], weights["0.weight"])
+    params[1]["kernel"] = params[0].T.at[0, 1].add(1)
+    with refuses(ValueError, "repeats elements of '0.weight', and at [0]", "differ"):
+        torch.to_state_dict(torch.adam(), params, state, weights, state_dict, tied)
+
+
+def test_more_elements_than_a_float_can_count() -> None:
+    """bfloat16 counts to 256, and the conversion casts to it."""
+    weights = {"w": np.arange(2.0**17, dtype=np.float32)}
+    entries = {0: {"momentum_buffer": weights["w"][::-1]}}
+    state_dict = {"state": entries, "param_groups": [{"params": [0]}]}
+    _, state = torch.from_state_dict(
+        torch.sgd(momentum=0.9), weights, state_dict, lambda named: jnp.bfloat16(named["w"][::-1])
+    )
+    np.testing.assert_array_equal(state.velocity, weights["w"])
+
+
+@pytest.mark.proof
+def test_more_elements_than_float32_can_count() -> None:
+    weights = {"w": np.zeros(2**24 + 3, np.float32)}
+    entries = {0: {"momentum_buffer": np.random.default_rng(0).normal(size=2**24 + 3)}}
+    state_dict = {"state": entries, "param_groups": [{"params": [0]}]}
+    _, state = torch.from_state_dict(
+        torch.sgd(momentum=0.9), weights, state_dict, lambda named: jnp.float32(named["w"][::-1])
+    )
+    buffer = entries[0]["momentum_buffer"].astype(np.float32)
+    np.testing.assert_array_equal(state.velocity, buffer[::-1])
+
+
+TORCH_REFUSED: dict[str, tuple[Any, Any, type[Exception], list[str]]] = {
+    "another optimizer": (
+        torch.adam(),
+        saved("square_avg"),
+        ValueError,
+        ["has square_avg of '0.weight'", "AdamState(mu, nu), asks for exp_avg, exp_avg_sq"],
+    ),
+    "amsgrad that tx lacks": (
+        torch.adam(),
+        saved(*ADAM, "max_exp_avg_sq"),
+        ValueError,
+        ["exp_avg, exp_avg_sq, max_exp_avg_sq of '0.weight'"],
+    ),
+    "amsgrad in vain": (
+        torch.adam(amsgrad=True),
+        saved(*ADAM),
+        ValueError,
+        ["exp_avg, exp_avg_sq of '0.weight'", "asks for exp_avg, exp_avg_sq, max_exp_avg_sq"],
+    ),
+    "momentum that tx lacks": (
+        torch.sgd(),
+        saved("momentum_buffer", step=None),
+        ValueError,
+        ["has momentum_buffer of '0.weight', and tx keeps no slot"],
+    ),
+    "momentum in vain": (
+        torch.sgd(momentum=0.9),
+        (saved()[0], {"state": {}, "param_groups": [{"momentum": 0, "params": [0, 1]}]}),
+        ValueError,
+        ["has momentum=0, and tx keeps a velocity"],
+    ),
+    "another state": (
+        gdmethods.momentum(0.1),
+        saved("momentum_buffer", step=None),
+        TypeError,
+        ["tx keeps gdmethods.MomentumState", "gdmethods.dialects.torch.SGDState"],
+    ),
+    "no transformation": (
+        torch.adam,
+        saved(*ADAM),
+        TypeError,
+        ["tx must be a transformation"],
+    ),
+    "groups": (
+        torch.adam(),
+        saved(*ADAM, groups=2),
+        ValueError,
+        ["2 param_groups of different options", "optax.partition"],
+    ),
+    "too few parameters": (
+        torch.adam(),
+        (saved()[0], {"state": {}, "param_groups": [{"params": [0, 1, 2]}]}),
+        ValueError,
+        ["The optimizer has 3 parameters, and parameters are 2"],
+    ),
+    "other names": (
+        torch.adam(),
+        (saved()[0], {"state": {}, "param_groups": [{"params": [0, 1], "param_names": "ab"}]}),
+        ValueError,
+        ["without 'a'"],
+    ),
+    "the model's state_dict": (
+        torch.adam(),
+        (saved()[0], saved()[0]),
+        TypeError,
+        ["with state and param_groups", "optimizer.state_dict()"],
+    ),
+    "steps that differ": (
+        torch.adam(),
+        (
+            saved()[0],
+            {
+                "state": {
+                    i: {"step": 50 - i, "exp_avg": np.zeros(shape), "exp_avg_sq": np.zeros(shape)}
+                    for i, shape in enumerate([(3, 2), 3])
+                },
+                "param_groups": [{"params": [0, 1]}],
+            },
+        ),
+        ValueError,
+        ["'0.weight' has had 50 steps and '0.bias' 49", "optax.partition"],
+    ),
+    "the order of another model": (
+        torch.adam(),
+        (dict(reversed(saved()[0].items())), saved(*ADAM)[1]),
+        ValueError,
+        ["exp_avg of '0.bias' has the shape (3, 2), and the parameter (3,)"],
+    ),
+    "a wrapper that changes shapes": (
+        optax.flatten(torch.adam()),
+        saved(*ADAM),
+        ValueError,
+        ["has the shape (9,)", "optax.flatten"],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("tx", "run", "error", "words"), TORCH_REFUSED.values(), ids=TORCH_REFUSED
+)
+def test_what_does_not_fit_pytorch(tx: Any, run: Any, error: Any, words: list[str]) -> None:
+    with refuses(error, *words):
+        torch.from_state_dict(tx, *run, convert)
+
+
+def falling(count: Any) -> Any:
+    return 0.1 / (1 + count)
+
+
+def test_a_count_is_asked_for_where_an_update_reads_it() -> None:
+    run = saved("momentum_buffer", step=None)
+    for tx in (
+        torch.sgd(falling, momentum=0.9),
+        torch.sgd(momentum=0.9, dampening=0.5),
+        optax.chain(torch.sgd(momentum=0.9), optax.scale_by_schedule(falling)),
+    ):
+        with refuses(ValueError, "counts no steps", "Pass count"):
+            torch.from_state_dict(tx, *run, convert)
+        _, state = torch.from_state_dict(tx, *run, convert, count=7)
+        counts = optax.tree.get_all_with_path(state, "count")
+        assert {int(count) for _, count in counts} == {7}
+    _, state = torch.from_state_dict(torch.sgd(momentum=0.9), *run, convert)
+    assert state.count == 0
+    back = torch.to_state_dict(torch.sgd(momentum=0.9), convert(run[0]), state, *run, convert)
+    assert_identical(back, run)
+
+
+def test_a_schedule_beside_the_method_counts_as_it_does() -> None:
+    tx = optax.chain(torch.adam(), optax.scale_by_schedule(falling))
+    _, state = torch.from_state_dict(tx, *saved(*ADAM), convert)
+    assert state[1].count == 50
+
+
+def test_a_run_that_has_not_begun() -> None:
+    weights, state_dict = saved()
+    empty = state_dict | {"state": {}}
+    params, state = torch.from_state_dict(torch.adam(), weights, empty, convert)
+    assert_identical(state, torch.adam().init(params))
+    back = torch.to_state_dict(torch.adam(), params, state, weights, empty, convert)
+    assert_identical(back, (weights, empty))
+
+
+def test_a_frozen_parameter_starts_anew() -> None:
+    """It has no entry, or, of Adagrad, one at step 0."""
+    weights, state_dict = saved("sum")
+    tx = torch.adagrad(initial_accumulator_value=0.5)
+    first = state_dict["state"].pop(0)
+    for entry in ({}, {1: {"step": 0, "sum": np.full(3, 0.5, np.float32)}}):
+        state_dict["state"] = {0: first} | entry
+        params, state = torch.from_state_dict(tx, weights, state_dict, convert)
+        assert state.count == 50
+        np.testing.assert_array_equal(state.sum_of_squares["bias"], 0.5)
+        back = torch.to_state_dict(tx, params, state, weights, state_dict, convert)
+        assert_identical(back, (weights, state_dict))
+
+
+def test_groups_belong_to_a_partition() -> None:
+    weights, state_dict = saved(*ADAM, groups=2)
+    state_dict["state"][1]["step"] = 30
+    labels = {"kernel": "slow", "bias": "fast"}
+    tx = optax.partition({"slow": torch.adam(0.1), "fast": torch.adam(0.2)}, labels)
+    params, state = torch.from_state_dict(tx, weights, state_dict, convert)
+    slow, fast = (state.inner_states[label].inner_state for label in ("slow", "fast"))
+    assert (slow.count, fast.count) == (50, 30)
+    np.testing.assert_array_equal(slow.mu["kernel"], state_dict["state"][0]["exp_avg"].T)
+    np.testing.assert_array_equal(fast.nu["bias"], state_dict["state"][1]["exp_avg_sq"])
+    back = torch.to_state_dict(tx, params, state, weights, state_dict, convert)
+    assert_identical(back, (weights, state_dict))
+
+    def halves(named: Any) -> Any:
+        upper, lower = named["0.weight"][:1], named["0.weight"][1:]
+        return {"kernel": upper, "bias": [lower, named["0.bias"]]}
+
+    params, _ = torch.from_state_dict(torch.adam(), weights, saved(*ADAM)[1], halves)
+    tx = optax.partition({"slow": torch.adam(0.1), "fast": torch.adam(0.2)}, labels)
+    with refuses(ValueError, "convert splits '0.weight' between parameters", "the same label"):
+        torch.to_state_dict(tx, params, tx.init(params), weights, state_dict, halves)
+
+
+def test_names_that_the_optimizer_knows_are_its_order() -> None:
+    weights, state_dict = saved(*ADAM)
+    state_dict["param_groups"][0]["param_names"] = [*weights]
+    turned = dict(reversed(weights.items()))
+    _, state = torch.from_state_dict(torch.adam(), turned, state_dict, convert)
+    np.testing.assert_array_equal(state.mu["bias"], state_dict["state"][1]["exp_avg"])
+
+
+def test_a_master_takes_the_weights_that_came() -> None:
+    weights, state_dict = saved(*ADAM)
+    for dtype in (jnp.bfloat16, jnp.float16):
+        tx = gdmethods.with_float32_master(torch.adam())
+        params, state = torch.from_state_dict(tx, weights, state_dict, convert, dtype=dtype)
+        assert params["kernel"].dtype == dtype
+        masters = gdmethods.master_params(state, params)
+        np.testing.assert_array_equal(masters["kernel"], weights["0.weight"].T)
+        np.testing.assert_allclose(params["kernel"].astype("f"), masters["kernel"], rtol=2**-8)
+        assert state.inner_state.mu["kernel"].dtype == jnp.float32
+        tx.update(params, state, params)
+        back = torch.to_state_dict(tx, params, state, weights, state_dict, convert)
+        assert_identical(back, (weights, state_dict))
+        with refuses(TypeError, "dtype must be a real floating-point dtype"):
+            torch.from_state_dict(tx, weights, state_dict, convert, dtype=jnp.int8)
+        plain, _ = torch.from_state_dict(torch.adam(), weights, state_dict, convert, dtype=dtype)
+        np.testing.assert_array_equal(plain["kernel"], weights["0.weight"].T.astype(dtype))
+
+
+def test_narrow_accumulators_are_filled_by_rounding_to_nearest() -> None:
+    run = saved(*ADAM)
+    tx = gdmethods.adam(0.1, accumulator_dtype=jnp.bfloat16)
+    _, state = torch.from_state_dict(tx, *run, convert)
+    exact = run[1]["state"][0]["exp_avg"].T
+    np.testing.assert_array_equal(state.mu["kernel"], exact.astype(jnp.bfloat16))
+
+
+def test_a_state_of_another_transformation_does_not_go_back() -> None:
+    weights, state_dict = saved(*ADAM)
+    params, state = torch.from_state_dict(torch.adam(), weights, state_dict, convert)
+    with refuses(TypeError, "Pass the transformation that made the state"):
+        torch.to_state_dict(torch.adagrad(), params, state, weights, state_dict, convert)
+    with refuses(ValueError, "no elements of '0.bias'"):
+        less = jax.tree.map(lambda x: x, {"kernel": params["kernel"]})
+        torch.to_state_dict(
+            torch.adam(), less, torch.adam().init(less), weights, state_dict, convert
+        )
+    twice = optax.chain(torch.adam(), torch.adam())
+    with refuses(ValueError, "two states for '0.weight'"):
+        torch.to_state_dict(twice, params, twice.init(params), weights, state_dict, convert)
+
+
+class Variable(np.ndarray):
+    """Of Keras, which has a name."""
+
+    name: str
+
+
+def keras_run(*names: str) -> tuple[dict[str, np.ndarray], list[Any]]:
+    rng = np.random.default_rng(0)
+    weights, _ = saved()
+    variables: list[Any] = [np.int32(50), np.float32(0.1)]
+    for name in names:
+        for x in weights.values():
+            variable = rng.normal(size=x.shape).astype(np.float32).view(Variable)
+            variable.name = f"dense_{name}"
+            variables.append(variable)
+    return weights, variables
+
+
+KERAS_REFUSED: dict[str, tuple[Any, Any, dict[str, Any], type[Exception], list[str]]] = {
+    "another optimizer": (
+        keras.sgd(momentum=0.9),
+        keras_run("accumulator"),
+        {},
+        ValueError,
+        ["variable 'dense_accumulator' came where tx keeps momentum of '0.weight'"],
+    ),
+    "too many": (
+        keras.adam(),
+        keras_run("momentum", "velocity", "velocity_hat"),
+        {},
+        ValueError,
+        ["8 variables came", "AdamState(mu, nu), has 5 for 2 parameters, or one more"],
+    ),
+    "an average": (
+        keras.adagrad(),
+        keras_run("average", "accumulator"),
+        {},
+        ValueError,
+        ["6 variables came", "use_ema"],
+    ),
+    "halfway": (
+        keras.adagrad(),
+        keras_run("gradient_accumulator", "accumulator"),
+        {"gradient_accumulation_steps": 3},
+        ValueError,
+        ["iteration is 50, so that 2 of 3 gradients are accumulated"],
+    ),
+    "of PyTorch": (
+        torch.sgd(momentum=0.9),
+        keras_run("momentum"),
+        {},
+        TypeError,
+        ["tx keeps gdmethods.dialects.torch.SGDState", "gdmethods.MomentumState"],
+    ),
+    "of Optax": (
+        optax.adam(0.1),
+        keras_run("momentum", "velocity"),
+        {},
+        TypeError,
+        ["no state of gdmethods"],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("tx", "run", "options", "error", "words"), KERAS_REFUSED.values(), ids=KERAS_REFUSED
+)
+def test_what_does_not_fit_keras(
+    tx: Any, run: Any, options: Any, error: Any, words: list[str]
+) -> None:
+    with refuses(error, *words):
+        keras.from_variables(tx, *run, convert, **options)
+
+
+def test_the_peers_are_not_imported() -> None:
+    for path in Path(gdmethods.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            assert not {name.split(".")[0] for name in names} & {"torch", "keras"}, path
