@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help=f"of {', '.join(METHODS)} (%(default)s)",
     )
     parser.add_argument(
-        "--passes", metavar="N", type=positive, default=3, help="over MNIST (%(default)s)"
+        "--passes", metavar="N", type=positive, default=2, help="over MNIST (%(default)s)"
     )
     parser.add_argument(
         "--seeds", metavar="N", type=positive, default=3, help="to average over (%(default)s)"

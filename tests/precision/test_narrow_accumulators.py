@@ -44,7 +44,15 @@ MAKERS = {
     },
 }
 every_maker = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-QUICK = {"nesterov", "adaptive_gains, momentum", "adagrad", "adadelta", "rprop+", "rmsprop, all"}
+QUICK = {
+    "adam",
+    "nesterov",
+    "adaptive_gains, momentum",
+    "adagrad",
+    "adadelta",
+    "rprop+",
+    "rmsprop, all",
+}
 each_or_proof = pytest.mark.parametrize(
     "make",
     [
