@@ -76,7 +76,7 @@ METHODS = {
     name: ROSTER[name]
     for name in ("adam", "momentum", "rmsprop", "adagrad", "adaptive_gains", "rprop_full_batch")
 }
-STEPS_A_PASS = 15  # of a method that sees the whole training set in each step
+STEPS_A_PASS = 5  # of a method that sees the whole training set in each step
 BATCH_SIZE = 100
 
 

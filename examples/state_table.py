@@ -42,6 +42,9 @@ NARROW = {  # of bfloat16 weights
     "… and bfloat16 state": gdmethods.with_float32_master(
         gdmethods.adam(1.0, accumulator_dtype=jnp.bfloat16)
     ),
+    "`adam`, all in bfloat16": gdmethods.with_stochastic_rounding(
+        gdmethods.adam(1.0, accumulator_dtype=jnp.bfloat16)
+    ),
 }
 DEVICES = (1, 8, 64)
 
