@@ -155,9 +155,9 @@ def draw(results: Mapping[str, Mapping[str, Result]], picture: Path) -> None:
     figure = Figure(figsize=(1 + 4 * columns, 1 + 4 * rows), layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, (title, of_method) in zip(panels, results.items(), strict=False):
-        for name, of in of_method.items():
+        for place, (name, of) in enumerate(of_method.items()):
             axes.errorbar(
-                of.bytes_per_weight,
+                of.bytes_per_weight + 0.1 * place,  # so that none hides another
                 of.costs.mean(),
                 of.costs.std(),
                 fmt="o",

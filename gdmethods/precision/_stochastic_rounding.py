@@ -78,8 +78,8 @@ def with_stochastic_rounding(
 
     Raises:
       TypeError: when built, if `inner` is no transformation; at `init`, if a
-        parameter is float16; at `update`, if the state is another, or the
-        parameters are float32 that were bfloat16 at `init`.
+        parameter is of another narrow dtype; at `update`, if the state is
+        another, or the parameters are float32 that were bfloat16 at `init`.
       ValueError: at `init`, if `inner` holds another wrapper of weights; at
         `update`, without the parameters; what `inner` raises, as well.
 
@@ -108,7 +108,7 @@ def with_stochastic_rounding(
     inner = optax.with_extra_args_support(transformation("inner", inner))
 
     def init(params: optax.Params) -> StochasticRoundingState:
-        _refuse_float16(params)
+        _require_bfloat16(params)
         inner_state = inner.init(in_float32(params))
         refuse_another(inner_state, "with_stochastic_rounding")
         narrowest = jnp.bfloat16 if _any_narrow(params) else jnp.float32
@@ -128,6 +128,7 @@ def with_stochastic_rounding(
                 "with_stochastic_rounding rounds the new parameters, and was given none. Call "
                 "tx.update(grads, state, params)."
             )
+        params = with_gradients(params, updates)
         _require_dtypes_of_init(params, state)
         displacements, inner_state = inner.update(
             in_float32(updates), state.inner_state, in_float32(params), **extra_args
@@ -137,7 +138,7 @@ def with_stochastic_rounding(
             lambda d, g, w: _to_rounded_sum(d, g, w, count) if is_narrow(w) else d,
             displacements,
             updates,
-            with_gradients(params, updates),
+            params,
         )
         return new_updates, state._replace(rounding_count=count, inner_state=inner_state)
 
@@ -157,12 +158,13 @@ def _any_narrow(params: optax.Params) -> bool:
     return any(map(is_narrow, jax.tree.leaves(params)))
 
 
-def _refuse_float16(params: optax.Params) -> None:
+def _require_bfloat16(params: optax.Params) -> None:
+    """Refuses other narrow parameters, by path."""
     for path, leaf in jax.tree.leaves_with_path(params):
-        if jnp.result_type(leaf) == jnp.float16:
+        if is_narrow(leaf) and leaf.dtype != jnp.bfloat16:
             raise TypeError(
-                f"The parameter {at_path(path)} is float16, and with_stochastic_rounding rounds "
-                "to bfloat16. Train it in bfloat16, or with gdmethods.with_float32_master."
+                f"The parameter {at_path(path)} is {leaf.dtype}, and with_stochastic_rounding "
+                "rounds to bfloat16. Train it in bfloat16, or with gdmethods.with_float32_master."
             )
 
 

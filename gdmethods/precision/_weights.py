@@ -33,9 +33,13 @@ def _is_weights_state(node: Any) -> bool:
 
 
 def is_narrow(leaf: Any) -> bool:
-    """Whether it is of bfloat16 or float16."""
-    dtype = jnp.result_type(leaf)
-    return jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32
+    """Whether it is an array of bfloat16 or float16."""
+    dtype = getattr(leaf, "dtype", None)
+    return (
+        dtype is not None
+        and jnp.issubdtype(dtype, jnp.floating)
+        and bool(jnp.finfo(dtype).bits < 32)
+    )
 
 
 def in_float32(tree: Any) -> Any:

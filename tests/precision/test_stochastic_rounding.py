@@ -224,6 +224,16 @@ def test_float16_weights():
         gdmethods.with_stochastic_rounding(gdmethods.sgd(0.1)).init({"a": jnp.float16(1)})
 
 
+def test_a_model_with_functions_and_a_weight_without_a_gradient():
+    """Its arrays with gradients are rounded, and the rest is left alone."""
+    arrays = {"w": W, "activation": None, "frozen": None}
+    model = {"w": W, "activation": jnp.tanh, "frozen": jnp.ones(2, jnp.bfloat16)}
+    tx = gdmethods.with_stochastic_rounding(gdmethods.sgd(1.0))
+    updates, _ = tx.update(arrays, tx.init(arrays), model)
+    np.testing.assert_array_equal(optax.apply_updates(arrays, updates)["w"], jnp.zeros_like(W))
+    assert updates["activation"] is updates["frozen"] is None
+
+
 def test_without_parameters():
     tx = gdmethods.with_stochastic_rounding(gdmethods.sgd(0.1))
     with pytest.raises(
