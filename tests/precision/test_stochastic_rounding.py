@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 from table import every_method
 from trajectories import x64
 
@@ -318,6 +319,18 @@ class TestComposition:
         ):
             new, _ = step(tx, params, tx.init(params), params)
             np.testing.assert_array_equal(new["a"], jnp.zeros(3, jnp.bfloat16))
+
+    def test_flax_nnx(self):
+        """Its optimizer adds by optax.apply_updates: the model's weights stay bfloat16."""
+        model = nnx.Linear(3, 2, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+        tx = gdmethods.with_stochastic_rounding(gdmethods.adam(0.1))
+        optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+        before = model.kernel[...]
+        for _ in range(2):
+            gradients = nnx.grad(lambda model: jnp.mean(model(jnp.ones((4, 3))) ** 2))(model)
+            optimizer.update(model, gradients)
+        assert model.kernel[...].dtype == jnp.bfloat16
+        assert jnp.all(model.kernel[...] != before)
 
     def test_nesterov_eval_params(self):
         tx = gdmethods.with_stochastic_rounding(gdmethods.nesterov(0.1))
