@@ -151,7 +151,8 @@ def _to_rounded_sum(
     displacement: jax.Array, gradient: jax.Array, w: jax.Array, count: jax.Array
 ) -> jax.Array:
     wide = w.astype(jnp.float32)
-    return rounded(wide + displacement, noise(count, _WEIGHT, gradient, w)) - wide
+    moved = (wide + displacement).astype(jnp.float32)
+    return rounded(moved, noise(count, _WEIGHT, gradient, w)) - wide
 
 
 def _any_narrow(params: optax.Params) -> bool:

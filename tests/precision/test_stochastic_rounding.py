@@ -154,6 +154,15 @@ def test_wide_and_complex_parameters_are_updated_directly():
         chex.assert_trees_all_equal_dtypes(optax.apply_updates(params, updates), params)
 
 
+def test_float64_gradients_of_bfloat16_weights():
+    with x64(np.float64):
+        tx = gdmethods.with_stochastic_rounding(optax.sgd(0.5))
+        w = jnp.ones(3, jnp.bfloat16)
+        updates, _ = tx.update(jnp.ones(3, np.float64), tx.init(w), w)
+    assert updates.dtype == jnp.float32
+    np.testing.assert_array_equal(updates, [-0.5, -0.5, -0.5])
+
+
 def test_a_compiled_scan_that_takes_its_buffers_is_the_loop():
     tx = gdmethods.with_stochastic_rounding(gdmethods.adam(1e-3, accumulator_dtype=jnp.bfloat16))
 
