@@ -133,9 +133,12 @@ def skip_nonfinite_steps(
 
 def _all_finite(tree: Any) -> jax.Array:
     leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(dtype_of(x), jnp.inexact)]
-    return functools.reduce(
-        jnp.logical_and, [jnp.all(jnp.isfinite(x)) for x in leaves], jnp.array(True)
-    )
+    return functools.reduce(jnp.logical_and, map(_is_finite, leaves), jnp.array(True))
+
+
+@jax.jit  # for the same reason as in `lift`
+def _is_finite(x: jax.Array) -> jax.Array:
+    return jnp.all(jnp.isfinite(x))
 
 
 def _after(state: optax.OptState, updates: optax.Updates) -> optax.Updates:

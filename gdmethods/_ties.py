@@ -17,11 +17,12 @@ def after(before: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.where(jnp.isnan(before), nan, x)
 
 
+@jax.jit  # for the same reason as in `lift`
 def waiting_for(before: jax.Array, x: jax.Array) -> jax.Array:
     """x, computed after `before`, by a condition that never holds, which no compiler knows."""
     if jnp.issubdtype(before.dtype, jnp.inexact):
         never = jnp.abs(before) < -1
-    elif jnp.iinfo(before.dtype).bits < 32:
+    elif jnp.issubdtype(before.dtype, jnp.integer) and jnp.iinfo(before.dtype).bits < 32:
         never = before.astype(jnp.int32) > 2**16
     else:
         return x

@@ -174,6 +174,19 @@ def test_gradients_of_integers_and_trees_without_leaves():
         assert state.total_notfinite == 0
 
 
+def test_a_random_key_stays():
+    tx = gdmethods.skip_nonfinite_steps(optax.add_noise(1.0, 0.5, key=jax.random.key(0)), 1)
+    w = jnp.ones(())
+    state = tx.init(w)
+    _, after = jax.jit(tx.update)(jnp.nan * w, state, w)
+    chex.assert_trees_all_equal(
+        *(jax.random.key_data(s.inner_state.rng_key) for s in (after, state))
+    )
+    update, after = jax.jit(tx.update)(w, state, w)
+    assert update != w
+    assert after.inner_state.rng_key != state.inner_state.rng_key
+
+
 def test_updates_wider_than_the_gradients():
     widen = optax.stateless(lambda g, _: jax.tree.map(lambda x: x.astype(jnp.float32), g))
     tx = gdmethods.skip_nonfinite_steps(widen, 1)
