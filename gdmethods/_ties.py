@@ -19,7 +19,10 @@ def after(before: jax.Array, x: jax.Array) -> jax.Array:
 
 @jax.jit  # for the same reason as in `lift`
 def waiting_for(before: jax.Array, x: jax.Array) -> jax.Array:
-    """x, computed after `before`, by a condition that never holds, which no compiler knows."""
+    """x, computed after `before`, by a condition that never holds, which XLA does not know.
+
+    Where NaN must not go on as `after` lets it. Wide integers and keys have no such condition.
+    """
     if jnp.issubdtype(before.dtype, jnp.inexact):
         never = jnp.abs(before) < -1
     elif jnp.issubdtype(before.dtype, jnp.integer) and jnp.iinfo(before.dtype).bits < 32:

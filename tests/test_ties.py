@@ -7,6 +7,7 @@ import pytest
 from table import METHODS
 
 from gdmethods import _lifting
+from gdmethods._ties import waiting_for
 
 GRADIENTS = jnp.array(
     [
@@ -16,6 +17,20 @@ GRADIENTS = jnp.array(
     ]
 )
 W = jnp.ones(GRADIENTS.shape[1:])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "complex64", "int16", "int8", "bool"])
+def test_waiting_changes_nothing(dtype):
+    if jnp.issubdtype(dtype, jnp.inexact):
+        before = jnp.array([np.nan, np.inf, -np.inf, -0.0, -1.0, -3e38, 1e-45], dtype)
+    elif dtype == "bool":
+        before = jnp.array([False, True])
+    else:
+        before = jnp.array([jnp.iinfo(dtype).min, -1, 0, jnp.iinfo(dtype).max], dtype)
+    for x in (-0.0, np.inf, np.nan, 3):
+        given = jnp.full(before.shape, x)
+        result = jax.jit(waiting_for)(before, given)
+        np.testing.assert_array_equal(np.asarray(result).view("i4"), np.asarray(given).view("i4"))
 
 
 @pytest.mark.proof

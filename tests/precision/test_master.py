@@ -573,6 +573,14 @@ class TestComposition:
         w, state = step(tx, jnp.zeros((), jnp.bfloat16), state, w)
         assert gdmethods.master_params(state, w) == (1 + 2**-10) / 2
 
+    def test_a_model_with_functions_and_a_weight_without_a_gradient(self):
+        arrays = {"w": self.w, "activation": None, "frozen": None}
+        model = {"w": self.w, "activation": jnp.tanh, "frozen": jnp.ones(2, jnp.bfloat16)}
+        tx = gdmethods.with_float32_master(gdmethods.sgd(1.0))
+        updates, _ = tx.update(arrays, tx.init(arrays), model)
+        assert jax.tree.map(jnp.shape, updates) == {**arrays, "w": (3,)}
+        np.testing.assert_array_equal(updates["w"], -self.w)
+
     def test_an_ensemble(self):
         """Each member as alone; its masters are read along the leading axis."""
         tx = gdmethods.with_float32_master(gdmethods.adam(1e-3))
