@@ -103,7 +103,7 @@ def test_what_is_sound_is_not_accused(make: Any, laws: list[str], options: Any) 
         check_law(law, make, **options)
 
 
-@pytest.mark.parametrize(
+BY_CHANCE = pytest.mark.parametrize(
     ("make", "options"),
     [
         (chance.momentum, planted.CHANCE),
@@ -117,7 +117,17 @@ def test_what_is_sound_is_not_accused(make: Any, laws: list[str], options: Any) 
     ],
     ids=["state", "weights"],
 )
+
+
+@BY_CHANCE
 def test_what_rounds_stochastically_is_held_by_distributions(make: Any, options: Any) -> None:
+    for law in ("jit_equals_eager", "sign_symmetry", "narrow_weights", "rounds_stochastically"):
+        check_law(law, make, **options)
+
+
+@pytest.mark.proof
+@BY_CHANCE
+def test_what_rounds_stochastically_keeps_every_law(make: Any, options: Any) -> None:
     assert check_contract(make, **options).broken == {}
 
 

@@ -79,14 +79,16 @@ def check_contract(
       Expected: The first update depends on the first gradient, in every weight.
       Reproduce: check_law("no_lag", make)
 
-    Elsewhere: of Optax's bugs, `no_lag` shows 1725 (Rprop a step late),
-    `zero_gradient` 1754, 1784 and 1789 (NaN in float16), `narrow_weights` 1552
-    (stalled bfloat16 moments), `state_dtypes` 1051, 1207 and 1405 (promoted
-    state, also by an injected rate), `one_compilation` 1440 (weak types),
-    `donation` 1059 (state that is the parameters), `tree_kinds` and `shapes`
-    1736 (scalars), `counts` a step that never advances. No law shows 1746, a
-    count of `apply_if_finite` itself, 1744, a schedule that starts at its
-    second value, or 1715, a wrong formula.
+    Elsewhere: of the bugs reported to Optax, `no_lag` shows 1725 (Rprop a step
+    late), `zero_gradient` 1754, 1784 and 1789, which 1755 mends in part (NaN in
+    float16), `narrow_weights` 1552 (bfloat16 moments stall), `state_dtypes`
+    1051, 1207 and 1405 (promoted state, by an injected rate too, which cannot
+    be donated), `one_compilation` 1440 (a weak type), `donation` 1059 (state
+    that is the parameters), `tree_kinds` and `shapes` 1736 (scalars). `counts`
+    shows a step that never advances under a wrapper. No law shows 1746, a count
+    of `apply_if_finite` that never starts again, 1744, a schedule that starts
+    at its second value, or 1715, a wrong coefficient: these are finite, smooth
+    and downhill.
     """
     return _Contract(make, params, steps, allow, claims, extra_args, reference).report()
 
