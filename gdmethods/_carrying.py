@@ -57,11 +57,16 @@ def _shape(shapes: Mapping[Any, Any], path: Any) -> str:
     return f"the shape {shapes[path]}" if path in shapes else "nothing"
 
 
-def filled(state: Any, slots: Mapping[str, Any], count: Any) -> Any:
+def filled(state: Any, slots: dict[str, Any], count: Any) -> Any:
     """The state with these numbers in its slots, and this count."""
     if count is not UNTOLD:
         count = jnp.asarray(count, jnp.int32)
-    return state._replace(count=count, **slots)
+    signs = {
+        name: jax.tree.map(lambda sign: sign.astype(jnp.int8), tree)
+        for name, tree in slots.items()
+        if kinds(state.__class__)[name] is Kind.SIGN
+    }
+    return state._replace(count=count, **(slots | signs))
 
 
 def finished(

@@ -450,6 +450,34 @@ def test_a_master_takes_the_weights_that_came() -> None:
         np.testing.assert_array_equal(plain["kernel"], weights["0.weight"].T.astype(dtype))
 
 
+def test_of_rprop_the_signs_are_enough() -> None:
+    weights, state_dict = saved("step_size", "prev")
+    state_dict["state"][0]["prev"][0] = [0.0, -3.0]
+    tx = torch.rprop()
+    params, state = torch.from_state_dict(tx, weights, state_dict, convert)
+    np.testing.assert_array_equal(state.sign["kernel"], [[0, 1, 1], [-1, 1, 1]])
+    tx.update(params, state, params)
+    _, back = torch.to_state_dict(tx, params, state, weights, state_dict, convert)
+    np.testing.assert_array_equal(back["state"][0]["prev"], [[0, -1], [1, 1], [1, 1]])
+    np.testing.assert_array_equal(
+        back["state"][1]["step_size"], state_dict["state"][1]["step_size"]
+    )
+
+
+@jax.enable_x64(True)
+def test_centered_rmsprop_keeps_a_variance_here() -> None:
+    weights, state_dict = saved("square_avg", "grad_avg")
+    theirs = state_dict["state"][0]
+    theirs["square_avg"] += 1
+    tx = torch.rmsprop(centered=True)
+    params, state = torch.from_state_dict(tx, weights, state_dict, convert)
+    variance = theirs["square_avg"] - theirs["grad_avg"] ** 2
+    np.testing.assert_allclose(state.nu["kernel"], variance.T, rtol=1e-6)
+    _, back = torch.to_state_dict(tx, params, state, weights, state_dict, convert)
+    for field, x in theirs.items():
+        np.testing.assert_allclose(back["state"][0][field], x, rtol=1e-6)
+
+
 def test_narrow_accumulators_are_filled_by_rounding_to_nearest() -> None:
     run = saved(*ADAM)
     tx = gdmethods.adam(0.1, accumulator_dtype=jnp.bfloat16)
