@@ -5,10 +5,10 @@ from types import ModuleType
 
 import pytest
 
-from examples import bfloat16, gains, ravine, schedules, tsne
+from examples import bfloat16, gains, porting, ravine, schedules, tsne
 
 
-@pytest.mark.parametrize("program", [ravine, schedules, gains, tsne, bfloat16])
+@pytest.mark.parametrize("program", [ravine, schedules, gains, tsne, bfloat16, porting])
 def test_out_that_cannot_be_written_is_refused_before_any_work(
     program: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
