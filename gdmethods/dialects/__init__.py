@@ -4,6 +4,9 @@ Each function takes its peer's argument names and defaults, and computes its
 peer's numbers, as an ordinary Optax transformation: port a training run
 without tuning it again. None holds an update rule of its own; it maps names,
 and picks options of the one implementation in the method's file.
+
+`torch.from_state_dict` and `keras.from_variables` take over a run that has
+begun, with its state; `to_state_dict` and `to_variables` are the way back.
 """
 
 from gdmethods.dialects import keras, lecture, torch

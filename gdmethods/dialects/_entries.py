@@ -159,7 +159,8 @@ def _require_owners(state: Any, conversion: Conversion, entries: Entries) -> Non
         if fields and name not in owned:
             raise ValueError(
                 f"The state that came has {', '.join(fields)} of {name!r}, and tx keeps no slot "
-                "for it. Build tx with the options of the optimizer before, such as its momentum."
+                "for it. Build tx with the peer's dialect, and with the options of the optimizer "
+                "before, such as its momentum."
             )
 
 

@@ -731,15 +731,17 @@ def to_state_dict(
     old = {name: _entry(state_dict, index) for name, index in indices.items()}
     has_run = any(map(_has_moved, old.values()))
     step = next((entry["step"] for entry in old.values() if "step" in entry), 0.0)
+    start = entries_of(tx.init(params), conversion, _TABLE)
     new = {name: entry for name, entry in old.items() if entry}
     for name, entry in entries_of(state, conversion, _TABLE).items():
-        if entry.keys() == {"step", "momentum_buffer"}:  # of SGD, which counts nothing
-            moved = entry.pop("step") > 0 or entry["momentum_buffer"].any()
-        else:
-            moved = entry["step"] > 0
-        if moved and (_has_moved(old[name]) or not has_run):
-            lenders = {"step": step} | dict.fromkeys(entry, parameters[name]) | old[name]
-            new[name] = {field: like(lenders[field], x) for field, x in entry.items()}
+        steps = entry.pop("step")
+        starts = all(np.array_equal(x, start[name][field]) for field, x in entry.items())
+        if starts and (steps == 0 or (has_run and not _has_moved(old[name]))):
+            continue  # it was never moved
+        if entry.keys() != {"momentum_buffer"}:  # SGD counts nothing
+            entry = {"step": steps, **entry}
+        lenders = dict.fromkeys(entry, parameters[name]) | {"step": step} | old[name]
+        new[name] = {field: like(lenders[field], x) for field, x in entry.items()}
     return (
         {name: like(x, weights[name]) for name, x in parameters.items()},
         {**state_dict, "state": {indices[name]: entry for name, entry in new.items()}},

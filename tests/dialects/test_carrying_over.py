@@ -400,6 +400,16 @@ def test_a_frozen_parameter_starts_anew() -> None:
         assert_identical(back, (weights, state_dict))
 
 
+def test_what_was_frozen_there_and_moved_here_goes_back() -> None:
+    weights, state_dict = saved(*ADAM)
+    del state_dict["state"][1]
+    params, state = torch.from_state_dict(torch.adam(), weights, state_dict, convert)
+    _, state = torch.adam().update(params | {"bias": jnp.ones(3)}, state, params)
+    _, back = torch.to_state_dict(torch.adam(), params, state, weights, state_dict, convert)
+    assert back["state"][1]["step"] == 51
+    np.testing.assert_allclose(back["state"][1]["exp_avg"], 0.1, rtol=1e-6)
+
+
 def test_groups_belong_to_a_partition() -> None:
     weights, state_dict = saved(*ADAM, groups=2)
     state_dict["state"][1]["step"] = 30

@@ -135,3 +135,83 @@ def test_a_run_goes_on_here_and_there_again(
         there(model, optimizer, range(2 * STEPS, 2 * STEPS + 30), dtype)
         there(again, resumed, range(2 * STEPS, 2 * STEPS + 30), dtype)
         assert_same(values(again), values(model), tolerance)
+
+
+@jax.enable_x64(True)
+def test_a_run_goes_into_a_new_optimizer() -> None:
+    """Which has no state yet to take names and shapes from."""
+    model = network(torch.float64)
+    optimizer = torch.optim.Adam(model.parameters(), amsgrad=True)
+    there(model, optimizer, range(20), "float64")
+    tx = dialect.adam(amsgrad=True)
+    params, state = dialect.from_state_dict(tx, *saved(model, optimizer), convert)
+    again = network(torch.float64)
+    resumed = torch.optim.Adam(again.parameters(), amsgrad=True)
+    parameters, state_dict = dialect.to_state_dict(
+        tx, params, state, dict(again.named_parameters()), resumed.state_dict(), convert
+    )
+    again.load_state_dict(parameters)
+    resumed.load_state_dict(state_dict)
+    there(model, optimizer, range(20, 40), "float64")
+    there(again, resumed, range(20, 40), "float64")
+    assert_same(values(again), values(model), 1e-15)
+
+
+@jax.enable_x64(True)
+@pytest.mark.parametrize(("peer", "method"), [("Adam", "adam"), ("Adagrad", "adagrad")])
+def test_groups_and_a_frozen_parameter(peer: str, method: str) -> None:
+    model = network(torch.float64)
+    named = dict(model.named_parameters())
+    named["0.bias"].requires_grad_(False)
+    slow, fast = ([x for name, x in named.items() if name[0] == i] for i in "03")
+    optimizer = getattr(torch.optim, peer)(
+        [{"params": slow, "lr": 1e-3}, {"params": fast, "lr": 1e-2}]
+    )
+    build = getattr(dialect, method)
+    tx = optax.partition(
+        {"slow": build(1e-3), "fast": build(1e-2), "frozen": optax.set_to_zero()},
+        {"conv": {"kernel": "slow", "bias": "frozen"}, "linear": "fast"},
+    )
+    there(model, optimizer, range(20), "float64")
+    parameters, state_dict = saved(model, optimizer)
+    if peer == "Adagrad":  # of whose frozen parameter tx keeps no slot
+        del state_dict["state"][1]
+    params, state = dialect.from_state_dict(tx, parameters, state_dict, convert)
+    there(model, optimizer, range(20, 40), "float64")
+    params, _ = here(tx, params, state, range(20, 40), "float64")
+    assert_same(params, values(model), 1e-10)
+
+
+def test_bfloat16_tensors_are_kept_to_the_bit() -> None:
+    model = network(torch.bfloat16)
+    optimizer = torch.optim.AdamW(model.parameters())
+    for x in model.parameters():
+        x.grad = torch.randn_like(x)
+    optimizer.step()
+    half = saved(model, optimizer)
+    tx = dialect.adamw()
+    params, state = dialect.from_state_dict(tx, *half, convert)
+    assert {x.dtype.name for x in jax.tree.leaves(params)} == {"bfloat16"}
+    back = dialect.to_state_dict(tx, params, state, *half, convert)
+    for came, went in zip(jax.tree.leaves(back), jax.tree.leaves(half), strict=True):
+        if isinstance(went, torch.Tensor):
+            assert came.dtype == went.dtype
+            assert torch.equal(came, went)
+
+
+def test_steps_may_be_numbers() -> None:
+    """As before PyTorch 1.12, and PyTorch takes them back."""
+    model = network(torch.float32)
+    optimizer = torch.optim.Adam(model.parameters())
+    there(model, optimizer, range(5), "float32")
+    parameters, state_dict = saved(model, optimizer)
+    for entry in state_dict["state"].values():
+        entry["step"] = int(entry["step"])
+    tx = dialect.adam()
+    params, state = dialect.from_state_dict(tx, parameters, state_dict, convert)
+    assert state.count == 5
+    _, back = dialect.to_state_dict(tx, params, state, parameters, state_dict, convert)
+    assert back["state"][0]["step"] == 5
+    optimizer.load_state_dict(back)
+    there(model, optimizer, range(5, 6), "float32")
+    assert optimizer.state_dict()["state"][0]["step"] == 6
