@@ -1,11 +1,12 @@
-# make mnist   train all methods side by side on MNIST; writes a table and a picture to results/
-# make test    run the tests
-# make proofs  run the tests that take long
-# make oldest  run what depends on versions on the oldest ones that pyproject.toml admits
-# make parity  run the tests against the newest PyTorch (large) and Keras
-# make lint    check style and types
-# make bench   measure steps, compilation and memory beside Optax (and PyTorch after make parity)
-# make clean   remove what the others made
+# make mnist         train all methods side by side on MNIST; writes a table and a picture to results/
+# make test          run the tests
+# make proofs        run the tests that take long
+# make oldest        run what depends on versions on the oldest ones that pyproject.toml admits
+# make parity        run the tests against the newest PyTorch (large) and Keras
+# make accelerators  compile each step for TPUs and GPUs that need not be here (large)
+# make lint          check style and types
+# make bench         measure steps, compilation and memory beside Optax (and PyTorch after make parity)
+# make clean         remove what the others made
 #
 # Each creates its environment in VENV first. PYTHON chooses the interpreter (3.11 or newer), ARGS
 # goes to the program.
@@ -15,11 +16,12 @@ VENV ?= .venv
 OLDEST := .venv-oldest
 ARGS ?=
 BIN := $(VENV)/bin
+ACCELERATORS := .venv-accelerators
 PYTEST := -m pytest --numprocesses auto --dist worksteal
 # Also where they are installed: PyTorch takes gigabytes in each worker.
 WITHOUT_PEERS := --ignore-glob 'tests/dialects/test_torch*' --ignore-glob 'tests/dialects/test_keras*'
 
-.PHONY: mnist test proofs oldest parity lint bench clean
+.PHONY: mnist test proofs oldest parity accelerators lint bench clean
 
 mnist: $(VENV)/examples
 	$(BIN)/python -m examples.mnist $(ARGS)
@@ -39,6 +41,10 @@ oldest: $(OLDEST)/test
 parity: $(VENV)/parity
 	$(BIN)/python -m pip list 2> /dev/null | grep -E '^(keras|torch) '
 	$(BIN)/python $(PYTEST) tests/dialects $(ARGS)
+
+# On the CPU, because the compilers' plugins look for their devices otherwise.
+accelerators: $(ACCELERATORS)/accelerators
+	JAX_PLATFORMS=cpu $(ACCELERATORS)/bin/python -m benchmarks.accelerators $(ARGS)
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check
@@ -60,6 +66,11 @@ $(OLDEST)/test: pyproject.toml
 	grep -oE '[a-z0-9-]+>=[0-9.]+' pyproject.toml | sed 's/>=/==/' > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt \
 		--editable ".[test]"
+	touch $@
+
+$(ACCELERATORS)/accelerators: pyproject.toml
+	$(PYTHON) -m venv $(ACCELERATORS)
+	$(ACCELERATORS)/bin/python -m pip install --quiet --editable ".[accelerators,examples]"
 	touch $@
 
 clean:

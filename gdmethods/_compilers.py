@@ -43,19 +43,19 @@ _PIECES = {
 
 
 @functools.cache
-def compiler(platform: str) -> "_Compiler":
-    """That of a platform, started at the first call.
+def compiler(platform: str, device: str) -> "_Compiler":
+    """That of a device, started at the first call.
 
     Raises:
       ImportError: it is not installed, or is another JAX's.
     """
     _require(platform)
-    return _Compiler(platform)
+    return _Compiler(device)
 
 
 class _Compiler:
-    def __init__(self, platform: str) -> None:
-        self._platform, self._lock = platform, threading.Lock()
+    def __init__(self, device: str) -> None:
+        self._device, self._lock = device, threading.Lock()
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # as long as the process
         program = Path(__file__).with_name("_compiling.py")
         self._process = subprocess.Popen(
@@ -83,7 +83,7 @@ class _Compiler:
             self._log.seek(0)
             complaint = "it ended: " + self._log.read()[-2000:].strip()
         if complaint:
-            raise RuntimeError(f"The compiler for {self._platform} failed: {complaint}")
+            raise RuntimeError(f"The compiler for {self._device} failed: {complaint}")
         return answer[0], answer[1]
 
     def _end(self) -> None:

@@ -154,7 +154,7 @@ def _compiled(
         return compiled(step, shapes, specs, donated, mesh, devices)
     target = device_of(device)
     exported = export.export(jax.jit(step), platforms=[target.platform])(*shapes)
-    return compiler(target.platform)(
+    return compiler(target.platform, device)(
         step=exported.serialize(),
         shapes=[jax.ShapeDtypeStruct(x.shape, x.dtype) for x in shapes],
         specs=specs,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from table import every_method
 
 import gdmethods
 
@@ -76,3 +77,12 @@ def test_adam_lowers_one_rule_for_all_leaves_of_a_shape():
         return jax.jit(tx.update).lower(params, state, params).as_text().count("sqrt")
 
     assert roots(20) == roots(1) > 0
+
+
+@every_method()
+def test_lowers_for_every_platform(method):
+    tx, w = method.build(), jax.ShapeDtypeStruct((2, 3), jnp.float32)
+    platforms = ["cpu", "cuda", "rocm", "tpu"]
+    step = jax.jit(lambda g, state, w: tx.update(g, state, w, **method.extra_args(0.0)))
+    exported = jax.export.export(step, platforms=platforms)(w, jax.eval_shape(tx.init, w), w)
+    assert list(exported.platforms) == platforms

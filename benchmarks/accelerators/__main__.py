@@ -1,0 +1,193 @@
+"""Compile every step for accelerators that are not here: `python -m benchmarks.accelerators`.
+
+The tables are what the compilers of the devices make of a step; nothing was measured on a device.
+It ends with an error where a step of ours moves more than it must.
+"""
+
+import concurrent.futures
+import importlib.metadata
+import math
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import gdmethods
+from benchmarks.accelerators import rows, scale
+from benchmarks.accelerators.rows import Row
+from examples.programs import Parser, Progress, some_of
+from gdmethods import StepBytes
+
+DEVICES = ("v5e", "v5p", "v6e", "h100")
+DTYPES = ("float32", "bfloat16")
+SHAPE = (16384, 8192)  # more than any cache holds
+GROUPS: Mapping[str, Mapping[str, Row]] = {
+    "methods": rows.METHODS,
+    "cores": rows.CORES,
+    "dialects": rows.DIALECTS,
+    "wrappers": rows.WRAPPERS,
+    "reductions": rows.REDUCTIONS,
+    "optax": rows.OPTAX,
+}
+HELD = {*rows.METHODS, *rows.CORES, *rows.DIALECTS, *rows.WRAPPERS}
+"""The steps of ours without a reduction over all gradients."""
+
+
+class Step(NamedTuple):
+    """One that is compiled: by name, dtype or cluster, and device."""
+
+    name: str
+    on: str
+    device: str
+
+
+Compiled = dict[Step, StepBytes]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(
+        "benchmarks.accelerators",
+        "Compile every step for accelerators that are not here, and count what it moves.",
+    )
+    parser.add_argument(
+        "--groups",
+        metavar="NAMES",
+        type=some_of({name: name for name in [*GROUPS, "scale"]}),
+        default=[*GROUPS, "scale"],
+        help=f"of {', '.join(GROUPS)}, scale (all)",
+    )
+    groups = parser.parse_args(arguments).groups
+    jobs = _jobs(groups)
+    compiled: Compiled = {}
+    with Progress(len(jobs)) as progress, _each_device_in_a_thread(jobs) as finished:
+        for step, result in finished:
+            compiled[step] = result
+            progress.tell(f"{step.name}, {step.on}, {step.device}", done=1)
+    print(f"jax {jax.__version__}, libtpu {importlib.metadata.version('libtpu')}\n")
+    print("\n".join(tables(groups, compiled)))
+    complaints = list(too_much(compiled))
+    print("\n".join(complaints), file=sys.stderr)
+    return 1 if complaints else 0
+
+
+def _jobs(groups: Sequence[str]) -> dict[Step, Callable[[], StepBytes]]:
+    def of(row: Row, dtype: str, device: str) -> Callable[[], StepBytes]:
+        w = jax.ShapeDtypeStruct(SHAPE, jnp.dtype(dtype))
+        return lambda: gdmethods.step_bytes(row.tx, w, device=device, **row.extra_args)
+
+    def at_scale(row: Row, cluster: scale.Cluster) -> Callable[[], StepBytes]:
+        return lambda: scale.step(row, cluster)
+
+    jobs = {
+        Step(name, dtype, device): of(row, dtype, device)
+        for group, members in GROUPS.items()
+        if group in groups
+        for name, row in members.items()
+        for dtype in DTYPES
+        for device in DEVICES
+    }
+    if "scale" in groups:
+        jobs |= {
+            Step(name, on, cluster.device): at_scale(row, cluster)
+            for on, cluster in scale.CLUSTERS.items()
+            for name, row in scale.ROWS.items()
+        }
+    return jobs
+
+
+@contextmanager
+def _each_device_in_a_thread(
+    jobs: Mapping[Step, Callable[[], StepBytes]],
+) -> Iterator[Iterator[tuple[Step, StepBytes]]]:
+    """All results as they come; each device's compiler works at one step at a time."""
+    pools = {device: concurrent.futures.ThreadPoolExecutor(1) for device in DEVICES}
+    futures = {pools[step.device].submit(job): step for step, job in jobs.items()}
+    try:
+        done = concurrent.futures.as_completed(futures)
+        yield ((futures[future], future.result()) for future in done)
+    finally:
+        for pool in pools.values():
+            pool.shutdown(cancel_futures=True)
+
+
+def too_much(compiled: Compiled) -> Iterator[str]:
+    """A line for each step of ours that leaves the limit."""
+    for step, it in compiled.items():
+        if step.on in scale.CLUSTERS:
+            if it.communicated or it.temporaries > scale.MOST_TEMPORARIES:
+                yield (
+                    f"{step.name} for {step.on} communicates {it.communicated} bytes, limit 0; "
+                    f" {it.temporaries / scale.GIB:.2f} GiB of temporaries, limit "
+                    f"{scale.MOST_TEMPORARIES / scale.GIB:.2f}."
+                )
+        elif step.name in HELD and (
+            (it.kernels, it.moved, it.communicated) != (1, it.least, 0) or _has_temporaries(it)
+        ):
+            yield (
+                f"{step.name} in {step.on} on {step.device}: {_each(it.moved)} bytes a weight, "
+                f"limit {_each(it.least)}; {it.kernels} kernels, limit 1; {_each(it.temporaries)} "
+                "bytes of temporaries a weight, limit 0."
+            )
+
+
+def tables(groups: Sequence[str], compiled: Compiled) -> Iterator[str]:
+    """In Markdown."""
+    if names := [name for group in groups for name in GROUPS.get(group, {})]:
+        yield from _table(
+            ["bytes a weight", *DTYPES],
+            [[name, *(_cell(name, dtype, compiled) for dtype in DTYPES)] for name in names],
+        )
+    if "scale" in groups:
+        yield ""
+        yield from _table(
+            [
+                "70 B in bfloat16",
+                *(cell for on in scale.CLUSTERS for cell in (on, "fits", "more")),
+            ],
+            [[name, *_cells_at_scale(name, compiled)] for name in scale.ROWS],
+        )
+
+
+def _cell(name: str, dtype: str, compiled: Compiled) -> str:
+    """What most of the devices move, of what they must, and the others."""
+    steps = {device: compiled[Step(name, dtype, device)] for device in DEVICES}
+    moved = {device: _moved(step) for device, step in steps.items()}
+    most = statistics.mode(moved.values())
+    least = _each(steps[DEVICES[0]].least)
+    others = [f", {device} {it}" for device, it in moved.items() if it != most]
+    return most + (f" of {least}" if most != least else "") + "".join(others)
+
+
+def _moved(step: StepBytes) -> str:
+    return _each(step.moved) + (f"+{_each(step.temporaries)}" if _has_temporaries(step) else "")
+
+
+def _has_temporaries(step: StepBytes) -> bool:
+    """More than scalars."""
+    return step.temporaries > math.prod(SHAPE) / 100
+
+
+def _each(bytes: int) -> str:
+    return f"{round(bytes / math.prod(SHAPE), 2):g}"
+
+
+def _cells_at_scale(name: str, compiled: Compiled) -> Iterator[str]:
+    for on, cluster in scale.CLUSTERS.items():
+        gib = scale.kept(scale.ROWS[name], cluster)
+        yield f"{gib:.2f}"
+        yield "yes" if gib <= cluster.memory else "no"
+        yield f"{compiled[Step(name, on, cluster.device)].temporaries / scale.GIB:.2f}"
+
+
+def _table(header: list[str], body: list[list[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
+    for cells in [header, ["-" * width for width in widths], *body]:
+        yield f"| {' | '.join(map(str.ljust, cells, widths))} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
