@@ -25,8 +25,14 @@ def jit_equals_eager(subject: Subject) -> None:
 def vmap_equals_loop(subject: Subject) -> None:
     """Walks batched by `jax.vmap` are those taken one after another."""
     problems = [jax.tree.map(lambda g, c=c: c * g, subject.gradients) for c in (1.0, -0.5)]
-    with jax.disable_jit():
-        walks = jax.vmap(lambda gradients: subject.walk(gradients=gradients))(stacked(problems))
+    params = stacked([subject.params] * len(problems))
+    state, path = jax.vmap(subject.tx.init)(params), []
+    batched = jax.jit(jax.vmap(subject.step, in_axes=(0, 0, 0, None)))
+    for steps in zip(*map(subject.course, problems), strict=True):
+        gradients, loss = stacked([gradients for gradients, _ in steps]), steps[0][1]
+        params, state, updates = batched(params, state, gradients, loss)
+        path.append(updates)
+    walks = Walk(jax.tree.map(lambda *rows: jnp.stack(rows, 1), *path), state)
     for k, problem in enumerate(problems):
         walk = jax.tree.map(lambda leaf, k=k: leaf[k], walks)
         alone = subject.compiled(subject.params, problem)
