@@ -585,6 +585,28 @@ def test_what_does_not_fit_keras(
         keras.from_variables(tx, *run, convert, **options)
 
 
+@pytest.mark.parametrize(
+    ("tx", "rows"),
+    [
+        (
+            keras.adam(amsgrad=True),
+            [("mu", 0), ("nu", 0), ("mu", 1), ("nu", 1), ("nu_max", 0), ("nu_max", 1)],
+        ),
+        (keras.adadelta(), [("e_g", 0), ("e_x", 0), ("e_g", 1), ("e_x", 1)]),
+        (keras.rmsprop(momentum=0.9), [("nu", 0), ("nu", 1), ("velocity", 0), ("velocity", 1)]),
+    ],
+    ids=["amsgrad", "adadelta", "rmsprop"],
+)
+def test_the_order_of_the_variables(tx: Any, rows: list[tuple[str, int]]) -> None:
+    """Keras subtracts RMSProp's momentum."""
+    weights, _ = saved()
+    numbered = [np.full([*weights.values()][j].shape, i) for i, (_, j) in enumerate(rows)]
+    _, state = keras.from_variables(tx, weights, [50, 0.1, *numbered], convert)
+    for i, (slot, j) in enumerate(rows):
+        sign = -1 if slot == "velocity" else 1
+        np.testing.assert_array_equal(getattr(state, slot)[("kernel", "bias")[j]], sign * i)
+
+
 def test_the_peers_are_not_imported() -> None:
     for path in Path(gdmethods.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
