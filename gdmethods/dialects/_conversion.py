@@ -41,7 +41,11 @@ class Conversion:
     """
 
     def __init__(self, named: Named, convert: Convert) -> None:
-        self.tree = convert(dict(named))
+        try:
+            self.tree = convert(dict(named))
+        except Exception as error:
+            error.add_note(f"convert was given NumPy arrays under the names {', '.join(named)}.")
+            raise
         self.shapes = {name: x.shape for name, x in named.items()}
         self._ends = np.cumsum([x.size for x in named.values()], dtype=np.int64)
         self._size = sum(x.size for x in named.values())

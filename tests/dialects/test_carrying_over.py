@@ -81,7 +81,7 @@ def assert_identical(actual: Any, expected: Any) -> None:
 DTYPES = st.sampled_from([np.float64, np.float32, jnp.bfloat16])
 
 
-@settings(deadline=None, max_examples=30, derandomize=True)
+@settings(deadline=None, max_examples=20, derandomize=True)
 @given(st.sampled_from([*TORCH]), conversions(), DTYPES, st.integers(1, 10**6), st.data())
 def test_there_and_back_is_the_identity_for_pytorch(
     method: str, conversion: Any, dtype: Any, steps: int, data: Any
@@ -104,7 +104,7 @@ def test_there_and_back_is_the_identity_for_pytorch(
     assert_identical(back, (weights, state_dict))
 
 
-@settings(deadline=None, max_examples=30, derandomize=True)
+@settings(deadline=None, max_examples=20, derandomize=True)
 @given(
     st.sampled_from([*KERAS]),
     conversions(),
@@ -201,6 +201,16 @@ def test_a_convert_that_drops_or_computes_names_the_first_array() -> None:
         torch.from_state_dict(
             torch.sgd(), one, saved(step=None, weights=one)[1], lambda named: named["w"] ** 2
         )
+
+
+def test_what_convert_raises_is_told_what_it_was_given() -> None:
+    weights, state_dict = saved(*ADAM)
+    with pytest.raises(AttributeError) as caught:
+        torch.from_state_dict(
+            torch.adam(), weights, state_dict, lambda named: named["0.weight"].permute(1, 0)
+        )
+    (note,) = caught.value.__notes__
+    assert note == "convert was given NumPy arrays under the names 0.weight, 0.bias."
 
 
 def test_what_convert_casts_and_repeats() -> None:
