@@ -32,6 +32,7 @@ from gdmethods._step_bytes import StepBytes, step_bytes
 from gdmethods.precision._conversion import convert_state, read_state
 from gdmethods.precision._master import Float32MasterState, with_float32_master
 from gdmethods.precision._master_params import init_from_float32, master_params
+from gdmethods.precision._state_ranges import StateRange, state_ranges
 from gdmethods.precision._stochastic_rounding import (
     StochasticRoundingState,
     with_stochastic_rounding,
@@ -78,6 +79,8 @@ __all__ = [  # in the lecture's order
     "with_stochastic_rounding",
     "read_state",
     "convert_state",
+    "StateRange",
+    "state_ranges",
     "SkipNonfiniteStepsState",
     "skip_nonfinite_steps",
     "from_optax",

@@ -14,6 +14,7 @@ from gdmethods._hyperparameters import (
     ScalarOrSchedule,
     at,
     float_dtype,
+    in_eight_bits,
     scalar,
     scalar_or_schedule,
 )
@@ -112,11 +113,15 @@ def adagrad(
     eps_root = scalar("eps_root", eps_root, "[0, inf)")
     initial = scalar("initial_accumulator_value", initial_accumulator_value, "[0, inf)")
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+    in_eight_bits("eps", eps, dtype)
+    in_eight_bits("eps_root", eps_root, dtype, power=2)
+    in_eight_bits("initial_accumulator_value", initial, dtype, power=2)
 
     def rule(old: AdaGradState, new: AdaGradState) -> Rule:
         return Rule(_rule, learning_rate=at(learning_rate, old.count), eps=eps, eps_root=eps_root)
 
-    return method(Slots(AdaGradState, dtype, sum_of_squares=initial), rule)
+    slots = Slots(AdaGradState, dtype, ["sum_of_squares"], sum_of_squares=initial)
+    return method(slots, rule)
 
 
 @refusing()

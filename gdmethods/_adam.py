@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from gdmethods._hyperparameters import (
     at,
     flag,
     float_dtype,
+    in_eight_bits,
     scalar,
     scalar_or_schedule,
 )
@@ -23,6 +25,7 @@ from gdmethods._method import method, negated
 from gdmethods._slots import Count, Signed, Slots, Square
 from gdmethods._trees import serializable
 from gdmethods._words import refusing
+from gdmethods.precision._eight_bits import LARGEST_RATIO
 
 
 @serializable
@@ -57,8 +60,9 @@ def _rule(
     correction2: Any,
 ) -> tuple[Any, Any, Any]:
     g = squarable(g, v)
-    m = keep.mu(b1 * m + (1 - b1) * g)
+    m = b1 * m + (1 - b1) * g
     v = keep.nu(b2 * v + (1 - b2) * square(g))
+    m = keep.mu(m)  # after v, to whose root it may be relative
     direction = m / (jnp.sqrt(positive(v) / correction2 + eps_root) + eps)
     return -learning_rate / correction1 * direction, m, v
 
@@ -135,6 +139,8 @@ def adam(
     eps_root = scalar("eps_root", eps_root, "[0, inf)")
     bias_correction = flag("bias_correction", bias_correction)
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+    in_eight_bits("eps", eps, dtype)
+    in_eight_bits("eps_root", eps_root, dtype, power=2)
 
     def rule(old: AdamState, new: AdamState) -> Rule:
         return Rule(
@@ -148,7 +154,15 @@ def adam(
             correction2=one_minus_power(b2, new.count) if bias_correction else 1.0,
         )
 
-    return method(Slots(AdamState, dtype), rule)
+    return method(Slots(AdamState, dtype, _eight_bits(b1, b2)), rule)
+
+
+def _eight_bits(b1: Scalar, b2: Scalar) -> list[str]:
+    """The slots that 8 bits are enough for: v, and m where |m|/√v is bounded and not too noisy."""
+    if not isinstance(b1, float) or not isinstance(b2, float) or b1 > 0.95 or b1**2 >= b2:
+        return ["nu"]
+    largest = (1 - b1) / math.sqrt((1 - b2) * (1 - b1**2 / b2))  # by Cauchy-Schwarz
+    return ["mu", "nu"] if 1.3 * largest < LARGEST_RATIO else ["nu"]  # √v may be rounded down
 
 
 @refusing()

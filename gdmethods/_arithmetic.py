@@ -18,8 +18,14 @@ def squarable(x: jax.Array, slot: jax.Array) -> jax.Array:
     """
     if jnp.iscomplexobj(x):
         return jax.lax.complex(squarable(x.real, slot), squarable(x.imag, slot))
-    largest = 2.0 ** (jnp.finfo(slot.dtype).maxexp // 2 - 2)
-    return jnp.clip(x, -largest, largest).astype(slot.dtype)
+    return clipped(x, 2.0 ** (jnp.finfo(slot.dtype).maxexp // 2 - 2)).astype(slot.dtype)
+
+
+def clipped(x: jax.Array, largest: float) -> jax.Array:
+    """x between −largest and largest; both parts of a complex number are."""
+    if jnp.iscomplexobj(x):
+        return jax.lax.complex(clipped(x.real, largest), clipped(x.imag, largest))
+    return jnp.clip(x, -largest, largest)
 
 
 def square(x: jax.Array) -> jax.Array:

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from gdmethods.precision._eight_bits import EIGHT_BITS, LEAST_ROOT
+
 Scalar: TypeAlias = float | jax.Array
 ScalarOrSchedule: TypeAlias = float | jax.Array | optax.Schedule
 
@@ -156,10 +158,13 @@ def float_dtype(name: str, value: Any) -> jnp.dtype | None:
     """The dtype asked for, None for each parameter's own widened to float32.
 
     bfloat16 has float32's range and is rounded stochastically. The other narrow
-    ones have neither: a square overflows or underflows in float16.
+    ones have neither: a square overflows or underflows in float16. "8bit" is
+    the dtype of its codes.
     """
     if value is None:
         return None
+    if isinstance(value, str) and value == "8bit":
+        return EIGHT_BITS
     if isinstance(value, jax.Array):  # optax.inject_hyperparams calls jnp.bfloat16 as a schedule
         value = value.dtype
     try:
@@ -177,6 +182,17 @@ def float_dtype(name: str, value: Any) -> jnp.dtype | None:
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise ValueError(f"{name}={dtype} needs 64-bit JAX: set jax.config's jax_enable_x64.")
     return dtype
+
+
+def in_eight_bits(name: str, value: Scalar, dtype: jnp.dtype | None, *, power: int = 1) -> None:
+    """Refuses a concrete number > 0 that is smaller than any √v (or v, to its power) in 8 bits."""
+    least = LEAST_ROOT**power
+    if dtype == EIGHT_BITS and not _is_traced(value) and 0 < value < least:
+        raise ValueError(
+            f'{name} must be 0 or at least {least:.2g} with accumulator_dtype="8bit", got '
+            f"{float(value)}: 8 bits keep no smaller {'root of a ' * (power == 1)}square beside "
+            "it. Take a larger one, or jnp.bfloat16."
+        )
 
 
 def _is_traced(value: Any) -> bool:

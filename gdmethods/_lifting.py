@@ -22,9 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from gdmethods._kinds import Kind
 from gdmethods._ties import after
 from gdmethods._trees import at_path, misfit
-from gdmethods.precision._formats import Seed, format_of, keeping, needs_seed
+from gdmethods.precision._eight_bits import EIGHT_BITS
+from gdmethods.precision._formats import Keeper, Seed, limited, needs_seed
 
 Rule = jax.tree_util.Partial
 """`rule(gradient, keep, *slots)` → `(displacement, *slots)`, elementwise: a function at module
@@ -41,6 +43,7 @@ def lift(
     rule: Rule,
     gradients: optax.Updates,
     slots: Mapping[str, optax.Updates | None],
+    kinds: Mapping[str, Kind],
     params: optax.Params | None,
     count: jax.Array,
     mask: Any = False,
@@ -54,6 +57,7 @@ def lift(
       gradients: a tree like the parameters.
       slots: the state's trees in the rule's order, None for one that is not
         kept and stays so.
+      kinds: of the slots.
       params: lends the displacements its dtypes; without it they take the
         gradients'.
       count: of this update; narrow slots are rounded by it.
@@ -92,7 +96,8 @@ def lift(
     inputs = [x if isinstance(x, _ARRAYS) else None if traced else _number(x) for x in scalars]
     constants = tuple(x if i is None else type(x) for x, i in zip(scalars, inputs, strict=True))
 
-    static = {"names": tuple(slots), "form": form, "constants": constants}
+    named_kinds = tuple((name, kinds[name]) for name in slots)
+    static = {"kinds": named_kinds, "form": form, "constants": constants}
     with contextlib.nullcontext() if traced else jax.enable_x64(True):
         rows = [
             _on_leaf(leaf, row, w, seed, inputs, dtype=dtype, **static)
@@ -121,7 +126,7 @@ def _number(x: Any) -> jax.Array | None:
 # An inner jit, because JAX then traces and lowers a rule once for all leaves of one shape and
 # dtype: a thousand leaves cost a thousand calls, not a thousand traces. Outside of jit it also
 # makes an update one fused kernel a leaf.
-@functools.partial(jax.jit, static_argnames=("dtype", "names", "form", "constants"))
+@functools.partial(jax.jit, static_argnames=("dtype", "kinds", "form", "constants"))
 def _on_leaf(
     gradient: jax.Array,
     slots: list[jax.Array | None],
@@ -130,7 +135,7 @@ def _on_leaf(
     inputs: list[jax.Array | None],
     *,
     dtype: jnp.dtype,
-    names: tuple[str, ...],
+    kinds: tuple[tuple[str, Kind], ...],
     form: Any,
     constants: tuple[Any, ...],
 ) -> tuple[jax.Array | None, ...]:
@@ -148,18 +153,18 @@ def _on_leaf(
         c if x is None else x if c is float else widen(x)
         for c, x in zip(constants, inputs, strict=True)
     ]
+    named = {name: x for (name, _), x in zip(kinds, slots, strict=True)}
+    keep = Keeper(named, dict(kinds), gradient, seed)
     displacement, *new = jax.tree.unflatten(form, scalars)(
-        widen(gradient, widest(gradient, *slots)),
-        keeping(dict(zip(names, slots, strict=True)), gradient, seed),
-        *(NOT_KEPT if x is None else widen(format_of(x.dtype).read(x)) for x in slots),
+        limited(widen(gradient, widest(gradient, *slots)), named, dict(kinds)),
+        keep,
+        *(NOT_KEPT if x is None else widen(x) for x in keep.numbers.values()),
         **jax.tree.map(widen, w),
     )
-    kept = [
-        None if old is None else format_of(old.dtype).write(x)
-        for x, old in zip(new, slots, strict=True)
-    ]
+    kept = list(map(keep.stored, named, new))
     displacement = displacement.astype(dtype)
-    for last in [x for x in kept if x is not None][-1:]:  # the others lead to it, or to this one
+    tieable = [x for x in kept if x is not None and x.dtype != EIGHT_BITS]
+    for last in tieable[-1:]:  # the others lead to it, or to this one
         displacement = after(last, displacement)
     return displacement, *kept
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import optax
 
 from gdmethods._hyperparameters import at
+from gdmethods._kinds import Kind
 from gdmethods._lifting import Rule, lift, with_gradients
-from gdmethods._slots import Kind, Slots, State
+from gdmethods._slots import Slots, State
 
 
 class Method(optax.GradientTransformationExtraArgs):  # type: ignore[misc]  # Optax is untyped
@@ -60,6 +61,11 @@ def method(
             raise ValueError(
                 "Weight decay needs the parameters. Call tx.update(grads, state, params)."
             )
+        if slots.needs_weights and params is None and jax.tree.leaves(updates):
+            raise ValueError(
+                "State in 8 bits is rounded by the bits of the parameters, and update was given "
+                "none. Call tx.update(grads, state, params)."
+            )
         new = {
             name: jnp.asarray(number, getattr(state, name).dtype)
             for name, number in numbers(state, **extra_args).items()
@@ -71,6 +77,7 @@ def method(
             rule(state, state._replace(**new)),
             updates,
             trees,
+            slots.kinds,
             params,
             new["count"],
             mask(params) if callable(mask) else mask,

@@ -21,6 +21,7 @@ from gdmethods._hyperparameters import (
     at,
     flag,
     float_dtype,
+    in_eight_bits,
     is_zero,
     optional,
     scalar,
@@ -167,10 +168,14 @@ def rmsprop(
     momentum = optional("momentum", momentum, "[0, 1]", scalar_or_schedule)
     bias_correction = flag("bias_correction", bias_correction)
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+    in_eight_bits("eps", eps, dtype)
+    in_eight_bits("eps_root", eps_root, dtype, power=2)
+    in_eight_bits("initial_scale", initial_scale, dtype, power=2)
 
     slots = Slots(
         RMSPropState,
         dtype,
+        ["nu"],
         nu=initial_scale,
         mu=0.0 if centered else None,
         velocity=None if is_zero(momentum) else 0.0,

@@ -189,10 +189,11 @@ def rprop(
             max_step_size=max_step_size,
             variant=variant,
             loss_rose=new.value > old.value,
-            dtype=dtype,
+            dtype=slots.dtype,
         )
 
-    return method(Slots(RpropState, dtype, step_sizes=learning_rate, value=_NO_LOSS), rule, loss)
+    slots = Slots(RpropState, dtype, step_sizes=learning_rate, value=_NO_LOSS)
+    return method(slots, rule, loss)
 
 
 @refusing()

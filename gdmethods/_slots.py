@@ -12,11 +12,10 @@ kept, its dtype. From the two follow a new state and the refusal of one that
 belongs to another method or configuration.
 """
 
-import enum
 import functools
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, ForwardRef, Generic, NamedTuple, TypeAlias, TypeVar, get_args
 
 import jax
@@ -24,22 +23,14 @@ import jax.numpy as jnp
 import optax
 
 from gdmethods._hyperparameters import ScalarOrSchedule, at
+from gdmethods._kinds import Kind
 from gdmethods._lifting import at_least_float32, dtype_of
 from gdmethods._trees import at_path
 from gdmethods._words import public_name
+from gdmethods.precision._eight_bits import EIGHT_BITS
+from gdmethods.precision._formats import format_of
 
 State = TypeVar("State", bound=NamedTuple)
-
-
-class Kind(enum.Enum):
-    """What a field of a state keeps."""
-
-    COUNT = "updates so far"
-    NUMBER = "one number for all weights"
-    SIGNED = "a number for each weight, complex where the weight is"
-    POSITIVE = "a positive factor for each weight"
-    SQUARE = "a mean or sum of squared magnitudes for each weight"
-    SIGN = "-1, 0 or 1 for each weight"
 
 
 Count: TypeAlias = Annotated[jax.Array, Kind.COUNT]
@@ -58,6 +49,12 @@ def kinds(state_type: type) -> dict[str, Kind]:
     return {name: _kind(hint, scope) for name, hint in hints.items()}
 
 
+def kinds_of(state: Any) -> dict[str, Kind]:
+    """The kind of each field of a state of a method."""
+    state_type: Any = type(state)
+    return kinds(state_type)
+
+
 def _kind(hint: Any, scope: dict[str, Any]) -> Kind:
     if isinstance(hint, ForwardRef):  # under `from __future__ import annotations`
         hint = eval(hint.__forward_arg__, scope)
@@ -68,13 +65,22 @@ def _kind(hint: Any, scope: dict[str, Any]) -> Kind:
     raise TypeError(f"A field of a state is declared as Count, Number or a slot, not as {hint}.")
 
 
+def slots_of(state: Any) -> dict[str, Any]:
+    """The trees of a state that keep a number for each weight, by their names."""
+    shared = (Kind.COUNT, Kind.NUMBER)
+    return {
+        name: getattr(state, name)
+        for name, kind in kinds_of(state).items()
+        if kind not in shared and getattr(state, name) is not None
+    }
+
+
 def is_state(node: Any) -> bool:
     """Whether a node of a tree is the state of a method, whose fields declare their kinds."""
-    state_type: Any = type(node)
-    if not hasattr(node, "_fields") or public_name(state_type).split(".")[0] != "gdmethods":
+    if not hasattr(node, "_fields") or public_name(type(node)).split(".")[0] != "gdmethods":
         return False
     try:
-        return bool(kinds(state_type))
+        return bool(kinds_of(node))
     except TypeError:  # the state of a wrapper
         return False
 
@@ -86,6 +92,8 @@ class Slots(Generic[State]):
       state_type: declares the fields.
       dtype: of the slots; None keeps each parameter's own, float32 for
         narrower ones.
+      eight_bits: the slots that 8 bits are enough for; where `dtype` asks for
+        them, the others are bfloat16.
       **starts: where fields start that do not start at 0; None for a slot that
         is not kept. A number for all weights may start as a schedule does.
     """
@@ -94,10 +102,13 @@ class Slots(Generic[State]):
         self,
         state_type: type[State],
         dtype: jnp.dtype | None = None,
+        eight_bits: Collection[str] = (),
         /,
         **starts: ScalarOrSchedule | None,
     ) -> None:
-        self.state_type, self.dtype = state_type, dtype
+        coded = dtype == EIGHT_BITS
+        self.state_type, self.eight_bits = state_type, eight_bits if coded else ()
+        self.dtype = jnp.dtype(jnp.bfloat16) if coded else dtype
         self.kinds = kinds(state_type)
         self.starts = dict.fromkeys(self.kinds, 0.0) | starts
         if self.starts.keys() != self.kinds.keys():
@@ -106,6 +117,7 @@ class Slots(Generic[State]):
             )
         self.trees = self.of(Kind.SIGNED, Kind.POSITIVE, Kind.SQUARE, Kind.SIGN)
         self.kept = [name for name, start in self.starts.items() if start is not None]
+        self.needs_weights = bool(self.eight_bits)
 
     def of(self, *some: Kind) -> list[str]:
         """The fields of these kinds, in the state's order."""
@@ -125,10 +137,15 @@ class Slots(Generic[State]):
             if kind is Kind.NUMBER:
                 return jnp.asarray(at(value, count), jnp.result_type(float))
             return jax.tree.map(
-                lambda w: _full_like(w, value, _slot_dtype(kind, dtype_of(w), self.dtype)), params
+                lambda w: _full_like(w, value, kind, self._dtype(name, dtype_of(w))), params
             )
 
         return self.state_type._make(start(name, kind) for name, kind in self.kinds.items())
+
+    def _dtype(self, name: str, weight: jnp.dtype) -> jnp.dtype:
+        """Of a slot, for a parameter of this dtype."""
+        asked = EIGHT_BITS if name in self.eight_bits else self.dtype
+        return _slot_dtype(self.kinds[name], weight, asked)
 
     def check(self, state: Any, gradients: optax.Updates, params: optax.Params | None) -> None:
         """Refuses a state of another method or configuration, or for other dtypes."""
@@ -174,10 +191,10 @@ class Slots(Generic[State]):
         if not all(jnp.issubdtype(w, jnp.inexact) for w in set(weights)):
             self._require_movable(params)
         for name in self.trees:
-            slot, kind = getattr(state, name), self.kinds[name]
+            slot = getattr(state, name)
             if slot is None:
                 continue
-            dtypes = {w: _slot_dtype(kind, jnp.dtype(w), self.dtype) for w in set(weights)}
+            dtypes = {w: self._dtype(name, jnp.dtype(w)) for w in set(weights)}
             expected = [dtypes[w] for w in weights]
             if [getattr(x, "dtype", None) for x in jax.tree.leaves(slot)] == expected:
                 continue
@@ -188,15 +205,20 @@ class Slots(Generic[State]):
                 if path in kept and dtype_of(kept[path]) != dtype:
                     came = dtype_of(kept[path])
                     way_out = "Cast the state, or start from tx.init(params)."
-                    if jnp.issubdtype(came, jnp.floating) and jnp.issubdtype(dtype, jnp.floating):
+                    if is_accumulator(came) and is_accumulator(dtype):
                         way_out = (
                             "Give the factory the accumulator_dtype that the state was made with, "
-                            "or cast the state."
+                            "or convert the state: gdmethods.convert_state(tx, params, state)."
                         )
                     raise TypeError(
                         f"{name} of the state {at_path(path)} has dtype {came}, and this "
                         f"transformation keeps {dtype} for a parameter of {weight}. {way_out}"
                     )
+
+
+def is_accumulator(dtype: jnp.dtype) -> bool:
+    """Whether a dtype is one of those that `accumulator_dtype` chooses between."""
+    return bool(dtype == EIGHT_BITS or jnp.issubdtype(dtype, jnp.floating))
 
 
 def _slot_dtype(kind: Kind, weight: jnp.dtype, asked: jnp.dtype | None) -> jnp.dtype:
@@ -247,8 +269,10 @@ def _foreign(state: Any, state_type: type, kept: Sequence[str]) -> str:
     )
 
 
-def _full_like(leaf: Any, value: Any, dtype: jnp.dtype) -> jax.Array:
+def _full_like(leaf: Any, value: Any, kind: Kind, dtype: jnp.dtype) -> jax.Array:
     """`jnp.full_like`, laid out as the leaf also under jit, where only the compiler knows how."""
+    if dtype == EIGHT_BITS:
+        value = format_of(kind, dtype).write(jnp.asarray(value, jnp.float32), 0.0)
     like = _computed_like if isinstance(leaf, jax.core.Tracer) else jnp.full_like
     slot: jax.Array = like(leaf, value, dtype=dtype)
     return slot

@@ -118,13 +118,13 @@ def sgd(
     """
     nesterov = flag("nesterov", nesterov)
     mu = optional("momentum", momentum, "[0, 1]")
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+    float_dtype("accumulator_dtype", accumulator_dtype)
     if is_zero(mu):
         method = published_sgd(learning_rate)
     elif nesterov:
-        method = published_nesterov(learning_rate, mu, accumulator_dtype=dtype)
+        method = published_nesterov(learning_rate, mu, accumulator_dtype=accumulator_dtype)
     else:
-        method = published_momentum(learning_rate, mu, accumulator_dtype=dtype)
+        method = published_momentum(learning_rate, mu, accumulator_dtype=accumulator_dtype)
     return _decayed(method, learning_rate, weight_decay)
 
 

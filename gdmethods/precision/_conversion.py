@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,9 +10,9 @@ import jax.numpy as jnp
 import optax
 
 from gdmethods._hyperparameters import transformation
-from gdmethods._slots import is_state
+from gdmethods._slots import is_accumulator, is_state, kinds_of, slots_of
 from gdmethods._trees import at_path
-from gdmethods.precision._formats import format_of
+from gdmethods.precision._formats import converted_slots, read_slots
 from gdmethods.precision._master import Float32MasterState, in_form_of
 
 
@@ -39,7 +40,24 @@ def read_state(state: optax.OptState) -> optax.OptState:
 
 
 def _read(state: Any) -> Any:
-    return jax.tree.map(lambda x: format_of(x.dtype).read(x), state)
+    return _by_leaf(read_slots, state)
+
+
+def _by_leaf(convert: Callable[..., dict[str, Any]], state: Any, *others: Any) -> Any:
+    """The state with the slots of each leaf converted, which may need one another."""
+    names = list(slots_of(state))
+    columns = [[jax.tree.leaves(getattr(x, n)) for n in names] for x in (state, *others)]
+    rows = [
+        convert(*(dict(zip(names, row, strict=True)) for row in leaf), kinds_of(state))
+        for leaf in zip(*(zip(*column, strict=True) for column in columns), strict=True)
+    ]
+    structures = {name: jax.tree.structure(getattr(state, name)) for name in names}
+    return state._replace(
+        **{
+            name: jax.tree.unflatten(structure, [row[name] for row in rows])
+            for name, structure in structures.items()
+        }
+    )
 
 
 def convert_state(
@@ -91,7 +109,15 @@ def convert_state(
             "arguments that the state was made with, but for accumulator_dtype."
         )
     paths = [path for path, _ in jax.tree.leaves_with_path(like)]
-    return jax.tree.unflatten(structure, map(_stored, leaves, models, paths))
+    for leaf, model, path in zip(leaves, models, paths, strict=True):
+        _require_convertible(leaf, model, path)
+    return jax.tree.map(_converted, state, like, is_leaf=is_state)
+
+
+def _converted(x: Any, like: Any) -> Any:
+    if is_state(x):
+        return _by_leaf(converted_slots, x, like)
+    return x if x.dtype == like.dtype else x.astype(like.dtype)
 
 
 def _with_masters_like(like: Any, state: Any, params: Any) -> Any:
@@ -109,18 +135,14 @@ def _with_masters_like(like: Any, state: Any, params: Any) -> Any:
     return jax.tree.unflatten(structure, converted)
 
 
-def _stored(x: Any, like: Any, path: Any) -> Any:
-    """The numbers of a leaf in the format of another."""
+def _require_convertible(x: Any, like: Any, path: Any) -> None:
     if jnp.shape(x) != like.shape:
         raise ValueError(
             f"The state was made for other parameters: the shape {at_path(path)} is "
             f"{jnp.shape(x)}, and this transformation keeps {like.shape}."
         )
-    if x.dtype == like.dtype:
-        return x
-    if not (jnp.issubdtype(x.dtype, jnp.floating) and jnp.issubdtype(like.dtype, jnp.floating)):
+    if x.dtype != like.dtype and not (is_accumulator(x.dtype) and is_accumulator(like.dtype)):
         raise TypeError(
             f"The leaf of the state {at_path(path)} is {x.dtype}, and this transformation keeps "
             f"{like.dtype}. Pass the state of another accumulator_dtype."
         )
-    return format_of(like.dtype).write(format_of(x.dtype).read(x))

@@ -7,13 +7,17 @@ the arrays on a TPU, whose compiler shares a costly value between two results
 of a kernel only if it is a result itself, in the dtype of the slot.
 """
 
+import functools
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from gdmethods._arithmetic import clipped
+from gdmethods._kinds import Kind
+from gdmethods.precision import _eight_bits as eight_bits
+from gdmethods.precision._eight_bits import EIGHT_BITS
 from gdmethods.precision._rounding import noise, rounded
 
 
@@ -21,28 +25,82 @@ class Format(NamedTuple):
     """How a slot's numbers are stored in arrays of one dtype.
 
     Attributes:
-      is_narrow: whether a step rounds by noise what it stores.
-      read: what is stored, as numbers of float32 or wider.
-      write: numbers as they are stored; rounded by 32 random bits each, and to
-        the nearest without.
+      read: what is stored, as numbers of float32 or wider; given the root of
+        the square beside it, which numbers in 8 bits are relative to.
+      write: numbers as they are stored, given that root; rounded by 32 random
+        bits each, and to the nearest without.
     """
 
-    is_narrow: bool
-    read: Callable[[jax.Array], jax.Array]
+    read: Callable[[jax.Array, Any], jax.Array]
     write: Callable[..., jax.Array]
 
 
-def format_of(dtype: jnp.dtype) -> Format:
-    """The format of slots that are stored in this dtype."""
+def format_of(kind: Kind, dtype: jnp.dtype) -> Format:
+    """The format of slots of this kind that are stored in this dtype."""
     if dtype == jnp.bfloat16:
-        return Format(True, lambda x: x.astype(jnp.float32), _to_bfloat16)
-    return Format(False, lambda x: x, lambda x: x.astype(dtype))
+        return Format(lambda x, root: x.astype(jnp.float32), _to_bfloat16)
+    if dtype == EIGHT_BITS and kind is Kind.SQUARE:
+        return Format(lambda x, root: jnp.square(eight_bits.root_of(x)), _to_square)
+    if dtype == EIGHT_BITS:
+        return Format(lambda x, root: eight_bits.ratio_of(x) * root, _to_ratio)
+    return Format(lambda x, root: x, lambda x, root: x.astype(dtype))
 
 
-def _to_bfloat16(x: jax.Array, noise: jax.Array | None = None) -> jax.Array:
+def _to_bfloat16(x: jax.Array, root: Any, noise: jax.Array | None = None) -> jax.Array:
     if noise is not None:
         x = rounded(x.astype(jnp.float32), noise)
     return x.astype(jnp.bfloat16)
+
+
+def _to_square(x: jax.Array, root: Any, noise: jax.Array | None = None) -> jax.Array:
+    return eight_bits.square_code(x.astype(jnp.float32), noise)
+
+
+def _to_ratio(x: jax.Array, root: Any, noise: jax.Array | None = None) -> jax.Array:
+    x = x.astype(jnp.float32) / jnp.maximum(root, eight_bits.LEAST_ROOT)
+    return eight_bits.ratio_code(x, noise)
+
+
+Stored = Mapping[str, Any]
+"""A leaf's slots by their names, as they are stored; None for one that is not kept."""
+
+Kinds = Mapping[str, Kind]
+
+
+def read_slots(slots: Stored, kinds: Kinds) -> dict[str, Any]:
+    """The numbers of a leaf's slots."""
+    root = _root(slots, kinds)
+    return {
+        name: None if x is None else format_of(kinds[name], x.dtype).read(x, root)
+        for name, x in slots.items()
+    }
+
+
+def converted_slots(slots: Stored, like: Stored, kinds: Kinds) -> dict[str, Any]:
+    """A leaf's slots in the dtypes of another's, each number the nearest that its format has."""
+    numbers = read_slots(slots, kinds)
+    stored: dict[str, Any] = {}
+    for name in sorted(slots, key=lambda name: kinds[name] is not Kind.SQUARE):
+        x, dtype = slots[name], like[name].dtype
+        if x.dtype != dtype:
+            x = format_of(kinds[name], dtype).write(numbers[name], _root(stored, kinds))
+        stored[name] = x
+    return {name: stored[name] for name in slots}
+
+
+def _root(slots: Stored, kinds: Kinds) -> Any:
+    """The root of the square that is stored in 8 bits; None if none is."""
+    for name, x in slots.items():
+        if x is not None and kinds[name] is Kind.SQUARE and x.dtype == EIGHT_BITS:
+            return eight_bits.root_of(x)
+    return None
+
+
+def limited(gradient: jax.Array, slots: Stored, kinds: Kinds) -> jax.Array:
+    """The gradient, as far as the squares of its leaf can keep its square."""
+    if _root(slots, kinds) is None:
+        return gradient
+    return clipped(gradient, eight_bits.LARGEST_ROOT)
 
 
 class Seed(NamedTuple):
@@ -58,25 +116,58 @@ class Seed(NamedTuple):
 
 
 def needs_seed(slots: list[Any]) -> bool:
-    """Whether one of a leaf's slots is narrow."""
-    return any(x is not None and format_of(x.dtype).is_narrow for x in slots)
+    """Whether one of a leaf's slots is narrow, so that a step rounds it by noise."""
+    return any(x is not None and x.dtype in (jnp.bfloat16, EIGHT_BITS) for x in slots)
 
 
-def keeping(
-    slots: Mapping[str, jax.Array | None], gradient: jax.Array, seed: Seed | None
-) -> SimpleNamespace:
-    """A function for each slot, under its name: from a number to the one that the slot keeps."""
+class Keeper:
+    """Stores the new slots of a leaf: `keep.mu(m)` is m as the slot mu then has it.
 
-    def of(place: int, slot: jax.Array | None) -> Callable[[jax.Array], jax.Array]:
-        format = None if slot is None else format_of(slot.dtype)
-        if format is None or not format.is_narrow:
-            return lambda x: x
-        assert seed is not None
+    Attributes:
+      numbers: of the old slots.
+    """
 
-        def keep(x: jax.Array) -> jax.Array:
-            bits = noise(seed.count, place, gradient, seed.weight, slot)
-            return format.read(format.write(x, bits)).astype(x.dtype)
+    def __init__(
+        self, slots: Stored, kinds: Kinds, gradient: jax.Array, seed: Seed | None
+    ) -> None:
+        self._slots, self._kinds, self._gradient, self._seed = slots, kinds, gradient, seed
+        self._stored: dict[str, jax.Array] = {}
+        self.numbers = read_slots(slots, kinds)
 
-        return keep
+    def __getattr__(self, name: str) -> Callable[[Any], Any]:
+        return functools.partial(self._keep, name)
 
-    return SimpleNamespace(**{name: of(i, x) for i, (name, x) in enumerate(slots.items())})
+    def _keep(self, name: str, x: Any) -> Any:
+        slot = self._slots[name]
+        if not needs_seed([slot]):
+            return x
+        if slot.dtype == EIGHT_BITS:
+            x = _without_derivative(x)
+        format, root = format_of(self._kinds[name], slot.dtype), _root(self._stored, self._kinds)
+        self._stored[name] = format.write(x, root, self._noise(name))
+        return format.read(self._stored[name], root).astype(x.dtype)
+
+    def _noise(self, name: str) -> jax.Array:
+        assert self._seed is not None
+        place, old = list(self._slots).index(name), self.numbers[name]
+        return noise(self._seed.count, place, self._gradient, self._seed.weight, old)
+
+    def stored(self, name: str, x: Any) -> Any:
+        """A new slot, for which the rule returns x."""
+        slot = self._slots[name]
+        if slot is None or name in self._stored:
+            return self._stored.get(name)
+        return format_of(self._kinds[name], slot.dtype).write(x, None)
+
+
+@jax.custom_jvp
+def _without_derivative(x: jax.Array) -> jax.Array:
+    return x
+
+
+@_without_derivative.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    raise TypeError(
+        "State in 8 bits has no derivative, so that what a step adds to it would count as 0. "
+        "Differentiate with accumulator_dtype=jnp.bfloat16, or None."
+    )
