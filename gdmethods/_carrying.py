@@ -14,7 +14,7 @@ import optax
 from jax.extend.core import Var
 
 from gdmethods._lifting import at_least_float32
-from gdmethods._slots import Kind, kinds
+from gdmethods._slots import slots_of
 from gdmethods._trees import at_path
 from gdmethods.precision._conversion import convert_state
 
@@ -24,11 +24,7 @@ UNTOLD = object()
 
 def kept_slots(state: Any) -> list[str]:
     """The fields of a state that keep a number for each weight."""
-    return [
-        name
-        for name, kind in kinds(state.__class__).items()
-        if kind not in (Kind.COUNT, Kind.NUMBER) and getattr(state, name) is not None
-    ]
+    return list(slots_of(state))
 
 
 def numbers(tree: Any, like: Any, name: str) -> Any:

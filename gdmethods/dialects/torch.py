@@ -34,6 +34,7 @@ from gdmethods._hyperparameters import (
     at,
     flag,
     float_dtype,
+    in_eight_bits,
     is_zero,
     optional,
     ordered,
@@ -427,6 +428,7 @@ def rmsprop(
     mu = optional("momentum", momentum, "[0, 1]")
     centered = flag("centered", centered)
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+    in_eight_bits("eps", eps, dtype)
 
     def rule(old: RMSPropState, new: RMSPropState) -> Rule:
         return Rule(
@@ -444,6 +446,7 @@ def rmsprop(
     slots = Slots(
         RMSPropState,
         dtype,
+        ["nu"],
         mu=0.0 if centered else None,
         velocity=None if is_zero(mu) else 0.0,
     )
