@@ -76,7 +76,8 @@ def adagrad(
       accumulator_dtype: of s; None keeps each parameter's own, float32 for
         narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
         changes add up; give `update` the parameters, or equal gradients round
-        alike.
+        alike. "8bit" is a byte, as in `adam`; a sum stays at 8.9e13, the
+        largest number of it, and a step is at most 1.27 η.
 
     Returns:
       A transformation with the state `AdaGradState`. Its updates Δ have the

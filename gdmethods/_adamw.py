@@ -59,10 +59,7 @@ def adamw(
         prefix of it, or a function from the parameters to one. None lets all
         decay.
       bias_correction: False takes m̂ = m and v̂ = v.
-      accumulator_dtype: of m and v; None keeps each parameter's own, float32
-        for narrower ones. `jnp.bfloat16` is rounded stochastically, so that
-        small changes add up; give `update` the parameters, or equal gradients
-        round alike.
+      accumulator_dtype: of m and v, as in `adam`.
 
     Returns:
       A transformation with the state `AdamState`. Its updates Δ have the

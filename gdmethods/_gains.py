@@ -114,7 +114,8 @@ def adaptive_gains(
       accumulator_dtype: of gains and Δ; None keeps each parameter's own,
         float32 for narrower ones. `jnp.bfloat16` is rounded stochastically, so
         that small changes add up; give `update` the parameters, or equal
-        gradients round alike.
+        gradients round alike. "8bit" is bfloat16 too, since a byte has no step
+        as small as `increase`.
 
     Returns:
       A transformation with the state `AdaptiveGainsState`. Its updates Δ have

@@ -170,7 +170,7 @@ def float_dtype(name: str, value: Any) -> jnp.dtype | None:
     try:
         dtype: jnp.dtype = jnp.dtype(value)
     except TypeError as error:
-        raise TypeError(f"{name} must be a dtype or None, got {value!r}.") from error
+        raise TypeError(f'{name} must be a dtype, "8bit" or None, got {value!r}.') from error
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"{name} must be a real floating-point dtype or None, got {dtype}.")
     if dtype not in (jnp.bfloat16, jnp.float32, jnp.float64):

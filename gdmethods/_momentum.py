@@ -58,7 +58,8 @@ def momentum(
       accumulator_dtype: of Δ; None keeps each parameter's own, float32 for
         narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
         changes add up; give `update` the parameters, or equal gradients round
-        alike.
+        alike. "8bit" is bfloat16 too: in a byte, noise would add 7 % to the
+        variance of a velocity at μ = 0.99, and 77 % at 0.999.
 
     Returns:
       A transformation with the state `MomentumState`. Its updates Δ have the

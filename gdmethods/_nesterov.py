@@ -75,10 +75,7 @@ def nesterov(
         `sutskever_momentum_schedule()`. One that `optax.inject_hyperparams`
         changes counts from the next look-ahead on, so that the step under way
         stays exact: the value present in update t is μₜ₊₁.
-      accumulator_dtype: of Δ; None keeps each parameter's own, float32 for
-        narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
-        changes add up; give `update` the parameters, or equal gradients round
-        alike.
+      accumulator_dtype: of Δ, as in `momentum`.
 
     Returns:
       A transformation with the state `NesterovState`. Its updates have the

@@ -128,7 +128,8 @@ def rmsprop(
       accumulator_dtype: of ν, m and Δ; None keeps each parameter's own,
         float32 for narrower ones. `jnp.bfloat16` is rounded stochastically, so
         that small changes add up; give `update` the parameters, or equal
-        gradients round alike.
+        gradients round alike. "8bit" is a byte for ν, as in `adam`, and
+        bfloat16 for m and Δ: their noise in a byte would add up.
 
     Returns:
       A transformation with the state `RMSPropState`. Its updates Δ have the

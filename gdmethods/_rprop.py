@@ -114,7 +114,8 @@ def rprop(
       accumulator_dtype: of d; None keeps each parameter's own, float32 for
         narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
         changes add up; give `update` the parameters, or equal gradients round
-        alike.
+        alike. "8bit" is bfloat16 too: in a byte, 30 steps of one sign would
+        spread d by 20 %.
 
     Returns:
       A transformation with the state `RpropState`, 5 bytes a float32 weight.

@@ -302,7 +302,8 @@ def adam(
       amsgrad: keep the largest v; in bfloat16 it gathers the noise of v, and is
         some 5 % too large.
       weight_decay: λ ≥ 0, decoupled; or None.
-      accumulator_dtype: of m and v, as in `gdmethods.adam`.
+      accumulator_dtype: of m and v, as in `gdmethods.adam`; with amsgrad
+        "8bit" is refused, since the largest v would climb by its noise.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -349,7 +350,8 @@ def adamw(
       epsilon: ε̂ ≥ 0, as in `adam`.
       amsgrad: keep the largest v; in bfloat16 it gathers the noise of v, and is
         some 5 % too large.
-      accumulator_dtype: of m and v, as in `gdmethods.adam`.
+      accumulator_dtype: of m and v, as in `gdmethods.adam`; with amsgrad
+        "8bit" is refused, since the largest v would climb by its noise.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.

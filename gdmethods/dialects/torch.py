@@ -483,7 +483,8 @@ def adam(
         some 5 % too large.
       maximize: climb.
       decoupled_weight_decay: the decay of `adamw` instead.
-      accumulator_dtype: of m and v, as in `gdmethods.adam`.
+      accumulator_dtype: of m and v, as in `gdmethods.adam`; with amsgrad
+        "8bit" is refused, since the largest v would climb by its noise.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -540,7 +541,8 @@ def adamw(
       amsgrad: keep the largest v; in bfloat16 it gathers the noise of v, and is
         some 5 % too large.
       maximize: climb; weights decay all the same.
-      accumulator_dtype: of m and v, as in `gdmethods.adam`.
+      accumulator_dtype: of m and v, as in `gdmethods.adam`; with amsgrad
+        "8bit" is refused, since the largest v would climb by its noise.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.

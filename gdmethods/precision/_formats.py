@@ -144,7 +144,8 @@ class Keeper:
         if slot.dtype == EIGHT_BITS:
             x = _without_derivative(x)
         format, root = format_of(self._kinds[name], slot.dtype), _root(self._stored, self._kinds)
-        self._stored[name] = format.write(x, root, self._noise(name))
+        stored = format.write(x, root, self._noise(name))
+        self._stored[name] = _made_once(stored) if slot.dtype == EIGHT_BITS else stored
         return format.read(self._stored[name], root).astype(x.dtype)
 
     def _noise(self, name: str) -> jax.Array:
@@ -158,6 +159,13 @@ class Keeper:
         if slot is None or name in self._stored:
             return self._stored.get(name)
         return format_of(self._kinds[name], slot.dtype).write(x, None)
+
+
+def _made_once(codes: jax.Array) -> jax.Array:
+    """The codes, which a CPU would compute again for each result that follows from them."""
+    return jax.lax.platform_dependent(
+        codes, cpu=jax.lax.optimization_barrier, default=lambda codes: codes
+    )
 
 
 @jax.custom_jvp

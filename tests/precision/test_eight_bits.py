@@ -186,7 +186,7 @@ def test_an_update_without_the_weights():
 def test_a_state_with_other_accumulators():
     w = jnp.ones(3)
     state = gdmethods.adam(0.1).init(w)
-    with pytest.raises(TypeError, match="keeps uint8.*convert_state"):
+    with pytest.raises(TypeError, match=r"keeps uint8.*convert_state"):
         gdmethods.adam(0.1, **EIGHT).update(w, state, w)
 
 
