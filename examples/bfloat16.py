@@ -1,4 +1,4 @@
-"""MNIST in bytes a weight: what training loses when weights and accumulators are bfloat16.
+"""MNIST in bytes a weight: what training loses when weights and accumulators are narrow.
 
     python -m examples.bfloat16
 
@@ -38,7 +38,8 @@ class Format:
 
     Attributes:
       weights: the dtype of the parameters.
-      accumulators: the accumulator_dtype of the method; None is float32.
+      accumulators: the accumulator_dtype of the method; None is float32, and
+        "8bit" bfloat16 for what a byte is not enough for.
       wrap: around the method.
       color: in the picture.
     """
@@ -56,6 +57,7 @@ def _plain(tx: Any) -> Any:
 FORMATS: Mapping[str, Format] = {
     "float32, float32": Format(jnp.float32, None, _plain, "#000000"),
     "float32, bfloat16": Format(jnp.float32, jnp.bfloat16, _plain, "#999999"),
+    "float32, 8bit": Format(jnp.float32, "8bit", _plain, "#E69F00"),
     "master, float32": Format(jnp.bfloat16, None, gdmethods.with_float32_master, "#0072B2"),
     "master, bfloat16": Format(
         jnp.bfloat16, jnp.bfloat16, gdmethods.with_float32_master, "#56B4E9"
@@ -66,9 +68,12 @@ FORMATS: Mapping[str, Format] = {
     "stochastic, bfloat16": Format(
         jnp.bfloat16, jnp.bfloat16, gdmethods.with_stochastic_rounding, "#CC79A7"
     ),
+    "stochastic, 8bit": Format(
+        jnp.bfloat16, "8bit", gdmethods.with_stochastic_rounding, "#882255"
+    ),
     "nearest, float32": Format(jnp.bfloat16, None, _plain, "#D55E00"),
 }
-"""By what weights are kept in, bfloat16 but in the first two, and what accumulators are."""
+"""By what weights are kept in, bfloat16 but in the first three, and what accumulators are."""
 
 REFERENCE = "float32, float32"
 

@@ -36,6 +36,7 @@ METHODS: Mapping[str, optax.GradientTransformation] = {
     "`rmsprop`, μ = 0.9": gdmethods.rmsprop(1.0, momentum=0.9),
     "`adam`": gdmethods.adam(1.0),
     "`adam`, bfloat16 state": gdmethods.adam(1.0, accumulator_dtype=jnp.bfloat16),
+    "`adam`, 8-bit state": gdmethods.adam(1.0, accumulator_dtype="8bit"),
 }
 NARROW = {  # of bfloat16 weights
     "`adam`, float32 master": gdmethods.with_float32_master(gdmethods.adam(1.0)),

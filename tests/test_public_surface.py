@@ -50,6 +50,8 @@ NAMES = [
     "with_stochastic_rounding",
     "read_state",
     "convert_state",
+    "StateRange",
+    "state_ranges",
     "SkipNonfiniteStepsState",
     "skip_nonfinite_steps",
     "from_optax",

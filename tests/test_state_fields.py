@@ -65,6 +65,7 @@ def test_the_factories_are_all():
         "scale_by_learning_rate",
         "skip_nonfinite_steps",
         "state_bytes",
+        "state_ranges",
         "step_bytes",
         "sutskever_momentum_schedule",
         "with_float32_master",

@@ -163,9 +163,10 @@ class Keeper:
 
 def _made_once(codes: jax.Array) -> jax.Array:
     """The codes, which a CPU would compute again for each result that follows from them."""
-    return jax.lax.platform_dependent(
+    same: jax.Array = jax.lax.platform_dependent(
         codes, cpu=jax.lax.optimization_barrier, default=lambda codes: codes
     )
+    return same
 
 
 @jax.custom_jvp

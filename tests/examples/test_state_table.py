@@ -24,7 +24,7 @@ def row(text: str, first_cell: str) -> list[str]:
 def test_the_readme_has_what_the_program_prints(capsys: pytest.CaptureFixture[str]) -> None:
     main([])
     printed = capsys.readouterr().out
-    assert len(rows(printed)) == 2 * 3 * (2 + 11) + 3 * 3
+    assert len(rows(printed)) == 2 * 3 * (2 + 12) + 3 * 3
     assert max(map(len, printed.splitlines())) <= 80
     assert printed.strip() in README.read_text()
 
