@@ -115,7 +115,7 @@ def _with_masters(params: Any, state: Any, exact: Any) -> tuple[Any, Any]:
     masters = dict(jax.tree.leaves_with_path(exact))
     weights = dict(jax.tree.leaves_with_path(params))
 
-    def filled(node: Any) -> Any:
+    def with_exact(node: Any) -> Any:
         if not _is_master(node):
             return node
         kept = {}
@@ -126,7 +126,7 @@ def _with_masters(params: Any, state: Any, exact: Any) -> tuple[Any, Any]:
                 weights[path] = bfloat16_of(m, kept[path])
         return with_kept(node, kept)
 
-    state = jax.tree.map(filled, state, is_leaf=_is_master)
+    state = jax.tree.map(with_exact, state, is_leaf=_is_master)
     return jax.tree.unflatten(jax.tree.structure(params), weights.values()), state
 
 
