@@ -13,18 +13,14 @@ import jax.numpy as jnp
 import optax
 from jax.extend.core import Var
 
+from gdmethods._kinds import Kind
 from gdmethods._lifting import at_least_float32
-from gdmethods._slots import slots_of
+from gdmethods._slots import kinds_of
 from gdmethods._trees import at_path
 from gdmethods.precision._conversion import convert_state
 
 UNTOLD = object()
 """Stands in a state for a count that nothing told."""
-
-
-def kept_slots(state: Any) -> list[str]:
-    """The fields of a state that keep a number for each weight."""
-    return list(slots_of(state))
 
 
 def numbers(tree: Any, like: Any, name: str) -> Any:
@@ -60,7 +56,7 @@ def filled(state: Any, slots: dict[str, Any], count: Any) -> Any:
     signs = {
         name: jax.tree.map(lambda sign: sign.astype(jnp.int8), tree)
         for name, tree in slots.items()
-        if kinds(state.__class__)[name] is Kind.SIGN
+        if kinds_of(state)[name] is Kind.SIGN
     }
     return state._replace(count=count, **(slots | signs))
 

@@ -11,14 +11,14 @@ import optax
 from gdmethods._adadelta import AdaDeltaState
 from gdmethods._adagrad import AdaGradState
 from gdmethods._adam import AdamState
-from gdmethods._carrying import UNTOLD, filled, finished, kept_slots, numbers
+from gdmethods._carrying import UNTOLD, filled, finished, numbers
 from gdmethods._hyperparameters import scalar, transformation
 from gdmethods._momentum import MomentumState
 from gdmethods._nesterov import NesterovState
 from gdmethods._rmsprop import RMSPropState
 from gdmethods._rprop import RpropState
 from gdmethods._sgd import SGDState
-from gdmethods._slots import is_state
+from gdmethods._slots import is_state, slots_of
 from gdmethods._trees import at_path, one_level
 from gdmethods._words import public_name
 from gdmethods.precision._conversion import read_state
@@ -150,7 +150,7 @@ def _method_state(ours: Any, theirs: Any, rate: Any, path: tuple[Any, ...]) -> A
         fields |= getattr(link, "_asdict", dict)()
     count = fields.pop("count", UNTOLD)
     came = {_OTHER_NAMES.get(name, name): tree for name, tree in fields.items()}
-    kept = kept_slots(ours)
+    kept = slots_of(ours)
     if "ScaleByRStdDevWithCountState" in links:
         raise TypeError(
             "The variance of centered RMSProp with bias correction depends on decay, which the "

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gdmethods._carrying import UNTOLD, filled, finished, kept_slots
+from gdmethods._carrying import UNTOLD, filled, finished
 from gdmethods._hyperparameters import transformation
-from gdmethods._slots import is_state
+from gdmethods._slots import is_state, slots_of
 from gdmethods._words import public_name
 from gdmethods.dialects._conversion import Conversion, array, wide
 from gdmethods.precision._conversion import read_state
@@ -101,7 +101,7 @@ def carried_over(
     def counted(path: Any, node: Any) -> Any:
         """What has no slots, such as a schedule, counts as the methods do."""
         if is_state(node):
-            return node if kept_slots(node) else filled(node, {}, common)
+            return node if slots_of(node) else filled(node, {}, common)
         if not path or getattr(path[-1], "name", "") != "count":
             return node
         return common if common is UNTOLD else jnp.asarray(common, node.dtype)
@@ -143,12 +143,12 @@ def _is_master(node: Any) -> bool:
 
 
 def _has_slots(node: Any) -> bool:
-    return is_state(node) and bool(kept_slots(node))
+    return is_state(node) and bool(slots_of(node))
 
 
 def _leaves(state: Any) -> dict[Any, Any]:
     """One slot of each parameter, by the parameter's path."""
-    return dict(jax.tree.leaves_with_path(getattr(state, kept_slots(state)[0])))
+    return dict(jax.tree.leaves_with_path(next(iter(slots_of(state).values()))))
 
 
 def _require_owners(state: Any, conversion: Conversion, entries: Entries) -> None:
@@ -167,7 +167,7 @@ def _require_owners(state: Any, conversion: Conversion, entries: Entries) -> Non
 def _filled(state: Any, conversion: Conversion, entries: Entries, table: Table) -> Any:
     """The state of a method, with the entries of its parameters."""
     words = _words(state, table)
-    names = {slot: words.names[slot] for slot in kept_slots(state)}
+    names = {slot: words.names[slot] for slot in slots_of(state)}
     slots: dict[str, Arrays] = {slot: {} for slot in names}
     mine = {name: entries[name] for name in conversion.names(_leaves(state)) if entries.get(name)}
     for name, entry in mine.items():
@@ -201,7 +201,7 @@ def _require_fields(name: str, entry: Entry, wanted: list[str], state: Any) -> N
     if sorted(came) != sorted(wanted):
         raise ValueError(
             f"The state that came has {', '.join(came) or 'no arrays'} of {name!r}, and tx, with "
-            f"{type(state).__name__}({', '.join(kept_slots(state))}), asks for "
+            f"{type(state).__name__}({', '.join(slots_of(state))}), asks for "
             f"{', '.join(wanted)}. Build tx as the optimizer before: the same method, with the "
             "same options."
         )
@@ -235,10 +235,9 @@ def entries_of(state: Any, conversion: Conversion, table: Table) -> dict[str, di
     entries: dict[str, dict[str, Any]] = {}
     for node in filter(_has_slots, _methods(read_state(state))):
         words = _words(node, table)
-        trees = {slot: getattr(node, slot) for slot in kept_slots(node)}
         slots = {
             slot: conversion.to_named(dict(jax.tree.leaves_with_path(tree)))
-            for slot, tree in trees.items()
+            for slot, tree in slots_of(node).items()
         }
         for name in conversion.names(_leaves(node)):
             if name in entries:
@@ -260,10 +259,10 @@ def count_of(state: Any) -> int:
 def only_state(tx: Any, params: Any, table: Table) -> tuple[type, list[str]]:
     """The type of the state that `tx` keeps for all parameters, and its slots."""
     methods = _methods(jax.eval_shape(transformation("tx", tx).init, params))
-    kept = [node for node in methods if kept_slots(node)] or methods
+    kept = [node for node in methods if slots_of(node)] or methods
     for node in kept:
         _words(node, table)
-    found = {(type(node), tuple(kept_slots(node))) for node in kept}
+    found = {(type(node), tuple(slots_of(node))) for node in kept}
     if len(found) != 1:
         names = ", ".join(public_name(each) for each, _ in found)
         raise TypeError(
