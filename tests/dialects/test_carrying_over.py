@@ -498,12 +498,19 @@ def test_centered_rmsprop_keeps_a_variance_here() -> None:
         np.testing.assert_allclose(back["state"][0][field], x, rtol=1e-6)
 
 
-def test_narrow_accumulators_are_filled_by_rounding_to_nearest() -> None:
+@pytest.mark.parametrize(("narrow", "error"), [(jnp.bfloat16, 2**-8), ("8bit", 0.2)])
+def test_narrow_accumulators_are_filled_with_the_nearest(narrow: Any, error: float) -> None:
     run = saved(*ADAM)
-    tx = gdmethods.adam(0.1, accumulator_dtype=jnp.bfloat16)
-    _, state = torch.from_state_dict(tx, *run, convert)
-    exact = run[1]["state"][0]["exp_avg"].T
-    np.testing.assert_array_equal(state.mu["kernel"], exact.astype(jnp.bfloat16))
+    tx = gdmethods.adam(0.1, accumulator_dtype=narrow)
+    params, state = torch.from_state_dict(tx, *run, convert)
+    dtypes = [jax.tree.map(lambda x: x.dtype, each) for each in (state, tx.init(params))]
+    assert dtypes[0] == dtypes[1]
+    _, exact = torch.from_state_dict(gdmethods.adam(0.1), *run, convert)
+    jax.tree.map(np.testing.assert_array_equal, state, gdmethods.convert_state(tx, params, exact))
+    read = gdmethods.read_state(state)
+    np.testing.assert_allclose(read.nu["kernel"], exact.nu["kernel"], rtol=error)
+    _, back = torch.to_state_dict(tx, params, state, *run, convert)
+    np.testing.assert_array_equal(back["state"][0]["exp_avg"], read.mu["kernel"].T)
 
 
 def test_a_state_of_another_transformation_does_not_go_back() -> None:
