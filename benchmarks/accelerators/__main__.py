@@ -30,10 +30,11 @@ GROUPS: Mapping[str, Mapping[str, Row]] = {
     "cores": rows.CORES,
     "dialects": rows.DIALECTS,
     "wrappers": rows.WRAPPERS,
+    "eight_bits": rows.EIGHT_BITS,
     "reductions": rows.REDUCTIONS,
     "optax": rows.OPTAX,
 }
-HELD = {*rows.METHODS, *rows.CORES, *rows.DIALECTS, *rows.WRAPPERS}
+HELD = {*rows.METHODS, *rows.CORES, *rows.DIALECTS, *rows.WRAPPERS, *rows.EIGHT_BITS}
 """The steps of ours without a reduction over all gradients."""
 
 

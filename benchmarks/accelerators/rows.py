@@ -93,6 +93,26 @@ WRAPPERS: Mapping[str, Row] = {
     "stochastic rounding, adam": Row(gdmethods.with_stochastic_rounding(gdmethods.adam(RATE))),
 }
 
+EIGHT_BITS: Mapping[str, Row] = {
+    f"{name}, 8-bit state": Row(tx)
+    for name, tx in {
+        "adagrad": gdmethods.adagrad(RATE, accumulator_dtype="8bit"),
+        "rmsprop": gdmethods.rmsprop(RATE, accumulator_dtype="8bit"),
+        "rmsprop, centered, μ": gdmethods.rmsprop(
+            RATE, centered=True, momentum=0.9, accumulator_dtype="8bit"
+        ),
+        "adam": gdmethods.adam(RATE, accumulator_dtype="8bit"),
+        "adam, β₁ = 0.99": gdmethods.adam(RATE, 0.99, accumulator_dtype="8bit"),
+        "adamw": gdmethods.adamw(RATE, accumulator_dtype="8bit"),
+        "stochastic rounding, adam": gdmethods.with_stochastic_rounding(
+            gdmethods.adam(RATE, accumulator_dtype="8bit")
+        ),
+        "float32 master, adam": gdmethods.with_float32_master(
+            gdmethods.adam(RATE, accumulator_dtype="8bit")
+        ),
+    }.items()
+}
+
 REDUCTIONS: Mapping[str, Row] = {
     "clip_by_global_norm, adam": Row(
         optax.chain(optax.clip_by_global_norm(1.0), gdmethods.adam(RATE))
