@@ -235,6 +235,13 @@ def test_nan_infinite_and_no_gradients(tx):
             np.testing.assert_array_equal(np.isnan(slot), wrong)
 
 
+def test_a_step_lowers_for_every_platform():
+    tx, w = gdmethods.adam(0.1, **EIGHT), jax.ShapeDtypeStruct((3,), jnp.float32)
+    platforms = ["cpu", "cuda", "tpu"]
+    step = jax.export.export(jax.jit(tx.update), platforms=platforms)
+    assert list(step(w, jax.eval_shape(tx.init, w), w).platforms) == platforms
+
+
 def test_an_infinite_sum_stays_infinite():
     w, tx = jnp.ones(2), gdmethods.adagrad(0.1)
     state = tx.init(w)._replace(sum_of_squares=jnp.array([np.inf, 1.0]))
@@ -288,6 +295,41 @@ def test_steps_are_those_of_float32_in_distribution():
         np.testing.assert_allclose(np.abs(coded).mean(), np.abs(wide).mean(), rtol=0.01)
         np.testing.assert_allclose(coded.std(), wide.std(), rtol=0.03)
         assert np.corrcoef(coded.sum(axis=0), wide.sum(axis=0))[0, 1] > 0.96
+
+
+@pytest.mark.proof
+def test_all_scales_of_gradients_train_alike():
+    """From 2⁻³⁵ to 2²⁰: mean, spread and largest step, without an ε."""
+    scales = np.arange(-35, 21)
+    rng = np.random.default_rng(8)
+    g = rng.normal(size=(1000, len(scales) * 512)) * np.repeat(2.0**scales, 512)
+    u = walk(gdmethods.adam(1.0, eps=0.0, **EIGHT), jnp.asarray(g, jnp.float32))[300:]
+    u = np.abs(u.reshape(len(u), len(scales), 512)).transpose(1, 0, 2).reshape(len(scales), -1)
+    np.testing.assert_allclose(u.mean(axis=1), 0.183, rtol=0.05)
+    np.testing.assert_allclose(u.std(axis=1), u.std(), rtol=0.05)
+    assert np.all(u.max(axis=1) < 2.5)
+
+
+@pytest.mark.proof
+def test_a_million_steps():
+    """√v and AdaGrad's √s are still float32's in the mean over weights, and none has run away."""
+    w = jnp.asarray(np.random.default_rng(9).normal(size=256), jnp.float32)
+    makers = gdmethods.adam, gdmethods.rmsprop, gdmethods.adagrad
+    coded, wide = ([make(0.1, **dtype) for make in makers] for dtype in (EIGHT, {}))
+
+    def step(states, t):
+        g = 1 + 0.5 * jax.random.normal(jax.random.fold_in(jax.random.key(0), t), w.shape)
+        both = zip([*coded, *wide], states, strict=True)
+        return [tx.update(g, state, w)[1] for tx, state in both], None
+
+    start = [tx.init(w) for tx in (*coded, *wide)]
+    states, _ = jax.jit(lambda c: jax.lax.scan(step, c, jnp.arange(1_000_000)))(start)
+    for state, exact in zip(states[:3], states[3:], strict=True):
+        assert state.count == 1_000_000
+        name = "nu" if "nu" in state._fields else "sum_of_squares"
+        share = np.float64(getattr(gdmethods.read_state(state), name)) / getattr(exact, name)
+        np.testing.assert_allclose(np.mean(share**-0.5), 1, atol=0.05)
+        assert 0.2 < share.min() < share.max() < 5
 
 
 @pytest.mark.proof
