@@ -93,6 +93,20 @@ WRAPPERS: Mapping[str, Row] = {
     "stochastic rounding, adam": Row(gdmethods.with_stochastic_rounding(gdmethods.adam(RATE))),
 }
 
+MASTERS: Mapping[str, Row] = {
+    f"float32 master, {name}": Row(gdmethods.with_float32_master(tx))
+    for name, tx in {
+        "sgd": gdmethods.sgd(RATE),
+        "momentum": gdmethods.momentum(RATE),
+        "momentum, bfloat16 state": gdmethods.momentum(RATE, accumulator_dtype="bfloat16"),
+        "rprop, rprop+": gdmethods.rprop(variant="rprop+"),
+        "adaptive_gains, μ": gdmethods.adaptive_gains(RATE, 0.9),
+        "rmsprop, centered": gdmethods.rmsprop(RATE, centered=True),
+        "adam, bfloat16 state": gdmethods.adam(RATE, accumulator_dtype="bfloat16"),
+        "optax.adamw": optax.adamw(RATE),
+    }.items()
+}
+
 EIGHT_BITS: Mapping[str, Row] = {
     f"{name}, 8-bit state": Row(tx)
     for name, tx in {
