@@ -625,7 +625,6 @@ PLANTED = [
         "rounds_stochastically",
         adam_by_chance,
         "bfloat16 weights have moved",
-        also=("narrow_weights",),
         options={
             "claims": ["rounds_stochastically", "wide_updates"],
             "reference": lambda: gdmethods.adam(0.01),
@@ -639,7 +638,7 @@ PLANTED = [
             )
         ),
         "compiled, and",
-        also=("scan_equals_loop", "zero_gradient", "sign_symmetry", "narrow_weights"),
+        also=("scan_equals_loop", "zero_gradient", "sign_symmetry"),
         options=CHANCE,
     ),
     Planted("bounded_steps", loses_small_squares, "times as long", options=BOUNDED, also=None),
