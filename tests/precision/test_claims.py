@@ -45,6 +45,18 @@ def test_narrow_accumulators(name: str) -> None:
 
 
 @pytest.mark.proof
+@pytest.mark.parametrize("name", ["adagrad", "adadelta", "rmsprop", "adam"])
+def test_eight_bits(name: str) -> None:
+    """No step is long, as where squares are rounded to zero."""
+    method = METHODS[name]
+    assert_contract(
+        lambda: method.build(accumulator_dtype="8bit"),
+        claims=["rounds_stochastically", "bounded_steps"],
+        reference=method.build,
+    )
+
+
+@pytest.mark.proof
 @pytest.mark.parametrize(("make", "promises"), WRAPPERS.values(), ids=WRAPPERS)
 def test_wrappers(make: Callable[[], Any], promises: dict[str, Any]) -> None:
     assert_contract(make, **promises)

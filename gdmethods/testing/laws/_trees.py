@@ -23,7 +23,7 @@ SHAPES: list[tuple[int, ...]] = sorted(
     key=str,  # the order of their names in a tree
 )
 PIECE = 500
-A_CODE = 0.05  # of a number that is rounded stochastically
+A_CODE = 0.35  # of an update: what two codes of 8 bits make of it
 
 
 def shapes(subject: Subject) -> None:
