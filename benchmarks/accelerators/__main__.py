@@ -68,11 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     groups = parser.parse_args(arguments).groups
     jobs = _jobs(groups)
-    compiled: Compiled = {}
+    results: Compiled = {}
     with Progress(len(jobs)) as progress, _each_device_in_a_thread(jobs) as finished:
         for step, result in finished:
-            compiled[step] = result
+            results[step] = result
             progress.tell(f"{step.name}, {step.on}, {step.device}", done=1)
+    compiled = {step: results[step] for step in jobs}  # in the table's order
     print(f"jax {jax.__version__}, libtpu {importlib.metadata.version('libtpu')}\n")
     print("\n".join(tables(groups, compiled)))
     complaints = list(too_much(compiled))
@@ -127,7 +128,7 @@ def too_much(compiled: Compiled) -> Iterator[str]:
             if it.communicated or it.temporaries > scale.MOST_TEMPORARIES:
                 yield (
                     f"{step.name} for {step.on} communicates {it.communicated} bytes, limit 0; "
-                    f" {it.temporaries / scale.GIB:.2f} GiB of temporaries, limit "
+                    f"{it.temporaries / scale.GIB:.2f} GiB of temporaries, limit "
                     f"{scale.MOST_TEMPORARIES / scale.GIB:.2f}."
                 )
         elif step.name in HELD and (
