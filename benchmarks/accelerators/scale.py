@@ -15,7 +15,13 @@ from gdmethods import StepBytes
 
 GIB = 2**30
 MODEL = MODELS["70 B"].params(jnp.dtype(jnp.bfloat16))
-ROWS: Mapping[str, Row] = {**METHODS, **WRAPPERS}
+VARIANTS = {"rprop, rprop-", "rprop, rprop+", "rprop, irprop+"}
+ROWS: Mapping[str, Row] = {
+    name: row
+    for name, row in {**METHODS, **WRAPPERS}.items()
+    if name not in VARIANTS and not name.endswith("velocity")
+}
+"""One for all variants of a method that keep the same."""
 MOST_TEMPORARIES = 0.1 * GIB
 
 
