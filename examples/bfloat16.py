@@ -162,7 +162,7 @@ def draw(results: Mapping[str, Mapping[str, Result]], picture: Path) -> None:
     for axes, (title, of_method) in zip(panels, results.items(), strict=False):
         for place, (name, of) in enumerate(of_method.items()):
             axes.errorbar(
-                of.bytes_per_weight + 0.1 * place,  # so that none hides another
+                of.bytes_per_weight + 0.06 * (place - 4),  # so that none hides another
                 of.costs.mean(),
                 of.costs.std(),
                 fmt="o",
