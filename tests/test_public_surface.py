@@ -71,6 +71,7 @@ FIELDS = {
     "AdamState": "count mu nu",
     "Float32MasterState": "remainder master inner_state",
     "StochasticRoundingState": "rounding_count narrowest inner_state",
+    "StateRange": "zero floor top",
     "SkipNonfiniteStepsState": "notfinite_count total_notfinite inner_state",
     "StepBytes": "kernels moved least temporaries communicated cycles",
 }
@@ -126,6 +127,7 @@ SIGNATURES = {
     "master_params": "opt_state, params",
     "with_stochastic_rounding": "inner",
     "read_state": "state",
+    "state_ranges": "state",
     "convert_state": "tx, params, state",
     "skip_nonfinite_steps": "inner, max_consecutive_errors, *, check_updates=False",
     "from_optax": "tx, params, state, *, learning_rate=None, count=None",
