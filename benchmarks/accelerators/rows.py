@@ -112,9 +112,7 @@ EIGHT_BITS: Mapping[str, Row] = {
     for name, tx in {
         "adagrad": gdmethods.adagrad(RATE, accumulator_dtype="8bit"),
         "rmsprop": gdmethods.rmsprop(RATE, accumulator_dtype="8bit"),
-        "rmsprop, centered, μ": gdmethods.rmsprop(
-            RATE, centered=True, momentum=0.9, accumulator_dtype="8bit"
-        ),
+        "rmsprop, centered": gdmethods.rmsprop(RATE, centered=True, accumulator_dtype="8bit"),
         "adam": gdmethods.adam(RATE, accumulator_dtype="8bit"),
         "adam, β₁ = 0.99": gdmethods.adam(RATE, 0.99, accumulator_dtype="8bit"),
         "adamw": gdmethods.adamw(RATE, accumulator_dtype="8bit"),

@@ -206,6 +206,18 @@ def test_a_derivative_through_the_state():
         jax.grad(end)(0.1, 2)
 
 
+@pytest.mark.parametrize("start", [0.0, 0.1, 3.0])
+def test_a_start_is_the_nearest(start):
+    """Of the fourth roots, whose levels are at most an eighth apart."""
+    for tx in (
+        gdmethods.rmsprop(0.1, initial_scale=start, **EIGHT),
+        gdmethods.adagrad(0.1, initial_accumulator_value=start, **EIGHT),
+    ):
+        state = gdmethods.read_state(tx.init(jnp.ones(2)))
+        square = state.nu if hasattr(state, "nu") else state.sum_of_squares
+        np.testing.assert_allclose(square**0.25, start**0.25, rtol=1 / 16)
+
+
 def test_injected_hyperparameters():
     """β₁ is a number of the state then, so that m is in bfloat16."""
     tx = optax.inject_hyperparams(gdmethods.adam)(0.1, b1=0.9, **EIGHT)
@@ -415,6 +427,30 @@ def test_a_resumed_run_goes_on_to_the_bit(run):
     chex.assert_trees_all_equal(run(w, resumed, gradients), expected)
 
 
+def test_the_slots_of_a_weight_round_each_by_itself():
+    """m is right in the mean of the steps in which v went up, and of those in which it did not.
+
+    The steps are 4,096 from one state that differ in the count alone.
+    """
+    tx, w = gdmethods.adam(0.1, bias_correction=False, **EIGHT), jnp.linspace(1, 2, N)
+    g = jnp.linspace(0.5, 1.5, N)
+
+    @jax.jit
+    def following(state):
+        state = tx.update(1.7 * g, state, w)[1]
+        m = 0.9 * gdmethods.read_state(state).mu + 0.1 * g
+        steps = jax.vmap(lambda t: tx.update(g, state._replace(count=t), w)[1])
+        new = steps(jnp.arange(4096))
+        return m, new.nu, gdmethods.read_state(new).mu
+
+    m, codes, stored = map(np.asarray, following(tx.init(w)))
+    for up in (codes > codes.min(axis=0), codes == codes.min(axis=0)):
+        several = up.sum(axis=0) > 300
+        assert several.sum() > N / 4
+        mean = np.nanmean(np.where(up, stored, np.nan)[:, several], axis=0)
+        np.testing.assert_allclose(mean, m[several], rtol=0.012)
+
+
 def test_rows_without_gradients_decay_each_by_itself():
     """Their mean is that of float32: noise of the weight's bits, not of the step alone."""
     w = jnp.asarray(np.random.default_rng(6).normal(size=50_000), jnp.float32)
@@ -503,6 +539,8 @@ def test_state_ranges():
     np.testing.assert_array_equal(jnp.stack(found[1].nu["a"]), [0.25, 0.25, 0.0])
     np.testing.assert_array_equal(jnp.stack(found[1].nu["b"]), [0.5, 0.0, 0.0])
     np.testing.assert_array_equal(found[1].mu["b"].zero, 0.5)
+    signed = state[1]._replace(mu=jnp.array([0x80, 0x81, 0xFF, 0x05], jnp.uint8))
+    assert gdmethods.state_ranges(signed).mu == (0.25, 0.25, 0.25)
     beyond = gdmethods.rmsprop(0.1, 0.0, **EIGHT)
     _, state = beyond.update(g, beyond.init(g), g)
     assert gdmethods.state_ranges(state).nu["a"].top == 0.25
