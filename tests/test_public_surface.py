@@ -129,7 +129,6 @@ SIGNATURES = {
     "read_state": "state",
     "state_ranges": "state",
     "convert_state": "tx, params, state",
-    "state_ranges": "state",
     "skip_nonfinite_steps": "inner, max_consecutive_errors, *, check_updates=False",
     "from_optax": "tx, params, state, *, learning_rate=None, count=None",
     "state_bytes": "tx, params, sharding=None",

@@ -10,7 +10,9 @@ from gdmethods.precision._rounding import noise, rounded
 
 RNG = np.random.default_rng(0)
 BFLOAT16 = np.arange(2**16, dtype=np.uint16).view(ml_dtypes.bfloat16)
-FINITE = BFLOAT16[np.isfinite(BFLOAT16)].astype(np.float32)
+with np.errstate(invalid="ignore"):  # NumPy 2.4 warns of NaN that it converts
+    FINITE = BFLOAT16.astype(np.float32)
+FINITE = FINITE[np.isfinite(FINITE)]
 LARGEST = np.float32(ml_dtypes.finfo(ml_dtypes.bfloat16).max)
 INF = np.float32(np.inf)
 
