@@ -1,5 +1,6 @@
-"""Weights and accumulators in bfloat16 round alike wherever they lie, and after a restart."""
+"""Weights in bfloat16 and accumulators round alike wherever they lie, and after a restart."""
 
+import functools
 import re
 
 import chex
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import orbax.checkpoint as ocp
+import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import gdmethods
@@ -17,61 +19,70 @@ PARAMS, GRADIENTS = (
     {name: np.random.default_rng(seed).normal(size=size).astype("f4") for name in SPECS}
     for seed, size in ((0, (16, 8)), (1, (6, 16, 8)))
 )
-TX = gdmethods.with_stochastic_rounding(gdmethods.adam(0.1, accumulator_dtype=jnp.bfloat16))
+every_format = pytest.mark.parametrize(
+    "tx",
+    [
+        gdmethods.with_stochastic_rounding(gdmethods.adam(0.1, accumulator_dtype=dtype))
+        for dtype in ("bfloat16", "8bit")
+    ],
+    ids=["bfloat16", "8bit"],
+)
 
 
-def layouts(mesh):
+def layouts(tx, mesh):
     """Of parameters and state."""
     of_params = {name: NamedSharding(mesh, spec) for name, spec in SPECS.items()}
     of_state = optax.tree.map_params(
-        TX,
+        tx,
         lambda _, sharding: sharding,
-        jax.eval_shape(TX.init, jax.tree.map(jnp.bfloat16, PARAMS)),
+        jax.eval_shape(tx.init, jax.tree.map(jnp.bfloat16, PARAMS)),
         of_params,
         transform_non_params=lambda _: NamedSharding(mesh, PartitionSpec()),
     )
     return of_params, of_state
 
 
-def begun(devices):
+def begun(tx, devices):
     mesh = Mesh(jax.devices()[:devices], ("data",), axis_types=(AxisType.Auto,))
     params = jax.tree.map(jnp.bfloat16, PARAMS)
-    return jax.device_put((params, TX.init(params)), layouts(mesh))
+    return jax.device_put((params, tx.init(params)), layouts(tx, mesh))
 
 
-@jax.jit
-def step(params, state, gradients):
-    updates, state = TX.update(gradients, state, params)
+@functools.partial(jax.jit, static_argnums=0)
+def step(tx, params, state, gradients):
+    updates, state = tx.update(gradients, state, params)
     return optax.apply_updates(params, updates), state
 
 
-def walked(params, state, steps):
+def walked(tx, params, state, steps):
     for t in steps:
         gradients = jax.tree.map(
             lambda g, p, t=t: jax.device_put(g[t], p.sharding), GRADIENTS, params
         )
-        params, state = step(params, state, gradients)
+        params, state = step(tx, params, state, gradients)
     return params, state
 
 
-def test_eight_devices_round_as_one_does():
+@every_format
+def test_eight_devices_round_as_one_does(tx):
     """To the bit, without a collective."""
-    started = begun(8)
+    started = begun(tx, 8)
     gradients = jax.tree.map(lambda g, p: jax.device_put(g[0], p.sharding), GRADIENTS, started[0])
-    compiled = step.lower(*started, gradients).compile().as_text()
+    compiled = step.lower(tx, *started, gradients).compile().as_text()
     assert not re.search("all-gather|all-reduce|all-to-all|collective|reduce-scatter", compiled)
     chex.assert_trees_all_equal(
-        *(jax.device_get(walked(*begun(devices), range(6))) for devices in (8, 1))
+        *(jax.device_get(walked(tx, *begun(tx, devices), range(6))) for devices in (8, 1))
     )
 
 
-def test_a_checkpoint_of_eight_devices_goes_on_on_four(tmp_path):
+@every_format
+def test_a_checkpoint_of_eight_devices_goes_on_on_four(tx, tmp_path):
     """To the bit, through Orbax."""
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(tmp_path / "saved", walked(*begun(8), range(3)))
+        checkpointer.save(tmp_path / "saved", walked(tx, *begun(tx, 8), range(3)))
     with ocp.StandardCheckpointer() as checkpointer:
-        restored = checkpointer.restore(tmp_path / "saved", begun(4))
-    expected = walked(*begun(1), range(6))
+        restored = checkpointer.restore(tmp_path / "saved", begun(tx, 4))
+    expected = walked(tx, *begun(tx, 1), range(6))
     chex.assert_trees_all_equal(
-        *(jax.device_get(x) for x in (walked(*restored, range(3, 6)), expected))
+        *(jax.device_get(x) for x in (walked(tx, *restored, range(3, 6)), expected))
     )
