@@ -1,8 +1,9 @@
 """Eight bits a number: floating point with 8 levels an octave, rounded stochastically.
 
-A square v is stored by its fourth root, which is what makes steps unbiased:
-rounded in v itself they are 4 % too long, in √v 1 %. So a byte has √v from 2⁻⁴⁰
-to 2²³, and codes of their own for 0, infinity and NaN.
+A square v is stored by its fourth root. Adam's steps are 1 % too long with it,
+where roundings of √v as far apart make them 3 % too long, and those of v itself
+7 %. A byte has √v from 2⁻⁴⁰ to 2²³, and codes of their own for 0,
+infinity and NaN.
 
 A signed number m is stored relative to the root of the square beside it, as it
 is stored. The ratio is what a step uses, and is bounded, so that it needs no
