@@ -51,7 +51,7 @@ def test_another_number_compiles_nothing_outside_of_jit(caplog):
         w = jnp.ones(3)
         jax.block_until_ready(tx.update(w, tx.init(w), w))
 
-    step(learning_rate=0.1)
+    step(learning_rate=0.1234567)  # which no test before has made an array of
     with jax.log_compiles():
         step(learning_rate=0.2, b1=0.8, b2=0.99, eps=1e-6, weight_decay=0.02)
     assert [x.getMessage() for x in caplog.records if "Compiling" in x.getMessage()] == []

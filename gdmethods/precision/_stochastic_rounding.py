@@ -64,10 +64,10 @@ def with_stochastic_rounding(
     u is float32 for a bfloat16 weight, and `optax.apply_updates(w, u)`, which
     adds in float32 and rounds the sum, is qₜ to the bit. Do not add by w + u:
     the weights would become float32, and the next update refuses them. Wrap the
-    whole optimizer, `optax.MultiSteps` and `gdmethods.skip_nonfinite_steps`
-    included, and let nothing change the updates after it. `optax.masked` and
-    `optax.partition` may stand outside; `optax.apply_if_finite` may not, since
-    it asks for updates of the gradients' dtypes.
+    whole optimizer, `optax.MultiSteps` included, and let nothing change the
+    updates after it. `skip_nonfinite_steps`, `optax.masked` and
+    `optax.partition` stand outside; `optax.apply_if_finite` refuses updates of
+    another dtype than the gradients'.
 
     Arguments:
       inner: an optimizer, of gdmethods, Optax or one's own.
