@@ -5,14 +5,16 @@ import io
 import logging
 import math
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import rich.console
 import rich.progress
@@ -206,8 +208,22 @@ def orbax_writes(directory: Path) -> Iterator[None]:
 def start() -> None:
     """Before anything else of a program, so that its imports end as well as the rest."""
     sys.excepthook = end
+    sys.unraisablehook = interrupt_again
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a line that cannot be written fails in print
+
+
+def interrupt_again(unraisable: Any) -> None:
+    """`sys.unraisablehook` of a program: Ctrl-C may come where Python ignores what is raised.
+
+    Such as in a callback of the garbage collector; the program would go on to
+    its end.
+    """
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        main = threading.main_thread().ident
+        threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

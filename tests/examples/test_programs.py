@@ -158,6 +158,23 @@ def test_output_that_cannot_be_written_ends_in_a_line(
     assert (process.returncode, process.stderr) == (status, line)
 
 
+def test_an_interrupt_where_python_ignores_what_is_raised() -> None:
+    program = """
+import time
+from examples import programs
+class Garbage:
+    def __del__(self):
+        raise KeyboardInterrupt
+programs.start()
+Garbage()
+time.sleep(60)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (programs.INTERRUPTED, "Interrupted.\n")
+
+
 def test_an_interrupt_ends_in_a_line(tmp_path: Path) -> None:
     """While the program is at work: JAX would make a traceback of 150 lines of it."""
     with subprocess.Popen(
