@@ -458,6 +458,7 @@ def numeric(method):
     return bool(method.hyperparameters) and method.core is not None
 
 
+@pytest.mark.proof
 @every_method(numeric)
 def test_hyperparameters_as_arguments(method):
     """Traced, swept and differentiated.

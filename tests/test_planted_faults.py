@@ -119,6 +119,7 @@ BY_CHANCE = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.proof
 @BY_CHANCE
 def test_what_rounds_stochastically_is_held_by_distributions(make: Any, options: Any) -> None:
     for law in ("jit_equals_eager", "sign_symmetry", "narrow_weights", "rounds_stochastically"):
@@ -136,6 +137,7 @@ def test_what_rounds_stochastically_is_accused_unless_it_says_so() -> None:
         check_law("sign_symmetry", chance.momentum)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("broken", [planted.lags, planted.normalizes, planted.decays])
 def test_a_claim_of_chance_hides_no_other_fault(broken: Any) -> None:
     (law,) = {fault.law for fault in PLANTED if fault.make is broken}

@@ -23,6 +23,7 @@ def out(tmp_path_factory):
     return directory
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", ["sgd", "adaptive_gains", "rprop"])
 def test_everybody_is_measured(out, name):
     rows = [m for m in read(out / "bench.csv") if m.method == name]

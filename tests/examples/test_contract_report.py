@@ -18,6 +18,7 @@ from examples.contract_report import (
 )
 
 
+@pytest.mark.proof
 def test_it_finds_the_lag_of_rprop_and_the_drift_of_adam(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

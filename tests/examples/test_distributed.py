@@ -128,7 +128,8 @@ def assert_equal(method: str, actual: TrainState, expected: TrainState) -> None:
     assert np.count_nonzero(differences > tolerance) <= exceptions, differences.max()
 
 
-@pytest.mark.parametrize("method", ["momentum", pytest.param("rprop", marks=pytest.mark.proof)])
+@pytest.mark.proof
+@pytest.mark.parametrize("method", ["momentum", "rprop"])
 def test_two_processes_have_the_numbers_of_one(
     method: str,
     slice_directory: Path,

@@ -10,6 +10,7 @@ from examples import gains
 from examples.mnist.data import Dataset
 
 
+@pytest.mark.proof
 def test_gains_shrink_where_no_light_falls(small_data: Dataset) -> None:
     """A gradient of 0 agrees with nothing, so that 0.95ᵗ is left after t steps."""
     lit = (np.asarray(small_data.train.images) > 0).mean(axis=0)

@@ -151,6 +151,7 @@ def test_points_are_measured_within_a_pass_and_take_no_part_in_it(splits: Splits
     assert all(a < b for a, b in itertools.pairwise(seconds))
 
 
+@pytest.mark.proof
 def test_runs_at_once_are_the_runs_one_by_one(splits: Splits) -> None:
     wanted = [settings(learning_rate=r, seed=s) for r, s in ((0.1, 0), (0.01, 1), (0.1, 1))]
     alone = trainer(splits, "logreg", "adam")
@@ -328,6 +329,7 @@ def test_killed_study_goes_on_to_the_same_numbers(
     capsys.readouterr()
 
 
+@pytest.mark.proof
 def test_study_tunes_equally_and_reports_only_repeats(
     slice_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -412,6 +414,7 @@ def test_interrupted_study_promises_to_go_on_only_if_it_can(
     assert "The same command goes on from here." in capsys.readouterr().out
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("problem", ["cnn", pytest.param("logreg", marks=pytest.mark.proof)])
 def test_data_of_another_size_and_number_of_classes(problem: str, splits: Splits) -> None:
     small = splits._replace(

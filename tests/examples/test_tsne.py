@@ -176,6 +176,7 @@ def run(small_data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(printed.getvalue().splitlines(), scikit_learn)
 
 
+@pytest.mark.proof
 def test_the_divergence_is_the_one_that_scikit_learn_finds(run: Run) -> None:
     """Of its embedding, by its own p."""
     printed = re.fullmatch(

@@ -62,6 +62,7 @@ def test_wrappers(make: Callable[[], Any], promises: dict[str, Any]) -> None:
     assert_contract(make, **promises)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("make", "promises"),
     [
