@@ -13,7 +13,7 @@ from gdmethods.testing._subject import Subject, Walk
 TOLERANCE = 1e-4
 STEADY = 16  # times what a unit in the last place of the inputs moves
 DEVIATIONS = 6  # standard errors between two means or two spreads that chance explains
-TOGETHER = 2  # deviations of one weight, for weights that share their noise while gradients are 0
+TOGETHER = 3  # deviations of one weight, for weights that share their noise while gradients are 0
 
 
 class Difference(NamedTuple):
