@@ -187,7 +187,9 @@ def test_a_learning_rate_that_changes_on_the_way(method: str, options: dict[str,
 
 @pytest.mark.parametrize("method", PEERS)
 def test_the_defaults_and_their_order_are_those_of_pytorch(method: str) -> None:
-    ours = inspect.signature(getattr(dialect, method)).parameters
+    ours = dict(inspect.signature(getattr(dialect, method)).parameters)
+    own = ours.pop("accumulator_dtype")  # the one that no peer has
+    assert (own.default, own.kind) == (None, own.KEYWORD_ONLY)
     theirs = inspect.signature(getattr(torch.optim, PEERS[method])).parameters
     assert {name: p.default or 0 for name, p in ours.items()} == {  # None for none
         name: theirs[name].default for name in ours
