@@ -409,6 +409,7 @@ def test_trees_without_a_leaf(method, empty):
     assert_unchanged(tx.init(empty), state)
 
 
+@pytest.mark.proof
 @every_method()
 def test_numpy_arrays(method):
     """Of double precision, as NumPy has them, where JAX keeps float32."""
@@ -493,6 +494,7 @@ def test_hyperparameters_as_arguments(method):
         assert derivatives["learning_rate"][0] != 0
 
 
+@pytest.mark.proof
 @every_method(
     lambda method: (
         numeric(method)

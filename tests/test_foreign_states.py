@@ -224,6 +224,7 @@ def test_it_costs_no_compilation(method, caplog):
     assert [r for r in caplog.records if r.getMessage().startswith("Compiling")] == []
 
 
+@pytest.mark.proof
 @every_method()
 def test_numpy_leaves_pass(method):
     """As a checkpoint that was read without JAX has them."""

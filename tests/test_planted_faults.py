@@ -23,6 +23,7 @@ def name(fault: Planted) -> str:
     return f"{fault.law}-{getattr(fault.make, '__name__', '')}"
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("fault", PLANTED, ids=name)
 def test_a_planted_fault_breaks_its_law(fault: Planted) -> None:
     with pytest.raises(Exception, match=re.escape(fault.case)):
@@ -97,6 +98,7 @@ SOUND: dict[str, tuple[Any, list[str], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(("make", "laws", "options"), SOUND.values(), ids=SOUND)
 def test_what_is_sound_is_not_accused(make: Any, laws: list[str], options: Any) -> None:
     for law in laws:

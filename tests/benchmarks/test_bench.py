@@ -43,6 +43,7 @@ def test_everybody_is_measured(out, name):
     assert all(m.median > 0 for m in rows if m.unit in ("ms", "s", "GB/s"))
 
 
+@pytest.mark.proof
 def test_bytes_a_weight(out):
     bytes_of = {
         (m.method, m.library, m.quantity): m.median
@@ -58,6 +59,7 @@ def test_bytes_a_weight(out):
     assert bytes_of["sgd", "gdmethods", "moved by a step"] == pytest.approx(12, abs=0.01)
 
 
+@pytest.mark.proof
 def test_a_picture_is_drawn(out):
     assert (out / "bench.png").read_bytes().startswith(b"\x89PNG")
 

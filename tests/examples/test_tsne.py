@@ -188,6 +188,7 @@ def test_the_divergence_is_the_one_that_scikit_learn_finds(run: Run) -> None:
     assert run.scikit_learn.n_iter_ == 999  # the last step's number
 
 
+@pytest.mark.proof
 def test_the_divergence_is_no_more_than_scikit_learns(run: Run, small_data: Dataset) -> None:
     """The least of sixteen starts, since one ends up to a tenth above or below another."""
     p = tsne.joint_probabilities(small_data.train.images[:IMAGES], tsne.PERPLEXITY)
@@ -197,6 +198,7 @@ def test_the_divergence_is_no_more_than_scikit_learns(run: Run, small_data: Data
     assert least < 1.05 * run.scikit_learn.kl_divergence_
 
 
+@pytest.mark.proof
 def test_gains_that_stay_at_one_are_measured_too(run: Run) -> None:
     assert [line.partition(":")[0] for line in run.printed[:2]] == [
         "gdmethods",
@@ -205,6 +207,7 @@ def test_gains_that_stay_at_one_are_measured_too(run: Run) -> None:
     assert run.printed[0].split(":")[1] != run.printed[1].split(":")[1]
 
 
+@pytest.mark.proof
 def test_draws_both(run: Run) -> None:
     """Every digit's colour in either half of the picture."""
     picture = matplotlib.image.imread(run.printed[-1])[..., :3]

@@ -18,6 +18,7 @@ def after_a_step(tx, w=W, **extra_args):
     return tx.update(w, tx.init(w), w, **extra_args)[1]
 
 
+@pytest.mark.proof
 @every_method(lambda method: method.accumulators + method.squares != ())
 def test_a_narrow_state_reads_as_the_wide_one_that_it_is(method):
     narrow, wide = method.build(**NARROW), method.build()

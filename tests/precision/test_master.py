@@ -58,6 +58,7 @@ def assert_trains_as_float32_does(tx, remainder=True, **extra_args):
     chex.assert_trees_all_equal(narrow, rounded(wide))
 
 
+@pytest.mark.proof
 @every_method()
 def test_the_master_is_what_float32_weights_would_be(method):
     assert_trains_as_float32_does(method.build(), **method.extra_args(jnp.float32(1.0)))
