@@ -21,7 +21,13 @@ from gdmethods._slots import require_state
 from gdmethods._ties import waiting_for
 from gdmethods._trees import at_path, fits, misfit, serializable
 from gdmethods.precision._remainder import join, remainder_beside, remainder_of, update_to
-from gdmethods.precision._weights import in_float32, is_narrow, refuse_another, weights_state
+from gdmethods.precision._weights import (
+    in_float32,
+    is_narrow,
+    refuse_another,
+    require_params,
+    weights_state,
+)
 
 Path: TypeAlias = tuple[Any, ...]
 map_with_path = jax.tree.map_with_path
@@ -161,11 +167,7 @@ def with_float32_master(
         **extra_args: Any,
     ) -> tuple[optax.Updates, Float32MasterState]:
         require_state(state, Float32MasterState, Float32MasterState._fields)
-        if params is None:
-            raise ValueError(
-                "with_float32_master rounds the new parameters, and was given none. Call "
-                "tx.update(grads, state, params)."
-            )
+        require_params(params, "with_float32_master")
         given, params = params, with_gradients(params, updates)
         if not fits(updates, params):
             raise ValueError(misfit(updates, given, {}))

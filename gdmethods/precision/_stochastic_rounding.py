@@ -19,7 +19,13 @@ from gdmethods._lifting import with_gradients
 from gdmethods._slots import require_state
 from gdmethods._trees import at_path, serializable
 from gdmethods.precision._rounding import noise, rounded
-from gdmethods.precision._weights import in_float32, is_narrow, refuse_another, weights_state
+from gdmethods.precision._weights import (
+    in_float32,
+    is_narrow,
+    refuse_another,
+    require_params,
+    weights_state,
+)
 
 _WEIGHT = -1  # beside the slots, which count from 0
 
@@ -123,11 +129,7 @@ def with_stochastic_rounding(
         **extra_args: Any,
     ) -> tuple[optax.Updates, StochasticRoundingState]:
         require_state(state, StochasticRoundingState, StochasticRoundingState._fields)
-        if params is None:
-            raise ValueError(
-                "with_stochastic_rounding rounds the new parameters, and was given none. Call "
-                "tx.update(grads, state, params)."
-            )
+        require_params(params, "with_stochastic_rounding")
         params = with_gradients(params, updates)
         _require_dtypes_of_init(params, state)
         displacements, inner_state = inner.update(

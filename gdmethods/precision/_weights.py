@@ -28,6 +28,15 @@ def refuse_another(inner_state: Any, name: str) -> None:
             )
 
 
+def require_params(params: Any, name: str) -> None:
+    """Raises if the `update` of the wrapper `name` was not given the parameters."""
+    if params is None:
+        raise ValueError(
+            f"{name} rounds the new parameters, and was given none. Call "
+            "tx.update(grads, state, params)."
+        )
+
+
 def _is_weights_state(node: Any) -> bool:
     return type(node) in _STATES
 
