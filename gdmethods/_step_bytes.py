@@ -162,7 +162,7 @@ def _compiled(
         mesh=mesh,
         platform=target.platform,
         topology=target.topology(count),
-        x64=jax.config.jax_enable_x64,
+        x64=jax.dtypes.canonicalize_dtype("float64") == "float64",
     )
 
 

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-EIGHT_BITS = jnp.dtype(jnp.uint8)
+EIGHT_BITS: jnp.dtype = jnp.dtype(jnp.uint8)
 
 LEAST_ROOT = 2.0**-40
 """√v of code 1."""
