@@ -240,7 +240,7 @@ def shown():
     yield from (getattr(testing, name) for name in TESTING if not name.isupper())
     for dialect in (dialects.keras, dialects.lecture, dialects.torch):
         for name, thing in vars(dialect).items():
-            if getattr(thing, "__module__", "") == dialect.__name__ and not name.startswith("_"):
+            if getattr(thing, "__module__", "").startswith(dialect.__name__) and name[0] != "_":
                 yield thing
 
 

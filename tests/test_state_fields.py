@@ -32,7 +32,7 @@ FACTORIES = {
         f"{dialect.__name__.partition('.')[2]}.{name}": factory
         for dialect in (torch, keras, lecture)
         for name, factory in inspect.getmembers(dialect, inspect.isfunction)
-        if factory.__module__ == dialect.__name__ and hasattr(factory, "__wrapped__")
+        if factory.__module__.startswith(dialect.__name__) and hasattr(factory, "__wrapped__")
     },
 }
 every_factory = pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
