@@ -2,6 +2,7 @@
 
 A kernel reads its operands and writes its results once, and no cache holds anything from one to
 the next. Scalars count for nothing, nor does what lies on the chip (memory space 1 and above).
+An array that is copied there slice by slice is read once.
 """
 
 import math
@@ -16,6 +17,8 @@ _NO_KERNEL = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "opt-barrier",
     "partition-id", "replica-id", "add-dependency",
 }  # fmt: skip
+_IN_THE_BACKGROUND = {"copy-start", "slice-start"}
+_JOINS_SLICES = 'custom_call_target="ConcatBitcast"'  # that lie one after another on the chip
 _OPERAND = re.compile(r"%([\w.\-]+)")
 _COLLECTIVE = re.compile("all-reduce|all-gather|reduce-scatter|all-to-all|ragged-all|collective-")
 
@@ -85,7 +88,7 @@ def traffic(text: str) -> Traffic:
         started = it.operation.endswith("-start")
         cycles = re.search(r'"estimated_cycles":"(\d+)"', it.line)
         return Traffic(
-            kernels=0 if it.scalar or done or it.operation == "copy-start" else 1,
+            kernels=0 if it.scalar or done or it.operation in _IN_THE_BACKGROUND else 1,
             moved=(0 if started else it.written) + (0 if done else it.read),
             communicated=it.result if _COLLECTIVE.match(it.operation) and not started else 0,
             cycles=int(cycles.group(1)) if cycles else 0,
@@ -113,13 +116,16 @@ def _instructions(lines: list[str]) -> Iterator[_Instruction]:
         if not (parts := _INSTRUCTION.match(line)):
             continue
         name, types[name], operation, rest = parts[1], parts[2], parts[3], parts[4]
-        if operation in _NO_KERNEL:
+        if operation in _NO_KERNEL or _JOINS_SLICES in rest:
             continue
         operands = " ".join(types.get(x, "") for x in _OPERAND.findall(_until_closed(rest)))
+        result, read = _ARRAY.findall(types[name]), _in_memory(operands)
+        if operation == "slice-start" and read:
+            read = result[1:2]  # of the whole array, the slice and a context
         yield _Instruction(
             operation,
-            _bytes(_ARRAY.findall(types[name])),
-            _bytes(_in_memory(operands)),
+            _bytes(result),
+            _bytes(read),
             _bytes(_in_memory(types[name])),
             not any(shape for _, shape, _ in _ARRAY.findall(f"{operands} {types[name]}")),
             line,

@@ -82,7 +82,13 @@ ENTRY %main (w: bf16[100], g: f32[100], k: s8[7], c: s32[]) -> (f32[100], f32[8]
   %one = s32[] add(%c, %c)
   %start = (f32[100]{0:T(256)S(1)}, f32[100]{0:T(256)}, u32[]{:S(2)}) copy-start(%g)
   %near = f32[100]{0:T(256)S(1)} copy-done(%start)
-  %two = (f32[100]{0}, /*index=1*/f32[8]{0}) fusion(%w, %near, %k, %one), calls=%f, \
+  %front = ((bf16[100]{0}), bf16[60]{0:S(1)}, s32[]{:S(2)}) slice-start(%w), slice={[0:60]}
+  %back = ((bf16[100]{0}), bf16[40]{0:S(1)}, s32[]{:S(2)}) slice-start(%w), slice={[60:100]}
+  %front.near = bf16[60]{0:S(1)} slice-done(%front)
+  %back.near = bf16[40]{0:S(1)} slice-done(%back)
+  %w.near = bf16[100]{0:S(1)} custom-call(%front.near, %back.near), \
+custom_call_target="ConcatBitcast"
+  %two = (f32[100]{0}, /*index=1*/f32[8]{0}) fusion(%w.near, %near, %k, %one), calls=%f, \
 backend_config={"estimated_cycles":"40"}
   %far = f32[100]{0} get-tuple-element(%two), index=0
   %state = f32[8]{0} get-tuple-element(%two), index=1
@@ -99,8 +105,8 @@ backend_config={"known_trip_count":{"n":"5"}}
 
 
 def test_a_program_counted_by_hand():
-    copied_in = 400
-    fused = 200 + 7 + 400 + 32  # w, k; far, state: what is near lies on the chip
+    copied_in = 400 + 120 + 80  # g, and w in two slices
+    fused = 7 + 400 + 32  # k; far, state: what is near lies on the chip
     looped = 5 * (32 + 32)
     chosen = 400 + 400
     reduced = 400 + 400
