@@ -13,7 +13,7 @@ from benchmarks import compiling, memory, picture, stepping
 from benchmarks.layouts import LAYOUTS, MI
 from benchmarks.measurements import Measurement, device, measurement, versions, write
 from benchmarks.peers import METHODS
-from benchmarks.picture import ALLOWED
+from benchmarks.picture import ALLOWED, COLORS
 from examples.programs import Console, Parser, Progress, positive, whole, whole_number
 
 SCALING = "scaling in place"
@@ -72,7 +72,8 @@ def _compilations(name: str, leaves: int, rounds: int) -> Iterator[Measurement]:
 def _memory(name: str, weights: int) -> Iterator[Measurement]:
     method = METHODS[name]
     of_float32 = [(library, tx, jnp.float32) for library, tx in method.transformations().items()]
-    for library, tx, dtype in [*of_float32, (stepping.NARROW, method.narrow(), jnp.bfloat16)]:
+    of_bfloat16 = [(library, tx, jnp.bfloat16) for library, tx in method.narrow().items()]
+    for library, tx, dtype in of_float32 + of_bfloat16:
         for quantity, of in (
             ("state", memory.state_bytes),
             ("temporaries", memory.temporary_bytes),
@@ -86,19 +87,21 @@ def _memory(name: str, weights: int) -> Iterator[Measurement]:
 def _tables(measurements: Sequence[Measurement]) -> Iterator[Table]:
     """One for each quantity and layout: a row a method, a column a library.
 
-    After ± stands half the distance of the quartiles.
+    After ± stands half the distance of the quartiles, and the last column is that of gdmethods
+    over Optax'.
     """
     kinds = dict.fromkeys((m.quantity, m.layout, m.unit) for m in measurements)
     for quantity, layout, unit in sorted(kinds):
         rows = [m for m in measurements if (m.quantity, m.layout) == (quantity, layout)]
-        libraries = list(dict.fromkeys(m.library for m in rows))
-        table = Table(title=f"{quantity}, {layout} ({unit})", box=SIMPLE_HEAD)
-        table.add_column("method")
+        libraries = sorted({m.library for m in rows}, key=[*COLORS, ALLOWED, SCALING].index)
+        title = f"{quantity}, {layout} ({unit})"
+        table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("method", no_wrap=True)
         for library in libraries:
             table.add_column(library, justify="right")
         against_optax = "optax" in libraries
         if against_optax:
-            table.add_column("gdmethods / optax", justify="right")
+            table.add_column("÷ optax", justify="right")
         for name in dict.fromkeys(m.method for m in rows):
             of = {m.library: m for m in rows if m.method == name}
             cells = [_cell(of[library]) if library in of else "" for library in libraries]

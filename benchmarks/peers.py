@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import jax.numpy as jnp
 import optax
 
 import gdmethods
@@ -12,27 +11,39 @@ import gdmethods
 Transformation: TypeAlias = optax.GradientTransformation
 Factory: TypeAlias = Callable[..., Transformation]
 
+BFLOAT16 = "gdmethods bfloat16"
+"""Weights, gradients and accumulators in bfloat16, the weights and the last rounded by chance."""
+
+EIGHT_BITS = "gdmethods 8 bits"
+"""The same with accumulators in 8 bits."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Method:
     """A method here and elsewhere, at the same hyperparameters where the other has them.
 
-    `gdmethods` takes an accumulator_dtype. `torch` names a class of `torch.optim` and its
-    arguments; `fused` says that PyTorch has it as one kernel on a CPU too.
+    `gdmethods` takes an accumulator_dtype; `eight_bits` says that 8 bits are enough for all of its
+    accumulators. `torch` names a class of `torch.optim` and its arguments; `fused` says that
+    PyTorch has it as one kernel on a CPU too.
     """
 
     gdmethods: Factory
     optax: Factory | None = None
     torch: tuple[str, dict[str, Any]] | None = None
+    eight_bits: bool = False
     fused: bool = False
 
     def transformations(self) -> dict[str, Transformation]:
         libraries = {"gdmethods": self.gdmethods, "optax": self.optax}
         return {name: make() for name, make in libraries.items() if make is not None}
 
-    def narrow(self) -> Transformation:
-        """With bfloat16 accumulators, for bfloat16 weights; both are rounded stochastically."""
-        return gdmethods.with_stochastic_rounding(self.gdmethods(accumulator_dtype=jnp.bfloat16))
+    def narrow(self) -> dict[str, Transformation]:
+        """Those for bfloat16 weights."""
+        dtypes = {BFLOAT16: "bfloat16"} | ({EIGHT_BITS: "8bit"} if self.eight_bits else {})
+        return {
+            name: gdmethods.with_stochastic_rounding(self.gdmethods(accumulator_dtype=dtype))
+            for name, dtype in dtypes.items()
+        }
 
 
 RATE = 1e-3
@@ -61,6 +72,7 @@ METHODS = {
         lambda **dtype: gdmethods.adagrad(RATE, **dtype),
         lambda: optax.adagrad(RATE),
         ("Adagrad", {"lr": RATE}),
+        eight_bits=True,
         fused=True,
     ),
     "adadelta": Method(
@@ -77,11 +89,13 @@ METHODS = {
         lambda **dtype: gdmethods.rmsprop(RATE, **dtype),
         lambda: optax.rmsprop(RATE),
         ("RMSprop", {"lr": RATE, "alpha": 0.9}),
+        eight_bits=True,
     ),
     "adam": Method(
         lambda **dtype: gdmethods.adam(RATE, **dtype),
         lambda: optax.adam(RATE),
         ("Adam", {"lr": RATE}),
+        eight_bits=True,
         fused=True,
     ),
 }

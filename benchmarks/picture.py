@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.measurements import Measurement
-from benchmarks.stepping import NARROW
+from benchmarks.peers import BFLOAT16, EIGHT_BITS
 
 COLORS = {  # colours that stay apart under colour blindness
     "gdmethods": "#0072B2",
-    NARROW: "#56B4E9",
+    BFLOAT16: "#56B4E9",
+    EIGHT_BITS: "#009E73",
     "optax": "#E69F00",
     "torch foreach": "#999999",
     "torch fused": "#666666",

@@ -15,9 +15,6 @@ from benchmarks.peers import Method
 Step = Callable[[], None]
 """Takes one step, and returns when it is done."""
 
-NARROW = "gdmethods bfloat16"
-"""Weights, gradients and accumulators in bfloat16, the weights and the last rounded by chance."""
-
 REST_SECONDS = 0.01
 """Before each measurement: the threads of the library before may still spin for work."""
 
@@ -38,7 +35,8 @@ def contenders(method: Method, shapes: Shapes) -> Iterator[tuple[str, Step]]:
     """Each library's step, with PyTorch's only where it is installed."""
     for library, tx in method.transformations().items():
         yield library, _in_jax(tx, shapes)
-    yield NARROW, _in_jax(method.narrow(), shapes, jnp.bfloat16)
+    for library, tx in method.narrow().items():
+        yield library, _in_jax(tx, shapes, jnp.bfloat16)
     if method.torch is not None:
         name, arguments = method.torch
         for variant in ("foreach", "fused") if method.fused else ("foreach",):

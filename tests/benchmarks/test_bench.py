@@ -2,29 +2,32 @@
 
 import math
 
+import jax
+import jax.numpy as jnp
 import pytest
 
+import gdmethods
 from benchmarks.__main__ import main
 from benchmarks.layouts import LAYOUTS
 from benchmarks.measurements import read
 from benchmarks.peers import METHODS
 
 LEAVES = [3, 20]
+MEASURED = ("sgd", "adaptive_gains", "rprop", "adagrad")
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
     directory = tmp_path_factory.mktemp("bench")
-    methods = ("sgd", "adaptive_gains", "rprop")
     small = ["--weights", "4096", "--rounds", "2", "--leaves", *map(str, LEAVES)]
     layouts = ["1 large leaf", "16 leaves"]
-    arguments = [*small, "--methods", *methods, "--layouts", *layouts, "--out", str(directory)]
+    arguments = [*small, "--methods", *MEASURED, "--layouts", *layouts, "--out", str(directory)]
     assert main(arguments) == 0
     return directory
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("name", ["sgd", "adaptive_gains", "rprop"])
+@pytest.mark.parametrize("name", MEASURED)
 def test_everybody_is_measured(out, name):
     rows = [m for m in read(out / "bench.csv") if m.method == name]
     libraries = {"gdmethods"} | ({"optax"} if METHODS[name].optax else set())
@@ -36,8 +39,11 @@ def test_everybody_is_measured(out, name):
             *(("step", layout) for layout in ("1 large leaf", "16 leaves")),
             *((q, "1 large leaf") for q in ("state", "temporaries", "moved by a step")),
         }
-    narrow = {(m.quantity, m.layout) for m in rows if m.library == "gdmethods bfloat16"}
-    assert narrow == {of for of in quantities if of[0] not in stages}
+    narrow = {"gdmethods bfloat16"} | ({"gdmethods 8 bits"} if name == "adagrad" else set())
+    assert narrow == {m.library for m in rows if m.library.startswith("gdmethods ")}
+    for library in narrow:
+        measured = {(m.quantity, m.layout) for m in rows if m.library == library}
+        assert measured == {of for of in quantities if of[0] not in stages}
     assert all(math.isfinite(m.median) and m.median >= 0 for m in rows)
     assert all(m.lower_quartile <= m.median <= m.upper_quartile for m in rows)
     assert all(m.median > 0 for m in rows if m.unit in ("ms", "s", "GB/s"))
@@ -56,7 +62,22 @@ def test_bytes_a_weight(out):
     narrow = "gdmethods bfloat16"
     assert bytes_of["rprop", narrow, "state"] == pytest.approx(3, abs=0.01)
     assert bytes_of["rprop", narrow, "moved by a step"] == pytest.approx(12, abs=0.02)
+    assert bytes_of["adagrad", "gdmethods 8 bits", "state"] == pytest.approx(1, abs=0.01)
+    assert bytes_of["adagrad", "gdmethods 8 bits", "moved by a step"] == pytest.approx(8, abs=0.02)
     assert bytes_of["sgd", "gdmethods", "moved by a step"] == pytest.approx(12, abs=0.01)
+
+
+def test_8_bits_are_measured_where_all_of_the_state_is_in_them():
+    w = jax.ShapeDtypeStruct((1000,), jnp.bfloat16)
+    of_float32, of_8_bits = (
+        {
+            name: gdmethods.state_bytes(method.gdmethods(**dtype), w) // 1000
+            for name, method in METHODS.items()
+        }
+        for dtype in ({}, {"accumulator_dtype": "8bit"})
+    )
+    whole = {name for name, state in of_8_bits.items() if 0 < state == of_float32[name] / 4}
+    assert whole == {name for name, method in METHODS.items() if method.eight_bits}
 
 
 @pytest.mark.proof
