@@ -46,6 +46,9 @@ NARROW = {  # of bfloat16 weights
     "`adam`, all in bfloat16": gdmethods.with_stochastic_rounding(
         gdmethods.adam(1.0, accumulator_dtype=jnp.bfloat16)
     ),
+    "… but 8-bit state": gdmethods.with_stochastic_rounding(
+        gdmethods.adam(1.0, accumulator_dtype="8bit")
+    ),
 }
 DEVICES = (1, 8, 64)
 

@@ -24,7 +24,7 @@ def row(text: str, first_cell: str) -> list[str]:
 def test_the_readme_has_what_the_program_prints(capsys: pytest.CaptureFixture[str]) -> None:
     main([])
     printed = capsys.readouterr().out
-    assert len(rows(printed)) == 2 * 3 * (2 + 12) + 3 * 3
+    assert len(rows(printed)) == 2 * 3 * (2 + 12) + 3 * 4
     assert max(map(len, printed.splitlines())) <= 80
     assert printed.strip() in README.read_text()
 
@@ -52,6 +52,10 @@ def test_cells_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
     assert float(narrow.split(" · ")[1]) == pytest.approx(1.5 * weights + 2 * state, rel=5e-3)
     master = row(tables[4], "`adam`, float32 master")[1]  # 8 + 2 bytes of state a weight
     assert float(master.split(" · ")[1]) == pytest.approx(26 / 4 * weights, rel=5e-3)
+    of_70_b = row(tables[5], "… but 8-bit state")[1]  # 2 bytes of state a weight, and 2 of weight
+    gigabytes, milliseconds = map(float, of_70_b.split(" · "))
+    assert gigabytes == pytest.approx(2 * 70.553706496, rel=5e-3)
+    assert milliseconds == pytest.approx(10 * 70.553706496, rel=5e-3)
 
 
 @pytest.mark.parametrize("bandwidth", ["0", "-1", "nan"])
