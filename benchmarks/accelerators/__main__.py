@@ -125,9 +125,11 @@ def too_much(compiled: Compiled) -> Iterator[str]:
     """A line for each step of ours that leaves the limit."""
     for step, it in compiled.items():
         if step.on in scale.CLUSTERS:
-            if it.communicated or it.temporaries > scale.MOST_TEMPORARIES:
+            exceeds = it.moved > it.least or it.temporaries > scale.MOST_TEMPORARIES
+            if exceeds or it.communicated:
                 yield (
-                    f"{step.name} for {step.on} communicates {it.communicated} bytes, limit 0; "
+                    f"{step.name} for {step.on} moves {it.moved / scale.GIB:.2f} GiB, limit "
+                    f"{it.least / scale.GIB:.2f}; communicates {it.communicated} bytes, limit 0; "
                     f"{it.temporaries / scale.GIB:.2f} GiB of temporaries, limit "
                     f"{scale.MOST_TEMPORARIES / scale.GIB:.2f}."
                 )

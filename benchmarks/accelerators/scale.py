@@ -9,18 +9,19 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 import gdmethods
-from benchmarks.accelerators.rows import METHODS, WRAPPERS, Row
+from benchmarks.accelerators.rows import EIGHT_BITS, METHODS, WRAPPERS, Row
 from examples.state_table import MODELS, cut
 from gdmethods import StepBytes
 
 GIB = 2**30
 MODEL = MODELS["70 B"].params(jnp.dtype(jnp.bfloat16))
 VARIANTS = {"rprop, rprop-", "rprop, rprop+", "rprop, irprop+"}
+IN_EIGHT_BITS = ("adam, 8-bit state", "stochastic rounding, adam, 8-bit state")
 ROWS: Mapping[str, Row] = {
     name: row
     for name, row in {**METHODS, **WRAPPERS}.items()
     if name not in VARIANTS and not name.endswith("velocity")
-}
+} | {name: EIGHT_BITS[name] for name in IN_EIGHT_BITS}
 """One for all variants of a method that keep the same."""
 MOST_TEMPORARIES = 0.1 * GIB
 

@@ -72,6 +72,11 @@ LEAST = StepBytes(1, 28 * WEIGHTS, 28 * WEIGHTS, 0, 0, None)
         (Step("adam", "float32", "h100"), LEAST._replace(temporaries=WEIGHTS), "1 bytes of temp"),
         (Step("optax.adam", "float32", "v5e"), LEAST._replace(kernels=2), None),
         (Step("adam", "8 H100", "h100"), LEAST._replace(kernels=12), None),
+        (
+            Step("adam", "8 H100", "h100"),
+            LEAST._replace(moved=30 * WEIGHTS),
+            "moves 3.75 GiB, limit 3.50",
+        ),
         (Step("adam", "8 H100", "h100"), LEAST._replace(communicated=4), "communicates 4 bytes"),
         (
             Step("adam", "256 v5e", "v5e"),
