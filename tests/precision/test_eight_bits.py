@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from table import METHODS, every_method
 
 import gdmethods
 from gdmethods.dialects import keras, lecture, torch
@@ -525,6 +526,81 @@ def test_within_chains_and_wrappers():
     chex.assert_trees_all_equal(converted, read)
     chex.assert_trees_all_equal_shapes_and_dtypes(converted, build().init(W))
     chex.assert_trees_all_equal(back, state)
+
+
+def keeps_slots(method):
+    return method.accumulators + method.squares != ()
+
+
+@every_method(keeps_slots)
+def test_a_state_in_8_bits_is_an_ordinary_one(method):
+    """Shaped like the parameters, found by its names, and kept by a step, within wrappers too."""
+    tx = method.build(**EIGHT)
+    state = jax.eval_shape(tx.init, W)
+    marked = optax.tree.map_params(
+        tx, lambda _: "w", state, transform_non_params=lambda _: "other"
+    )
+    for name in method.accumulators + method.squares:
+        slot = optax.tree.get(state, name)
+        chex.assert_trees_all_equal_shapes(slot, W)
+        assert {str(x.dtype) for x in slot.values()} in ({"uint8"}, {"bfloat16"})
+        assert getattr(marked, name) == {"a": "w", "b": "w"}
+        assert getattr(optax.tree.set(state, **{name: "another"}), name) == "another"
+    for wrapped in (tx, *within(tx)):
+        assert_kept(wrapped, method)
+
+
+def within(tx):
+    yield optax.masked(tx, {"a": True, "b": False})
+    yield optax.partition({"x": tx, "y": gdmethods.sgd(0.1)}, {"a": "x", "b": "y"})
+    yield optax.MultiSteps(tx, 2).gradient_transformation()
+
+
+def assert_kept(tx, method):
+    state = jax.eval_shape(tx.init, W)
+    updates, following = jax.eval_shape(
+        lambda g, s, w: tx.update(g, s, w, **method.extra_args(1.0)), W, state, W
+    )
+    chex.assert_trees_all_equal_shapes_and_dtypes(following, state)
+    chex.assert_trees_all_equal_shapes(updates, W)
+
+
+@every_method(lambda method: keeps_slots(method) and not any(map(callable, method.flags.values())))
+def test_injected_hyperparameters_change_no_slot_but_m(method):
+    """β₁ is a number of the state then, so that Adam's m is in bfloat16."""
+    injected = optax.inject_hyperparams(method.factory)(
+        **method.hyperparameters, **method.flags, **EIGHT
+    )
+    assert_kept(injected, method)
+    state = jax.eval_shape(injected.init, W).inner_state
+    expected = jax.eval_shape(method.build(**EIGHT).init, W)
+    if "b1" in method.hyperparameters:
+        wide = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.bfloat16), expected.mu)
+        expected = expected._replace(mu=wide)
+    chex.assert_trees_all_equal_shapes_and_dtypes(state, expected)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "adagrad", "rmsprop, centered"])
+def test_within_wrappers_the_numbers_are_the_same(name):
+    """To the bit, of the leaf that all of them leave to the method."""
+    tx = METHODS[name].build(**EIGHT)
+    alone, *others = tx, *within(tx)
+    gradients = [jax.tree.map(lambda w, t=t: jnp.cos(w + t), W) for t in range(3)]
+
+    @jax.jit
+    def ends(w):
+        def end(tx, times=1):
+            state = tx.init(w)
+            for g in gradients:
+                for _ in range(times):
+                    updates, state = tx.update(g, state, w)
+            return updates["a"]
+
+        return [end(alone), *(end(x, times) for x, times in zip(others, (1, 1, 2), strict=True))]
+
+    expected, *ends = ends(W)
+    for end in ends:
+        np.testing.assert_array_equal(end, expected)
 
 
 def test_state_ranges():

@@ -22,10 +22,16 @@ PARAMS, GRADIENTS = (
 every_format = pytest.mark.parametrize(
     "tx",
     [
-        gdmethods.with_stochastic_rounding(gdmethods.adam(0.1, accumulator_dtype=dtype))
-        for dtype in ("bfloat16", "8bit")
+        gdmethods.with_stochastic_rounding(build(0.1, accumulator_dtype=dtype))
+        for build, dtype in (
+            (gdmethods.adam, "bfloat16"),
+            (gdmethods.adam, "8bit"),
+            (gdmethods.adamw, "8bit"),
+            (functools.partial(gdmethods.rmsprop, centered=True), "8bit"),
+            (gdmethods.adagrad, "8bit"),
+        )
     ],
-    ids=["bfloat16", "8bit"],
+    ids=["adam, bfloat16", "adam", "adamw", "rmsprop", "adagrad"],
 )
 
 
@@ -73,6 +79,19 @@ def test_eight_devices_round_as_one_does(tx):
     chex.assert_trees_all_equal(
         *(jax.device_get(walked(tx, *begun(tx, devices), range(6))) for devices in (8, 1))
     )
+
+
+@every_format
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=str)
+def test_a_state_starts_where_its_weights_lie(tx, kind):
+    """Also under jit, where only the compiler knows."""
+    mesh = Mesh(jax.devices()[:8], ("data",), axis_types=(kind,))
+    of_params, of_state = layouts(tx, mesh)
+    with jax.set_mesh(mesh):
+        params = jax.device_put(jax.tree.map(jnp.bfloat16, PARAMS), of_params)
+        for state in (tx.init(params), jax.jit(tx.init)(params)):
+            for x, layout in zip(*map(jax.tree.leaves, (state, of_state)), strict=True):
+                assert x.sharding.is_equivalent_to(layout, x.ndim)
 
 
 @every_format
