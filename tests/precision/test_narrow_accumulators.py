@@ -27,7 +27,7 @@ DIALECTS = {
     f"{dialect.__name__.rpartition('.')[2]}.{name}": factory
     for dialect in (torch, keras, lecture)
     for name, factory in inspect.getmembers(dialect, inspect.isfunction)
-    if factory.__module__ == dialect.__name__ and hasattr(factory, "__wrapped__")
+    if factory.__module__.startswith(dialect.__name__) and hasattr(factory, "__wrapped__")
 }
 RATES = {"learning_rate": 0.1, "lr": 0.1, "eta": 0.1, "momentum": 0.9}
 MORE = {"centered": True, "amsgrad": True, "weight_decay": 0.1, "maximize": True}
