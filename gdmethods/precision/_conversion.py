@@ -68,13 +68,14 @@ def convert_state(
     A float32 run goes on with narrow accumulators from here, or a narrow one
     with float32. Each number goes to the nearest that the new format has.
     Likewise a run of `with_float32_master` goes on with `remainder=False`, or
-    from there with remainders.
+    from there with remainders. A run of `with_stochastic_rounding` with float32
+    parameters goes on with bfloat16 ones, or back: cast the parameters first.
 
     Arguments:
       tx: the transformation that is to go on; it differs from the one that made
         the state in nothing but `accumulator_dtype` and `remainder`.
-      params: the parameters; a `jax.ShapeDtypeStruct` in place of each is
-        enough where `remainder` is the same.
+      params: the parameters, as they go on; a `jax.ShapeDtypeStruct` in place
+        of each is enough where `remainder` is the same.
       state: the state.
 
     Returns:

@@ -88,6 +88,29 @@ def test_a_run_goes_on_narrow_and_wide_again():
     np.testing.assert_allclose(w, expected, atol=0.05)
 
 
+def test_a_run_goes_on_in_four_bytes_and_in_float32_again():
+    """Weights as well, within with_stochastic_rounding; the numbers are as near as a byte has."""
+    wide, narrow = (
+        gdmethods.with_stochastic_rounding(gdmethods.adam(0.1, accumulator_dtype=dtype))
+        for dtype in (jnp.float32, "8bit")
+    )
+    w = {"w": jnp.array([0.5, -1.0, 2.0])}
+    cast = jax.tree.map(lambda w: w.astype(jnp.bfloat16), w)
+    state = after_a_step(wide, w)
+    converted = gdmethods.convert_state(narrow, cast, state)
+    chex.assert_trees_all_equal_shapes_and_dtypes(converted, narrow.init(cast))
+    assert converted.inner_state.mu["w"].dtype == jnp.uint8
+    updates, following = narrow.update(cast, converted, cast)
+    np.testing.assert_allclose(updates["w"], [-0.1, 0.1, -0.1], rtol=0.25)
+    back = gdmethods.convert_state(wide, w, following)
+    chex.assert_trees_all_equal_shapes_and_dtypes(back, wide.init(w))
+    assert back.inner_state.count == back.rounding_count == 2
+    _, exact = wide.update(w, state, w)
+    for slot, tolerance in (("mu", 0.15), ("nu", 0.4)):
+        actual, expected = (getattr(x.inner_state, slot)["w"] for x in (back, exact))
+        np.testing.assert_allclose(actual, expected, rtol=tolerance)
+
+
 @pytest.mark.parametrize(
     ("tx", "params", "error", "message"),
     [
