@@ -408,3 +408,9 @@ def every_method(where: Callable[[Method], bool] = lambda method: True) -> Any:
     """Parametrizes a test with the rows of which `where` holds."""
     rows = {name: method for name, method in METHODS.items() if where(method)}
     return pytest.mark.parametrize("method", rows.values(), ids=rows)
+
+
+def stands_for_its_rule(method: Method) -> bool:
+    """Cores have the rules of their aliases, and a flag changes a line of one."""
+    first = next(row for row in METHODS.values() if row.factory is method.factory)
+    return method.core is not None and first is method

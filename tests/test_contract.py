@@ -13,7 +13,7 @@ import optax
 import pytest
 from flax import nnx
 from flax.core import FrozenDict
-from table import METHODS, STEPS_TO_CONVERGE, every_method
+from table import STEPS_TO_CONVERGE, every_method, stands_for_its_rule
 from trajectories import random_gradients, x64
 
 import gdmethods
@@ -69,28 +69,13 @@ def walk(step, params, state, steps=STEPS):
 
 
 @cache
-def scanned(method):
-    """The scan over all steps, jitted: a function of the parameters and the gradients."""
-    return jax.jit(partial(scan, method, method.build()))
-
-
-@cache
 def walked(method):
     """The updates of all steps, stacked, and the state after them."""
-    return scanned(method)(single(PARAMS), single(GRADIENTS))
+    return updates_of(method, method.build(), STEPS)
 
 
 def assert_all_close(actual, expected, rtol=1e-5):
     chex.assert_trees_all_close(actual, expected, rtol=rtol, atol=rtol / 100)
-
-
-def is_first_of_its_factory(method):
-    return next(m for m in METHODS.values() if m.factory is method.factory) is method
-
-
-def stands_for_its_rule(method):
-    """Cores have the rules of their aliases, and a flag changes a line of one."""
-    return method.core is not None and is_first_of_its_factory(method)
 
 
 def assert_contract_of(method):
@@ -122,10 +107,11 @@ def test_the_walk_is_worth_walking(method):
 
 @every_method()
 def test_the_second_eager_call_compiles_nothing(method, caplog):
-    tx = method.build()
-    params, state, _ = step(method, tx, single(PARAMS), tx.init(single(PARAMS)), *STEPS[0])
+    tx, params = method.build(), single(PARAMS["kernel"])
+    (first, loss), (second, next_loss) = ((g["kernel"], loss) for g, loss in STEPS[:2])
+    params, state, _ = step(method, tx, params, tx.init(params), first, loss)
     with jax.log_compiles():
-        step(method, tx, params, state, *STEPS[1])
+        step(method, tx, params, state, second, next_loss)
     assert compilations(caplog) == []
 
 
@@ -277,13 +263,13 @@ def test_state_bytes_per_weight(method):
 # Composition with Optax: the method receives what it would alone, and its answer is passed on.
 
 
-def updates_of(method, tx, steps=STEPS[:4]):
+def updates_of(method, tx, steps=STEPS[:4], params=None):
     """The updates of one step after another, and the state after them.
 
     A step is traced, as jax.jit and the branches of jax.lax.cond would, and then computed
     operation by operation: there is no need to compile each wrapper around each method.
     """
-    params, each = single(PARAMS), partial(step, method, tx)
+    params, each = single(PARAMS) if params is None else params, partial(step, method, tx)
     state = tx.init(params)
     _, following, _ = jax.eval_shape(each, params, state, *steps[0])
     assert_unchanged(jax.eval_shape(lambda: state), following)
@@ -349,12 +335,10 @@ def test_multi_steps(method):
 
 
 def in_double_precision(method, tx):
-    """Computed operation by operation too; inside a scan it has to be traced first."""
     with x64(jnp.float64):
-        train = partial(scan, method, tx, jax.tree.map(jnp.asarray, PARAMS))
-        jax.eval_shape(train)
-        with jax.disable_jit():
-            return train()[0]
+        steps = zip(unstacked(GRADIENTS), LOSSES, strict=True)
+        params, steps = jax.tree.map(jnp.asarray, (PARAMS, list(steps)))
+        return updates_of(method, tx, steps, params)[0]
 
 
 @cache
@@ -395,9 +379,10 @@ def test_trees_of_flax(method):
         return updates
 
     tree = flax_trees(jnp.array([1.0, -2.0]), jnp.array([0.5, 3.0]))
-    updates = update(tree)
-    chex.assert_trees_all_equal_structs(updates, tree)
-    chex.assert_trees_all_equal(jax.tree.leaves(updates), update(jax.tree.leaves(tree)))
+    with jax.disable_jit():
+        updates = update(tree)
+        chex.assert_trees_all_equal_structs(updates, tree)
+        chex.assert_trees_all_equal(jax.tree.leaves(updates), update(jax.tree.leaves(tree)))
 
 
 @every_method(lambda method: not method.decays)  # which asks for parameters, and None is none
@@ -422,17 +407,18 @@ def test_numpy_arrays(method):
 
 
 @every_method(lambda method: not method.decays)
-def test_a_weight_that_never_had_a_gradient_stays_put(method):
+@pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.proof)])
+def test_a_weight_that_never_had_a_gradient_stays_put(method, jit):
     """Also where eps is zero, or so small that it is zero in float16."""
     tx = method.build(**{"eps": 1e-8} if method.hyperparameters.get("eps") else {})
     params = {dtype: jnp.ones((2,), dtype) for dtype in ("float32", "bfloat16", "float16")}
     gradients = jax.tree.map(jnp.zeros_like, params)
-    state = tx.init(params)
-    update = jax.jit(tx.update)
+    state, update = tx.init(params), jax.jit(tx.update)
     for _ in range(3):
-        updates, state = update(gradients, state, params, **method.extra_args(1.0))
+        with jax.disable_jit(not jit):
+            updates, state = update(gradients, state, params, **method.extra_args(1.0))
         for leaf in jax.tree.leaves(updates):
-            np.testing.assert_array_equal(leaf.astype(np.float32), 0)
+            np.testing.assert_array_equal(np.asarray(leaf, np.float32), 0)
 
 
 @every_method()
@@ -561,7 +547,8 @@ def test_derivatives_are_finite_through_a_weight_without_gradient(factory, eps):
             weights = optax.apply_updates(weights, updates)
         return weights
 
-    derivative = jax.jacobian(trained)(0.1)
+    with jax.disable_jit():
+        derivative = jax.jacobian(trained)(0.1)
     assert np.all(np.isfinite(derivative))
     assert derivative[1] == 0
 
@@ -597,11 +584,11 @@ def test_nothing_is_promoted_in_silence(method):
 @every_method()
 def test_nothing_is_infinite_or_nan_on_the_way(method):
     """Also where JAX looks at every result."""
-    params, (gradients, loss) = single(PARAMS), STEPS[0]
+    params, (gradients, loss) = single(PARAMS["kernel"]), STEPS[0]
     with jax.debug_infs(True), jax.debug_nans(True):
         tx = method.build()
-        _, state = tx.update(gradients, tx.init(params), params, **method.extra_args(loss))
-        tx.update(gradients, state, params, **method.extra_args(loss))
+        params, state, _ = step(method, tx, params, tx.init(params), gradients["kernel"], loss)
+        step(method, tx, params, state, gradients["kernel"], loss)
 
 
 # Convergence.
