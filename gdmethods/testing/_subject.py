@@ -229,8 +229,9 @@ def words_of_a_solver(params: Any, gradients: Any, loss: Any) -> dict[str, Any]:
     return {"value": loss, "grad": gradients, "value_fn": value_fn}
 
 
-def stacked(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+def stacked(trees: Sequence[Any], axis: int = 0) -> Any:
+    """In NumPy, where no shape needs a compilation."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves, axis), *trees)
 
 
 def unstacked(tree: Any) -> list[Any]:

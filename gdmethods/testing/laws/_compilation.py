@@ -32,7 +32,7 @@ def vmap_equals_loop(subject: Subject) -> None:
         gradients, loss = stacked([gradients for gradients, _ in steps]), steps[0][1]
         params, state, updates = batched(params, state, gradients, loss)
         path.append(updates)
-    walks = Walk(jax.tree.map(lambda *rows: jnp.stack(rows, 1), *path), state)
+    walks = Walk(stacked(path, axis=1), state)
     for k, problem in enumerate(problems):
         walk = jax.tree.map(lambda leaf, k=k: leaf[k], walks)
         alone = subject.compiled(subject.params, problem)

@@ -94,7 +94,9 @@ def complex_leaves(subject: Subject) -> None:
     method of |g|² cannot tell gradients from those turned by an angle in the
     complex plane, and its updates turn alike.
     """
-    w, *course = (np.array([a + 1j * b, c - 1j * d], np.complex64) for a, b, c, d in ROWS)
+    w, *course = (
+        np.array([a + 1j * b, c - 1j * d, e + 1j * f], np.complex64) for a, b, c, d, e, f in ROWS
+    )
     rtol = A_CODE if subject.replicas else TOLERANCE
 
     def walk(split: Callable[[Any], Any]) -> Any:

@@ -54,7 +54,7 @@ def zero_gradient(subject: Subject) -> None:
     _for_every_course(subject, check)
     with jax.disable_jit():
         for dtype in filter(subject.takes, DTYPES[:-1]):  # float64 would need 64-bit JAX
-            w = {"w": jnp.ones(2, dtype)}
+            w = {"w": jnp.ones(3, dtype)}
             state, zeros = subject.tx.init(w), jax.tree.map(jnp.zeros_like, w)
             for t in range(2):
                 _, state, updates = subject.step(w, state, zeros, jnp.float32(1))

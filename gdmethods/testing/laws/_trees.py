@@ -92,7 +92,9 @@ class _Mappable:
     second: Any
 
 
-ROWS = np.array([[0.5, -1, 2, 1], [1, -2, 0.5, -1], [-1, -1, 0, 2]], np.float32)
+ROWS = np.array(
+    [[0.5, -1, 3, 2, 1, -2], [1, -2, -1, 0.5, -1, 3], [-1, -1, 0.5, 0, 2, -2]], np.float32
+)
 KINDS: dict[str, Callable[[Any, Any], Any]] = {
     "a dict": lambda a, b: {"b": a, "a": {"c": b}},
     "a list and a tuple": lambda a, b: [a, (b,)],
