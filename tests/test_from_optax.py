@@ -1,4 +1,4 @@
-"""A run of the real Optax goes on here: 50 steps there and 50 here, against 100 there."""
+"""A run of the real Optax goes on here: half of its steps there and half here, and all there."""
 
 import functools
 import re
@@ -15,6 +15,7 @@ import gdmethods
 from gdmethods.dialects import torch
 
 STEPS = 50
+FEW = 3  # in the middle of a cycle of MultiSteps
 
 
 def falling(count: Any) -> Any:
@@ -103,23 +104,19 @@ def run(tx: Any, w: Any, state: Any, noise: Any) -> Any:
 
 
 def draw(rng: np.random.Generator, dtype: Any, *leading: int) -> Any:
-    shapes = {"kernel": (2, 3), "bias": (3,)}
-    return {name: jnp.asarray(rng.normal(size=leading + x), dtype) for name, x in shapes.items()}
+    return {
+        name: jnp.asarray(rng.normal(size=(*leading, 2, 3)), dtype) for name in ("kernel", "bias")
+    }
 
 
 def refuses(error: type[Exception], *words: str) -> Any:
     return pytest.raises(error, match="(?s)" + ".*".join(map(re.escape, words)))
 
 
-@pytest.mark.parametrize(("old", "tx"), PAIRS.values(), ids=PAIRS)
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"),
-    [("float64", 1e-10), pytest.param("float32", 1e-5, marks=pytest.mark.proof)],
-)
-def test_a_run_goes_on(old: Any, tx: Any, dtype: Any, tolerance: float) -> None:
+def assert_a_run_goes_on(old: Any, tx: Any, dtype: Any, tolerance: float, steps: int) -> None:
     with jax.enable_x64(dtype == "float64"):
         rng = np.random.default_rng(0)
-        w, noise = draw(rng, dtype), [draw(rng, dtype, STEPS) for _ in range(2)]
+        w, noise = draw(rng, dtype), [draw(rng, dtype, steps) for _ in range(2)]
         (half, state), _ = run(old, w, old.init(w), noise[0])
         (expected, _), _ = run(old, half, state, noise[1])
         carried = gdmethods.from_optax(tx, half, state, learning_rate=0.1)
@@ -129,6 +126,21 @@ def test_a_run_goes_on(old: Any, tx: Any, dtype: Any, tolerance: float) -> None:
             np.testing.assert_allclose(
                 actual[name], expected[name], rtol=tolerance, atol=tolerance
             )
+
+
+@pytest.mark.parametrize(("old", "tx"), PAIRS.values(), ids=PAIRS)
+def test_a_run_goes_on(old: Any, tx: Any) -> None:
+    with jax.disable_jit():
+        assert_a_run_goes_on(old, tx, "float64", 1e-10, FEW)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize(("old", "tx"), PAIRS.values(), ids=PAIRS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-5)])
+def test_a_compiled_run_of_100_steps_goes_on(
+    old: Any, tx: Any, dtype: Any, tolerance: float
+) -> None:
+    assert_a_run_goes_on(old, tx, dtype, tolerance, STEPS)
 
 
 def test_rprop_goes_on_without_its_lag() -> None:
