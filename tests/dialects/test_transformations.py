@@ -85,10 +85,10 @@ def test_a_rate_may_be_swept_and_injected(build: Callable[..., Any], rate: str) 
     def first(tx: optax.GradientTransformation) -> jax.Array:
         return tx.update(params, tx.init(params), params)[0]
 
-    rates = jnp.array([0.1, 0.2])
-    swept = jax.vmap(lambda r: first(build(**{rate: r})))(rates)
+    with jax.disable_jit():
+        swept = jax.vmap(lambda r: first(build(**{rate: r})))(jnp.array([0.1, 0.2]))
+        injected = first(optax.inject_hyperparams(build)(**{rate: 0.1}))
     np.testing.assert_allclose(2 * swept[0], swept[1], rtol=1e-5)
-    injected = first(optax.inject_hyperparams(build)(**{rate: 0.1}))
     np.testing.assert_allclose(injected, swept[0], rtol=1e-5)
 
 
@@ -154,12 +154,11 @@ def test_what_a_dialect_does_not_have_is_refused_with_the_reason() -> None:
 
 
 def test_nothing_is_promoted_in_silence() -> None:
-    w = {"w": jnp.ones(2, jnp.bfloat16)}
+    w = {"w": jax.ShapeDtypeStruct((2,), jnp.bfloat16)}
     with jax.numpy_dtype_promotion("strict"):
         for build, _ in DIALECTS.values():
             tx = build()
-            tx.update(w, tx.init(w), w)
-        torch.adagrad(lr_decay=0.1).update(w, torch.adagrad(lr_decay=0.1).init(w), w)
+            jax.eval_shape(tx.update, w, jax.eval_shape(tx.init, w), w)
 
 
 def test_pairs_may_be_arrays() -> None:
