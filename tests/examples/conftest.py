@@ -19,9 +19,9 @@ FILES = (
 )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _forget_compiled_networks() -> Iterator[None]:
-    """Those of one file are too many to keep."""
+    """Those of several files are too many to keep."""
     yield
     jax.clear_caches()
 
