@@ -18,8 +18,9 @@ ARGS ?=
 BIN := $(VENV)/bin
 ACCELERATORS := .venv-accelerators
 PYTEST := -m pytest --numprocesses auto --dist worksteal
-# Also where they are installed: PyTorch takes gigabytes in each worker.
-WITHOUT_PEERS := --ignore-glob 'tests/dialects/test_torch*' --ignore-glob 'tests/dialects/test_keras*'
+# Apart, also where they are installed: PyTorch takes gigabytes in each worker.
+PEERS := tests/dialects/test_torch* tests/dialects/test_keras*
+WITHOUT_PEERS := $(PEERS:%=--ignore-glob '%')
 
 .PHONY: mnist test proofs oldest parity accelerators lint bench clean
 
@@ -40,7 +41,7 @@ oldest: $(OLDEST)/test
 
 parity: $(VENV)/parity
 	$(BIN)/python -m pip list 2> /dev/null | grep -E '^(keras|torch) '
-	$(BIN)/python $(PYTEST) tests/dialects $(ARGS)
+	$(BIN)/python $(PYTEST) $(PEERS) $(ARGS)
 
 # On the CPU, because the compilers' plugins look for their devices otherwise.
 accelerators: $(ACCELERATORS)/accelerators

@@ -505,11 +505,13 @@ def test_derivatives_at_a_decay_of_zero(method):
         gradients = jnp.asarray(np.random.default_rng(5).normal(size=(6, 4)) * [0, 1, 1, 1])
         params = jnp.zeros(4)
         point = {name: jnp.asarray(value) for name, value in method.hyperparameters.items()}
-        for name in sorted(DECAYS & point.keys()):
-            points = [point | {name: jnp.asarray(value)} for value in (0.0, h, 2 * h)]
-            values, slopes = jax.jit(jax.vmap(jax.value_and_grad(trained)))(stacked(points))
-            slope = (4 * values[1] - values[2] - 3 * values[0]) / (2 * h)
-            np.testing.assert_allclose(slopes[name][0], slope, rtol=1e-5, err_msg=name)
+        names = sorted(DECAYS & point.keys())
+        points = [point | {name: jnp.asarray(b)} for name in names for b in (0.0, h, 2 * h)]
+        values, slopes = jax.jit(jax.vmap(jax.value_and_grad(trained)))(stacked(points))
+        for k, name in enumerate(names):
+            at_zero, near, far = values[3 * k : 3 * k + 3]
+            slope = (4 * near - far - 3 * at_zero) / (2 * h)
+            np.testing.assert_allclose(slopes[name][3 * k], slope, rtol=1e-5, err_msg=name)
 
 
 @every_method(numeric)
