@@ -64,7 +64,7 @@ def test_complex_weights(name, dtype, rtol):
 )
 def test_equals_optax(options):
     """To ten digits in x64: Optax takes 1 − β₂ᵗ as a difference."""
-    gradients = random_gradients(np.float64)
+    gradients = random_gradients(np.float64)["kernel"]
     with x64(np.float64):
         ours = displacements(gdmethods.adam(0.01, **options), gradients)
         optaxs = displacements(optax.adam(0.01, **options), gradients)

@@ -102,7 +102,7 @@ def test_complex_weights(name, dtype, rtol):
 @pytest.mark.parametrize("inside", [False, True], ids=["eps", "eps_root"])
 def test_equals_optax(options, inside):
     """Optax has one eps, outside of the root or in it."""
-    gradients = random_gradients(np.float32)
+    gradients = random_gradients(np.float32)["kernel"]
     eps = {"eps": 0.0, "eps_root": 1e-3} if inside else {"eps": 1e-3}
     ours = gdmethods.rmsprop(0.01, **eps, **options)
     optaxs = optax.rmsprop(0.01, eps=1e-3, eps_in_sqrt=inside, **options)

@@ -106,9 +106,9 @@ def assert_follows_float32(tx, steps):
     chex.assert_trees_all_equal(state.inner_state, wide_state)
 
 
-@pytest.mark.parametrize("tx", LONG.values(), ids=LONG)
-def test_many_steps_across_zero(tx):
-    assert_follows_float32(tx, 300)
+@pytest.mark.parametrize("name", ["momentum", "rprop"])
+def test_many_steps_across_zero(name):
+    assert_follows_float32(LONG[name], 300)
 
 
 @pytest.mark.proof
