@@ -4,16 +4,18 @@
 
 prints a table for each method and draws cost against bytes. Each format trains from the same seeds
 as float32, and is compared with it seed by seed, since seeds differ more than formats do. Bytes
-are those of a weight and its state.
+are those of a weight and its state. A method that keeps nothing in 8 bits has no row for them.
 `--methods adam,momentum,rmsprop,adagrad,adaptive_gains,rprop_full_batch` has them all.
 """
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -27,7 +29,7 @@ import gdmethods
 from examples.mnist.data import Dataset, load
 from examples.mnist.roster import ROSTER, Method
 from examples.mnist.training import train
-from examples.programs import Console, Parser, Progress, positive, some_of, whole
+from examples.programs import Console, Parser, Progress, positive, seed, some_of, whole
 
 Wrap = Callable[[Any], optax.GradientTransformationExtraArgs]
 
@@ -38,8 +40,7 @@ class Format:
 
     Attributes:
       weights: the dtype of the parameters.
-      accumulators: the accumulator_dtype of the method; None is float32, and
-        "8bit" bfloat16 for what a byte is not enough for.
+      accumulators: the accumulator_dtype of the method; None is float32.
       wrap: around the method.
       color: in the picture.
     """
@@ -50,32 +51,31 @@ class Format:
     color: str
 
 
-def _plain(tx: Any) -> Any:
+def plain(tx: Any) -> Any:
     return tx
 
 
 FORMATS: Mapping[str, Format] = {
-    "float32, float32": Format(jnp.float32, None, _plain, "#000000"),
-    "float32, bfloat16": Format(jnp.float32, jnp.bfloat16, _plain, "#999999"),
-    "float32, 8bit": Format(jnp.float32, "8bit", _plain, "#E69F00"),
-    "master, float32": Format(jnp.bfloat16, None, gdmethods.with_float32_master, "#0072B2"),
-    "master, bfloat16": Format(
+    "float32/float32": Format(jnp.float32, None, plain, "#000000"),
+    "float32/bfloat16": Format(jnp.float32, jnp.bfloat16, plain, "#999999"),
+    "float32/8bit": Format(jnp.float32, "8bit", plain, "#E69F00"),
+    "master/float32": Format(jnp.bfloat16, None, gdmethods.with_float32_master, "#0072B2"),
+    "master/bfloat16": Format(
         jnp.bfloat16, jnp.bfloat16, gdmethods.with_float32_master, "#56B4E9"
     ),
-    "stochastic, float32": Format(
+    "master/8bit": Format(jnp.bfloat16, "8bit", gdmethods.with_float32_master, "#332288"),
+    "stochastic/float32": Format(
         jnp.bfloat16, None, gdmethods.with_stochastic_rounding, "#009E73"
     ),
-    "stochastic, bfloat16": Format(
+    "stochastic/bfloat16": Format(
         jnp.bfloat16, jnp.bfloat16, gdmethods.with_stochastic_rounding, "#CC79A7"
     ),
-    "stochastic, 8bit": Format(
-        jnp.bfloat16, "8bit", gdmethods.with_stochastic_rounding, "#882255"
-    ),
-    "nearest, float32": Format(jnp.bfloat16, None, _plain, "#D55E00"),
+    "stochastic/8bit": Format(jnp.bfloat16, "8bit", gdmethods.with_stochastic_rounding, "#882255"),
+    "nearest/float32": Format(jnp.bfloat16, None, plain, "#D55E00"),
 }
 """By what weights are kept in, bfloat16 but in the first three, and what accumulators are."""
 
-REFERENCE = "float32, float32"
+REFERENCE = "float32/float32"
 
 METHODS = {
     name: ROSTER[name]
@@ -99,11 +99,39 @@ class Result:
     costs: NDArray[np.float64]
     errors: NDArray[np.float64]
 
-    def beside(self, float32: "Result") -> str:
-        """The mean difference of the costs, seed by seed, and its standard error."""
-        differences = self.costs - float32.costs
-        mean, n = f"{differences.mean():+.4f}", len(differences)
-        return f"{mean} ± {differences.std(ddof=1) / n**0.5:.4f}" if n > 1 else mean
+
+def mean_and_error(differences: NDArray[np.float64]) -> tuple[float, float]:
+    """The mean and its standard error, which one difference alone has not: NaN."""
+    n = len(differences)
+    return differences.mean(), differences.std(ddof=1) / n**0.5 if n > 1 else math.nan
+
+
+def beside(costs: NDArray[np.float64], of_float32: NDArray[np.float64]) -> str:
+    """The mean difference, seed by seed, and its standard error."""
+    mean, error = mean_and_error(costs - of_float32)
+    return f"{mean:+.4f}" if math.isnan(error) else f"{mean:+.4f} ± {error:.4f}"
+
+
+def optimizer(method: Method, format: Format) -> optax.GradientTransformationExtraArgs:
+    accumulators = {"accumulator_dtype": format.accumulators} if format.accumulators else {}
+    return format.wrap(method.alias(**method.settings, **accumulators))
+
+
+def formats(method: Method, chosen: Sequence[str]) -> Mapping[str, Format]:
+    """float32 and the chosen ones, but for 8 bits where the method keeps bfloat16 instead."""
+
+    def is_kept(format: Format) -> bool:
+        w = jax.ShapeDtypeStruct((1,), format.weights)
+        state = jax.eval_shape(optimizer(method, format).init, w)
+        return format.accumulators != "8bit" or any(
+            x.dtype == jnp.uint8 for x in jax.tree.leaves(state)
+        )
+
+    return {
+        name: format
+        for name, format in FORMATS.items()
+        if name == REFERENCE or (name in chosen and is_kept(format))
+    }
 
 
 def result(
@@ -117,16 +145,15 @@ def result(
     passed: Callable[[], None] = lambda: None,
 ) -> Result:
     """`passed` is called after each seed."""
-    accumulators = {"accumulator_dtype": format.accumulators} if format.accumulators else {}
-    tx = format.wrap(method.alias(**method.settings, **accumulators))
+    tx = optimizer(method, format)
     last = []
-    for seed in seeds:
+    for each in seeds:
         *_, end = train(
             tx,
             data,
             passes=passes * STEPS_A_PASS if method.full_batch else passes,
             batch_size=len(data.train.labels) if method.full_batch else batch_size,
-            seed=seed,
+            seed=each,
             eval_params=method.eval_params,
             param_dtype=format.weights,
         )
@@ -141,7 +168,7 @@ def result(
 
 def table(method: Method, results: Mapping[str, Result]) -> Table:
     table = Table(title=method.label, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("weights, state", no_wrap=True)
+    table.add_column("weights/state", no_wrap=True)
     for title in ("bytes", "cost", "beside float32", "test error, %"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, of in results.items():
@@ -149,7 +176,7 @@ def table(method: Method, results: Mapping[str, Result]) -> Table:
             name,
             f"{of.bytes_per_weight:.0f}",
             f"{of.costs.mean():.4f} ± {of.costs.std():.4f}",
-            "" if name == REFERENCE else of.beside(results[REFERENCE]),
+            "" if name == REFERENCE else beside(of.costs, results[REFERENCE].costs),
             f"{of.errors.mean():.2f} ± {of.errors.std():.2f}",
         )
     return table
@@ -160,9 +187,12 @@ def draw(results: Mapping[str, Mapping[str, Result]], picture: Path) -> None:
     figure = Figure(figsize=(1 + 4 * columns, 1 + 4 * rows), layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, (title, of_method) in zip(panels, results.items(), strict=False):
+        sizes = [of.bytes_per_weight for of in of_method.values()]
         for place, (name, of) in enumerate(of_method.items()):
+            size = sizes[place]
+            beside_it = sizes[:place].count(size) - (sizes.count(size) - 1) / 2
             axes.errorbar(
-                of.bytes_per_weight + 0.06 * (place - 4),  # so that none hides another
+                size + 0.3 * beside_it,  # so that none hides another
                 of.costs.mean(),
                 of.costs.std(),
                 fmt="o",
@@ -191,10 +221,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help=f"of {', '.join(METHODS)} (%(default)s)",
     )
     parser.add_argument(
+        "--formats",
+        metavar="NAME,…",
+        type=some_of({name: name for name in FORMATS}),
+        default=list(FORMATS),
+        help=f"beside {REFERENCE}: {', '.join(FORMATS)}; all by default",
+    )
+    parser.add_argument(
         "--passes", metavar="N", type=positive, default=2, help="over MNIST (%(default)s)"
     )
     parser.add_argument(
         "--seeds", metavar="N", type=positive, default=3, help="to average over (%(default)s)"
+    )
+    parser.add_argument(
+        "--first-seed", metavar="N", type=seed, default=0, help="of them (%(default)s)"
     )
     parser.add_directory("--out", "results", "where to write bfloat16.png")
     options = parser.parse_args(arguments)
@@ -203,10 +243,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = load()
     console = Console()
     results: dict[str, dict[str, Result]] = {}
-    with Progress(len(options.methods) * len(FORMATS) * options.seeds) as progress:
-        for method in options.methods:
+    rows = [formats(method, options.formats) for method in options.methods]
+    with Progress(sum(map(len, rows)) * options.seeds) as progress:
+        for method, of_it in zip(options.methods, rows, strict=True):
             of_method = results.setdefault(method.label, {})
-            for name, format in FORMATS.items():
+            for name, format in of_it.items():
                 what = f"{method.label}: {name}"
                 progress.tell(what)
                 of_method[name] = result(
@@ -214,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     format,
                     data,
                     passes=options.passes,
-                    seeds=range(options.seeds),
+                    seeds=range(options.first_seed, options.first_seed + options.seeds),
                     passed=functools.partial(progress.tell, what, done=1),
                 )
             console.print(table(method, of_method))
