@@ -91,7 +91,7 @@ def test_the_program_shows_bytes_costs_and_differences(
     second = cells.index(["Momentum"])
     adam, momentum = cells[:second], cells[second:]
     for table, sizes in (
-        (adam, [12, 8, 6, 12, 8, 10, 6, 4, 10]),
+        (adam, [12, 8, 6, 12, 8, 6, 10, 6, 4, 10]),
         (momentum, [8, 6, 8, 6, 6, 4, 6]),
     ):
         printed = {row[0]: row[1:] for row in table if row and row[0] in FORMATS}

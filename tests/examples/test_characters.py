@@ -84,6 +84,7 @@ def test_the_program_shows_bytes_costs_and_differences(
     sizes = {
         "float32/float32": "12.0",
         "float32/8bit": "6.0",
+        "master/8bit": "6.0",
         "stochastic/bfloat16": "6.0",
         "stochastic/8bit": "4.0",
         "embeddings-in-float32": "4.5",  # 134 × 64 of 113,862 weights have 6 bytes more
