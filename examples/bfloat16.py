@@ -187,7 +187,7 @@ def draw(results: Mapping[str, Mapping[str, Result]], picture: Path) -> None:
     figure = Figure(figsize=(1 + 4 * columns, 1 + 4 * rows), layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, (title, of_method) in zip(panels, results.items(), strict=False):
-        sizes = [of.bytes_per_weight for of in of_method.values()]
+        sizes = [round(of.bytes_per_weight) for of in of_method.values()]
         for place, (name, of) in enumerate(of_method.items()):
             size = sizes[place]
             beside_it = sizes[:place].count(size) - (sizes.count(size) - 1) / 2
@@ -234,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--seeds", metavar="N", type=positive, default=3, help="to average over (%(default)s)"
     )
     parser.add_argument(
-        "--first-seed", metavar="N", type=seed, default=0, help="of them (%(default)s)"
+        "--first-seed", metavar="N", type=seed, default=0, help="the first of them (%(default)s)"
     )
     parser.add_directory("--out", "results", "where to write bfloat16.png")
     options = parser.parse_args(arguments)

@@ -279,13 +279,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help=f"beside {REFERENCE}, of {', '.join(RUNS)} (%(default)s)",
     )
     parser.add_argument(
-        "--steps", metavar="N", type=whole_number(2), default=1500, help="to train (%(default)s)"
+        "--steps",
+        metavar="N",
+        type=whole_number(2),
+        default=1500,
+        help="of training (%(default)s)",
     )
     parser.add_argument(
         "--seeds", metavar="N", type=positive, default=3, help="to average over (%(default)s)"
     )
     parser.add_argument(
-        "--first-seed", metavar="N", type=seed, default=0, help="of them (%(default)s)"
+        "--first-seed", metavar="N", type=seed, default=0, help="the first of them (%(default)s)"
     )
     parser.add_directory("--out", "results", "where to write characters.png")
     options = parser.parse_args(arguments)
