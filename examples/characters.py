@@ -196,7 +196,7 @@ def _descend(
     def step(carry: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], None]:
         params, state = carry
         starts = jax.random.randint(key, (BATCH_SIZE, 1), 0, len(text) - CONTEXT)
-        pieces = text[starts + jnp.arange(CONTEXT + 1)]
+        pieces = text[starts + jnp.arange(CONTEXT + 1)[None]]
         updates, state = tx.update(jax.grad(cost)(params, graphdef, pieces), state, params)
         return (optax.apply_updates(params, updates), state), None
 
