@@ -415,7 +415,7 @@ def test_interrupted_study_promises_to_go_on_only_if_it_can(
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("problem", ["cnn", pytest.param("logreg", marks=pytest.mark.proof)])
+@pytest.mark.parametrize("problem", ["cnn", "logreg"])
 def test_data_of_another_size_and_number_of_classes(problem: str, splits: Splits) -> None:
     small = splits._replace(
         **{
