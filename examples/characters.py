@@ -306,10 +306,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     formats,
                     text,
                     steps=options.steps,
-                    seed=options.first_seed + number,
+                    seed=each,
                     passed=functools.partial(progress.tell, name),
                 )
-                for number in range(options.seeds)
+                for each in range(options.first_seed, options.first_seed + options.seeds)
             ]
             sizes = [bytes_per_weight(format, text) for format in formats]
             results[name] = Result(sizes, np.array(costs))
