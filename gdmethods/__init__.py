@@ -13,27 +13,27 @@ beside it, as `optax.inject_hyperparams` does with `count`, the state's own is
 
 from typing import Any
 
-from gdmethods._adadelta import AdaDeltaState, adadelta, scale_by_adadelta
-from gdmethods._adagrad import AdaGradState, adagrad, scale_by_rss
-from gdmethods._adam import AdamState, adam, scale_by_adam
-from gdmethods._adamw import adamw
-from gdmethods._from_optax import from_optax
-from gdmethods._gains import AdaptiveGainsState, adaptive_gains, scale_by_gains
-from gdmethods._momentum import MomentumState, momentum, velocity
-from gdmethods._nesterov import NesterovState, nesterov, nesterov_velocity
-from gdmethods._nesterov_eval_params import nesterov_eval_params
-from gdmethods._rmsprop import RMSPropState, rmsprop, scale_by_rms
-from gdmethods._rprop import RpropState, rprop, scale_by_rprop
-from gdmethods._schedules import sutskever_momentum_schedule
-from gdmethods._sgd import SGDState, scale_by_learning_rate, sgd
-from gdmethods._skip_nonfinite_steps import SkipNonfiniteStepsState, skip_nonfinite_steps
-from gdmethods._state_bytes import state_bytes
-from gdmethods._step_bytes import StepBytes, step_bytes
-from gdmethods.precision._conversion import convert_state, read_state
-from gdmethods.precision._master import Float32MasterState, with_float32_master
-from gdmethods.precision._master_params import init_from_float32, master_params
-from gdmethods.precision._state_ranges import StateRange, state_ranges
-from gdmethods.precision._stochastic_rounding import (
+from gdmethods._costs.state_bytes import state_bytes
+from gdmethods._costs.step_bytes import StepBytes, step_bytes
+from gdmethods._methods.adadelta import AdaDeltaState, adadelta, scale_by_adadelta
+from gdmethods._methods.adagrad import AdaGradState, adagrad, scale_by_rss
+from gdmethods._methods.adam import AdamState, adam, scale_by_adam
+from gdmethods._methods.adamw import adamw
+from gdmethods._methods.adaptive_gains import AdaptiveGainsState, adaptive_gains, scale_by_gains
+from gdmethods._methods.momentum import MomentumState, momentum, velocity
+from gdmethods._methods.momentum_schedule import sutskever_momentum_schedule
+from gdmethods._methods.nesterov import NesterovState, nesterov, nesterov_velocity
+from gdmethods._methods.nesterov_eval_params import nesterov_eval_params
+from gdmethods._methods.rmsprop import RMSPropState, rmsprop, scale_by_rms
+from gdmethods._methods.rprop import RpropState, rprop, scale_by_rprop
+from gdmethods._methods.sgd import SGDState, scale_by_learning_rate, sgd
+from gdmethods._states.conversion import convert_state, read_state
+from gdmethods._states.from_optax import from_optax
+from gdmethods._states.state_ranges import StateRange, state_ranges
+from gdmethods._wrappers.float32_master import Float32MasterState, with_float32_master
+from gdmethods._wrappers.master_params import init_from_float32, master_params
+from gdmethods._wrappers.skip_nonfinite_steps import SkipNonfiniteStepsState, skip_nonfinite_steps
+from gdmethods._wrappers.stochastic_rounding import (
     StochasticRoundingState,
     with_stochastic_rounding,
 )

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._arithmetic import one_minus_power, positive, squarable, square
-from gdmethods._hyperparameters import Scalar, ScalarOrSchedule, at, float_dtype
-from gdmethods._lifting import Rule
-from gdmethods._method import method
-from gdmethods._slots import Count, Signed, Slots, Square
-from gdmethods._trees import serializable
-from gdmethods.precision._eight_bits import EIGHT_BITS
+from gdmethods._engine.hyperparameters import Scalar, ScalarOrSchedule, at, float_dtype
+from gdmethods._engine.lifting import Rule
+from gdmethods._engine.method import method
+from gdmethods._engine.slots import Count, Signed, Slots, Square
+from gdmethods._engine.trees import serializable
+from gdmethods._numbers.arithmetic import one_minus_power, positive, squarable, square
+from gdmethods._numbers.eight_bits import EIGHT_BITS
 
 
 @serializable

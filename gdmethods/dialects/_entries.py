@@ -15,14 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gdmethods._carrying import UNTOLD, filled, finished
-from gdmethods._hyperparameters import transformation
-from gdmethods._slots import is_state, slots_of
-from gdmethods._words import public_name
-from gdmethods.dialects._conversion import Conversion, array, wide
-from gdmethods.precision._conversion import read_state
-from gdmethods.precision._master import Float32MasterState, kept_of, masters_of, with_kept
-from gdmethods.precision._remainder import bfloat16_of, remainder_of
+from gdmethods._engine.hyperparameters import transformation
+from gdmethods._engine.options import public_name
+from gdmethods._engine.slots import is_state, slots_of
+from gdmethods._numbers.remainder import bfloat16_of, remainder_of
+from gdmethods._states.conversion import read_state
+from gdmethods._states.porting import UNTOLD, filled, finished
+from gdmethods._wrappers.float32_master import Float32MasterState, kept_of, masters_of, with_kept
+from gdmethods.dialects._element_map import Conversion, array, wide
 
 Entry = Mapping[str, Any]
 Entries = Mapping[str, Entry]

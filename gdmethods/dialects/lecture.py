@@ -15,11 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._adagrad import adagrad as published_adagrad
-from gdmethods._adam import adam as published_adam
-from gdmethods._arithmetic import representable, sign
-from gdmethods._gains import adaptive_gains as published_adaptive_gains
-from gdmethods._hyperparameters import (
+from gdmethods._engine.hyperparameters import (
     Scalar,
     ScalarOrSchedule,
     at,
@@ -27,15 +23,19 @@ from gdmethods._hyperparameters import (
     scalar,
     scalar_or_schedule,
 )
-from gdmethods._lifting import Rule
-from gdmethods._method import method
-from gdmethods._momentum import momentum as published_momentum
-from gdmethods._nesterov import nesterov as published_nesterov
-from gdmethods._rmsprop import rmsprop as published_rmsprop
-from gdmethods._slots import Count, Positive, Sign, Slots
-from gdmethods._ties import sign_after
-from gdmethods._trees import serializable
-from gdmethods._words import refusing
+from gdmethods._engine.lifting import Rule
+from gdmethods._engine.method import method
+from gdmethods._engine.options import refusing
+from gdmethods._engine.slots import Count, Positive, Sign, Slots
+from gdmethods._engine.trees import serializable
+from gdmethods._methods.adagrad import adagrad as published_adagrad
+from gdmethods._methods.adam import adam as published_adam
+from gdmethods._methods.adaptive_gains import adaptive_gains as published_adaptive_gains
+from gdmethods._methods.momentum import momentum as published_momentum
+from gdmethods._methods.nesterov import nesterov as published_nesterov
+from gdmethods._methods.rmsprop import rmsprop as published_rmsprop
+from gdmethods._numbers.arithmetic import representable, sign
+from gdmethods._numbers.fusion import sign_after
 
 
 @refusing()

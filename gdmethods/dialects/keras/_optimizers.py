@@ -8,12 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._adadelta import adadelta as published_adadelta
-from gdmethods._adagrad import adagrad as published_adagrad
-from gdmethods._adam import adam as published_adam
-from gdmethods._adamw import decaying
-from gdmethods._arithmetic import one_minus_power
-from gdmethods._hyperparameters import (
+from gdmethods._engine.hyperparameters import (
     Scalar,
     ScalarOrSchedule,
     at,
@@ -24,11 +19,16 @@ from gdmethods._hyperparameters import (
     scalar,
     scalar_or_schedule,
 )
-from gdmethods._momentum import momentum as published_momentum
-from gdmethods._nesterov import nesterov as published_nesterov
-from gdmethods._rmsprop import rmsprop as published_rmsprop
-from gdmethods._sgd import sgd as published_sgd
-from gdmethods._words import ELSEWHERE, refusing
+from gdmethods._engine.options import ELSEWHERE, refusing
+from gdmethods._methods.adadelta import adadelta as published_adadelta
+from gdmethods._methods.adagrad import adagrad as published_adagrad
+from gdmethods._methods.adam import adam as published_adam
+from gdmethods._methods.adamw import decaying
+from gdmethods._methods.momentum import momentum as published_momentum
+from gdmethods._methods.nesterov import nesterov as published_nesterov
+from gdmethods._methods.rmsprop import rmsprop as published_rmsprop
+from gdmethods._methods.sgd import sgd as published_sgd
+from gdmethods._numbers.arithmetic import one_minus_power
 from gdmethods.dialects._amsgrad import amsgrad as largest_squares
 
 _AVERAGE = (

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import optax
 
-from gdmethods._adadelta import AdaDeltaState
-from gdmethods._adagrad import AdaGradState
-from gdmethods._adam import AdamState
-from gdmethods._momentum import MomentumState
-from gdmethods._nesterov import NesterovState
-from gdmethods._rmsprop import RMSPropState
-from gdmethods._sgd import SGDState
+from gdmethods._methods.adadelta import AdaDeltaState
+from gdmethods._methods.adagrad import AdaGradState
+from gdmethods._methods.adam import AdamState
+from gdmethods._methods.momentum import MomentumState
+from gdmethods._methods.nesterov import NesterovState
+from gdmethods._methods.rmsprop import RMSPropState
+from gdmethods._methods.sgd import SGDState
 from gdmethods.dialects._amsgrad import AMSGradState
-from gdmethods.dialects._conversion import Conversion, Convert, array, like
+from gdmethods.dialects._element_map import Conversion, Convert, array, like
 from gdmethods.dialects._entries import (
     Words,
     carried_over,

@@ -9,11 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gdmethods._adadelta import adadelta as published_adadelta
-from gdmethods._adagrad import adagrad as published_adagrad
-from gdmethods._adam import adam as published_adam
-from gdmethods._adamw import decaying
-from gdmethods._hyperparameters import (
+from gdmethods._engine.hyperparameters import (
     Scalar,
     ScalarOrSchedule,
     at,
@@ -27,13 +23,17 @@ from gdmethods._hyperparameters import (
     scalar,
     scalar_or_schedule,
 )
-from gdmethods._lifting import Rule
-from gdmethods._method import around, method
-from gdmethods._rmsprop import _rule as published_rmsprop_rule
-from gdmethods._rprop import rprop as published_rprop
-from gdmethods._slots import Count, Signed, Slots, Square
-from gdmethods._trees import serializable
-from gdmethods._words import ELSEWHERE, refusing
+from gdmethods._engine.lifting import Rule
+from gdmethods._engine.method import around, method
+from gdmethods._engine.options import ELSEWHERE, refusing
+from gdmethods._engine.slots import Count, Signed, Slots, Square
+from gdmethods._engine.trees import serializable
+from gdmethods._methods.adadelta import adadelta as published_adadelta
+from gdmethods._methods.adagrad import adagrad as published_adagrad
+from gdmethods._methods.adam import adam as published_adam
+from gdmethods._methods.adamw import decaying
+from gdmethods._methods.rmsprop import _rule as published_rmsprop_rule
+from gdmethods._methods.rprop import rprop as published_rprop
 from gdmethods.dialects._amsgrad import amsgrad
 
 _RUNS = "which chooses how PyTorch runs and not what it computes; jax.jit compiles every update"

@@ -9,13 +9,13 @@ import jax
 import numpy as np
 import optax
 
-from gdmethods._adadelta import AdaDeltaState
-from gdmethods._adagrad import AdaGradState
-from gdmethods._adam import AdamState
-from gdmethods._hyperparameters import transformation
-from gdmethods._rprop import RpropState
+from gdmethods._engine.hyperparameters import transformation
+from gdmethods._methods.adadelta import AdaDeltaState
+from gdmethods._methods.adagrad import AdaGradState
+from gdmethods._methods.adam import AdamState
+from gdmethods._methods.rprop import RpropState
 from gdmethods.dialects._amsgrad import AMSGradState
-from gdmethods.dialects._conversion import Conversion, Convert, array, like
+from gdmethods.dialects._element_map import Conversion, Convert, array, like
 from gdmethods.dialects._entries import (
     Words,
     carried_over,

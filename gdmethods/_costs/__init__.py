@@ -1,0 +1,1 @@
+"""What a state and a step cost in bytes and kernels, told from shapes and by compilers."""

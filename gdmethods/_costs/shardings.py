@@ -1,0 +1,105 @@
+"""How parameters lie on devices, and with them all that is like them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import optax
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec, Sharding
+
+from gdmethods._engine.hyperparameters import is_transformation, transformation
+from gdmethods._engine.trees import at_path, owner
+
+_ONE_DEVICE = NamedSharding(AbstractMesh((1,), ("device",)), PartitionSpec())
+
+_Path = tuple[Any, ...]
+
+
+class Layouts:
+    """Of a tree of parameters.
+
+    Arguments:
+      params: the parameters, or a `jax.ShapeDtypeStruct` in place of each.
+      sharding: a sharding for all, or a tree of them that is like `params` or
+        a prefix of it. None takes each parameter's own, and one device for a
+        parameter that has none.
+
+    Raises:
+      TypeError: `sharding` holds something else than shardings.
+      ValueError: it cannot divide a parameter, or is a tree of other
+        parameters.
+    """
+
+    def __init__(self, params: optax.Params, sharding: Any) -> None:
+        shapes = jax.eval_shape(lambda tree: tree, params)
+        if sharding is None:
+            layouts = jax.tree.map(lambda w: getattr(w, "sharding", None) or _ONE_DEVICE, params)
+        else:
+            layouts = jax.tree.broadcast(sharding, params)
+        if isinstance(params, optax.LookaheadParams):  # whose state is like the fast ones
+            shapes, layouts = shapes.fast, layouts.fast
+        self._parameters = {
+            path: (param.shape, layout)
+            for (path, param), layout in zip(
+                jax.tree.leaves_with_path(shapes), jax.tree.leaves(layouts), strict=True
+            )
+        }
+        for path, (shape, layout) in self._parameters.items():
+            _require_divisible(path, shape, layout)
+
+    def of(self, tree: Any) -> list[Sharding]:
+        """Those of the leaves of a state, of gradients, or of a tuple of such trees.
+
+        A leaf that belongs to a parameter and has its shape lies as it does;
+        all else is whole on each device.
+        """
+        return [self._of_leaf(*leaf) for leaf in jax.tree.leaves_with_path(tree)]
+
+    def _of_leaf(self, path: _Path, leaf: Any) -> Sharding:
+        shape, layout = owner(path, self._parameters) or ((), _ONE_DEVICE)
+        return layout if leaf.shape == shape else _ONE_DEVICE
+
+
+def bytes_on_a_device(leaf: Any, layout: Sharding) -> int:
+    """Of one leaf."""
+    return int(math.prod(layout.shard_shape(leaf.shape)) * leaf.dtype.itemsize)
+
+
+def transformation_first(function: str, tx: Any, params: Any) -> Any:
+    """`tx`; raises what is no transformation, and arguments in the wrong order."""
+    if is_transformation(params) and not is_transformation(tx):
+        raise TypeError(
+            "tx must be a transformation, and params is one. The arguments are in the wrong "
+            f"order: write {function}(tx, params)."
+        )
+    return transformation("tx", tx)
+
+
+def abstract_state(tx: optax.GradientTransformation, params: optax.Params) -> Any:
+    """The state that `tx` makes for the parameters, of shapes alone."""
+    try:
+        return jax.eval_shape(tx.init, params)
+    except jax.errors.JAXTypeError as error:
+        raise TypeError(
+            "The init of tx computes with the values of the parameters outside of JAX, so that "
+            "shapes do not tell its state. Build the state, and add up the bytes of its arrays: "
+            "sum(leaf.nbytes for leaf in jax.tree.leaves(tx.init(params)))."
+        ) from error
+
+
+def _require_divisible(path: _Path, shape: tuple[int, ...], layout: Any) -> None:
+    if not isinstance(layout, Sharding):
+        raise TypeError(
+            f"sharding must hold instances of jax.sharding.Sharding, got {layout!r} for the "
+            f"parameter {at_path(path)}. A PartitionSpec needs a mesh: NamedSharding(mesh, spec)."
+        )
+    try:
+        layout.shard_shape(shape)
+    except (ValueError, IndexError) as error:
+        raise ValueError(
+            f"sharding cannot divide the parameter {at_path(path)} of shape {shape} as "
+            f"{layout}. Name axes that it has and that the mesh divides, or replicate it with "
+            "PartitionSpec()."
+        ) from error

@@ -1,0 +1,1 @@
+"""From the rule of one weight to an Optax transformation of trees."""

@@ -1,0 +1,206 @@
+"""What a hyperparameter may be: checked while a transformation is built, read when it steps.
+
+A hyperparameter is a number (Python's, NumPy's or a JAX scalar); learning
+rates and momenta may also be schedules. A concrete one out of its interval is
+refused by name. A tracer has no value to check: it reaches the rules as an
+input of the compiled step, while Python's numbers are constants of it.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gdmethods._numbers.eight_bits import EIGHT_BITS, LEAST_ROOT
+
+Scalar: TypeAlias = float | jax.Array
+ScalarOrSchedule: TypeAlias = float | jax.Array | optax.Schedule
+
+
+def scalar(name: str, value: Any, interval: str) -> Scalar:
+    """The hyperparameter as a Python float or JAX scalar, in `interval` ("[0, 1)") if concrete."""
+    if callable(value):
+        raise TypeError(
+            f"{name} must be a number in {interval}, got a function. Only learning rates and the "
+            "momenta of gdmethods' own methods may be schedules; optax.inject_hyperparams makes "
+            "one of any number."
+        )
+    if isinstance(value, bool) or not isinstance(
+        value, int | float | np.number | np.ndarray | jax.Array
+    ):
+        raise TypeError(f"{name} must be a number in {interval}, got {value!r}.")
+    dtype = jnp.result_type(value)
+    if jnp.shape(value) != ():
+        raise ValueError(
+            f"{name} must be a scalar, got shape {jnp.shape(value)}. To try several values at "
+            "once, jax.vmap over a function that builds the transformation."
+        )
+    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+        raise TypeError(f"{name} must be a real number in {interval}, got one of dtype {dtype}.")
+    if not _is_traced(value) and not _contains(interval, float(value)):
+        message = f"{name} must be in {interval}, got {float(value)}"
+        if isinstance(value, jax.Array) and jnp.finfo(dtype).bits < 32:
+            message += (
+                f" as {dtype}. If optax.inject_hyperparams cast it to the parameters' dtype, pass "
+                "it hyperparam_dtype=jnp.float32"
+            )
+        raise ValueError(f"{message}.")
+    return value if isinstance(value, jax.Array) else float(value)
+
+
+def scalar_or_schedule(name: str, value: Any, interval: str) -> ScalarOrSchedule:
+    """As `scalar`; a callable of the step count is called by `at`, and must return a scalar."""
+    if callable(value):
+        return functools.partial(_scheduled, name, value)
+    if isinstance(value, int | float | np.number | np.ndarray | jax.Array):
+        return scalar(name, value, interval)
+    raise TypeError(f"{name} must be a number in {interval} or a schedule, got {value!r}.")
+
+
+def _scheduled(name: str, schedule: Callable[[Any], Any], count: jax.Array) -> Any:
+    try:
+        value = schedule(count)
+    except Exception as error:
+        error.add_note(f"{name} was taken for a schedule and called with the step count.")
+        raise
+    if not isinstance(value, int | float | np.number | np.ndarray | jax.Array):
+        raise TypeError(
+            f"{name} is a schedule that returned {type(value).__name__} for a step. Pass a "
+            "function from the count to a number, such as optax.cosine_decay_schedule(0.1, 1000)."
+        )
+    if jnp.shape(value) != ():
+        raise ValueError(
+            f"{name} is a schedule that returned shape {jnp.shape(value)}, and not a scalar."
+        )
+    return value
+
+
+def optional(
+    name: str, value: Any, interval: str, check: Callable[..., Any] = scalar
+) -> ScalarOrSchedule:
+    """The hyperparameter as `check` returns it; None, for none, is 0."""
+    checked: ScalarOrSchedule = 0.0 if value is None else check(name, value, interval)
+    return checked
+
+
+def pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Two values under one name, as PyTorch has them."""
+    arrays = isinstance(value, np.ndarray | jax.Array) and value.shape == (2,)
+    if not arrays and not (isinstance(value, tuple | list) and len(value) == 2):
+        raise TypeError(f"{name} must be a pair of numbers, got {value!r}.")
+    first, second = value
+    return first, second
+
+
+def at(value: ScalarOrSchedule, count: jax.Array) -> Scalar:
+    """The hyperparameter in the update that has `count` updates before it."""
+    return jnp.asarray(value(count)) if callable(value) else value
+
+
+def is_zero(value: ScalarOrSchedule) -> bool:
+    """Whether it is Python's 0, which no step can change: its slot need not be kept."""
+    return isinstance(value, float) and value == 0.0
+
+
+def is_transformation(value: Any) -> bool:
+    """Whether it has what every Optax transformation has."""
+    return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
+
+
+def transformation(name: str, value: Any) -> Any:
+    """An Optax transformation, and not the factory that makes one."""
+    if not is_transformation(value):
+        what = getattr(value, "__name__", type(value).__name__)
+        hint = f"{what}(1e-3)" if callable(value) else "gdmethods.adam(1e-3)"
+        raise TypeError(
+            f"{name} must be a transformation, with init and update, got {what}. Pass what a "
+            f"factory returns, such as {hint}."
+        )
+    return value
+
+
+def ordered(low_name: str, low: Scalar, high_name: str, high: Scalar) -> None:
+    """Raises `ValueError` if both are concrete and low > high."""
+    if not (_is_traced(low) or _is_traced(high)) and low > high:
+        raise ValueError(f"{low_name} must not exceed {high_name}, got {low} and {high}.")
+
+
+def choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    """One of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """A Python bool; it decides what is compiled."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, known before compilation, got {value!r}.")
+    return bool(value)
+
+
+def whole_number(name: str, value: Any) -> int | None:
+    """A Python integer from 0, or None; it decides what is compiled."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be a whole number or None, got {value!r}.")
+    if value < 0:
+        raise ValueError(f"{name} must not be negative, got {value}.")
+    return int(value)
+
+
+def float_dtype(name: str, value: Any) -> jnp.dtype | None:
+    """The dtype asked for, None for each parameter's own widened to float32.
+
+    bfloat16 has float32's range and is rounded stochastically. The other narrow
+    ones have neither: a square overflows or underflows in float16. "8bit" is
+    the dtype of its codes.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and value == "8bit":
+        return EIGHT_BITS
+    if isinstance(value, jax.Array):  # optax.inject_hyperparams calls jnp.bfloat16 as a schedule
+        value = value.dtype
+    try:
+        dtype: jnp.dtype = jnp.dtype(value)
+    except TypeError as error:
+        raise TypeError(f'{name} must be a dtype, "8bit" or None, got {value!r}.') from error
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name} must be a real floating-point dtype or None, got {dtype}.")
+    if dtype not in (jnp.bfloat16, jnp.float32, jnp.float64):
+        raise ValueError(
+            f"{name} must be bfloat16, float32 or float64, got {dtype}, in which the squares of "
+            "ordinary gradients overflow or underflow. Take jnp.bfloat16, which has the range of "
+            "float32."
+        )
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise ValueError(f"{name}={dtype} needs 64-bit JAX: set jax.config's jax_enable_x64.")
+    return dtype
+
+
+def in_eight_bits(name: str, value: Scalar, dtype: jnp.dtype | None, *, power: int = 1) -> None:
+    """Refuses a concrete number > 0 that is smaller than any √v (or v, to its power) in 8 bits."""
+    least = LEAST_ROOT**power
+    if dtype == EIGHT_BITS and not _is_traced(value) and 0 < value < least:
+        raise ValueError(
+            f'{name} must be 0 or at least {least:.2g} with accumulator_dtype="8bit", got '
+            f"{float(value)}: 8 bits keep no smaller {'root of a ' * (power == 1)}square beside "
+            "it. Take a larger one, or jnp.bfloat16."
+        )
+
+
+def _is_traced(value: Any) -> bool:
+    return isinstance(value, jax.core.Tracer)
+
+
+def _contains(interval: str, x: float) -> bool:
+    low, high = map(float, interval[1:-1].split(","))
+    above = low <= x if interval[0] == "[" else low < x
+    below = x <= high if interval[-1] == "]" else x < high
+    return above and below

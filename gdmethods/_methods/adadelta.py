@@ -1,0 +1,147 @@
+"""ADADELTA: displacements take the units of the weights, from their own recent size."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from gdmethods._engine.hyperparameters import (
+    Scalar,
+    ScalarOrSchedule,
+    at,
+    float_dtype,
+    scalar,
+    scalar_or_schedule,
+)
+from gdmethods._engine.lifting import Rule
+from gdmethods._engine.method import method, negated
+from gdmethods._engine.options import refusing
+from gdmethods._engine.slots import Count, Slots, Square
+from gdmethods._engine.trees import serializable
+from gdmethods._numbers.arithmetic import divide, positive, sqrt, squarable, square
+
+
+@serializable
+class AdaDeltaState(NamedTuple):
+    """State of `adadelta` and `scale_by_adadelta`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      e_g: aₜ, the running mean of |g|²; a tree like the parameters, real, at
+        least float32.
+      e_x: bₜ, the running mean of |δ|²; likewise.
+    """
+
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    e_g: Square
+    e_x: Square
+
+
+def _rule(
+    g: jax.Array,
+    keep: Any,
+    a: jax.Array,
+    b: jax.Array,
+    *,
+    learning_rate: Any,
+    rho: Any,
+    eps: Any,
+) -> tuple[Any, Any, Any]:
+    g = squarable(g, a)
+    a = keep.e_g(rho * a + (1 - rho) * square(g))
+    delta = sqrt(divide(b + eps, positive(a) + eps)) * g
+    b = keep.e_x(rho * b + (1 - rho) * square(delta))
+    return -learning_rate * delta, a, b
+
+
+@refusing()
+def adadelta(
+    learning_rate: ScalarOrSchedule = 1.0,
+    rho: Scalar = 0.95,
+    eps: Scalar = 1e-6,
+    *,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """ADADELTA: no learning rate to choose, but an ε that decides how it starts.
+
+        aₜ = ρ aₜ₋₁ + (1 − ρ) |gₜ|²,    a₀ = 0
+        δₜ = √(bₜ₋₁ + ε) / √(aₜ + ε) · gₜ,    b₀ = 0
+        bₜ = ρ bₜ₋₁ + (1 − ρ) |δₜ|²
+        Δₜ = −ηₜ δₜ
+
+    In float32 gradients up to 4e16 are seen as they are, at ρ = 0.95 and
+    ε = 1e-6: where aₜ is beyond ε · 8.5e37 the quotient under the root may
+    underflow, and its weight stays until aₜ has fallen. A gradient beyond
+    4.6e18, or infinite, counts as 4.6e18, with its sign. NaN makes all updates
+    of its weight NaN from then on.
+
+    Arguments:
+      learning_rate: η ≥ 0, 1 in the paper; a number or a schedule. It does not
+        enter b.
+      rho: ρ in [0, 1).
+      eps: ε ≥ 0. The first step is of the order of √ε; with 0 no weight ever
+        moves.
+      accumulator_dtype: of a and b; None keeps each parameter's own, float32
+        for narrower ones. `jnp.bfloat16` is rounded stochastically, so that
+        small changes add up; give `update` the parameters, or equal gradients
+        round alike. "8bit" is bfloat16 too: each mean is computed of the
+        other, so that the noise of a byte makes steps 20 times as long.
+
+    Returns:
+      A transformation with the state `AdaDeltaState`. Its updates Δ have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
+
+    Raises:
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.adadelta()
+      >>> w = jnp.array([1.0, 1.0])
+      >>> updates, state = tx.update(jnp.array([100.0, 1.0]), tx.init(w), w)
+      >>> print((1000 * updates).round(3))  # the gradient's size falls out
+      [-4.472 -4.472]
+
+    Elsewhere: the same in `optax.adadelta` (ρ = 0.9 there),
+    `torch.optim.Adadelta` (0.9) and `keras.optimizers.Adadelta` (ε = 1e-7,
+    η = 0.001).
+
+    Source: M. D. Zeiler, ADADELTA: an adaptive learning rate method,
+    arXiv:1212.5701, 2012.
+    """
+    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    rho = scalar("rho", rho, "[0, 1)")
+    eps = scalar("eps", eps, "[0, inf)")
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+
+    def rule(old: AdaDeltaState, new: AdaDeltaState) -> Rule:
+        return Rule(_rule, learning_rate=at(learning_rate, old.count), rho=rho, eps=eps)
+
+    return method(Slots(AdaDeltaState, dtype), rule)
+
+
+@refusing()
+def scale_by_adadelta(
+    rho: Scalar = 0.95, eps: Scalar = 1e-6, *, accumulator_dtype: Any = None
+) -> optax.GradientTransformationExtraArgs:
+    """The direction of `adadelta`, for a chain that ends with a learning rate.
+
+    It is −Δ at η = 1, the paper's δₜ. Arguments, state and errors are those of
+    `adadelta`.
+
+    Example:
+      >>> import optax, gdmethods
+      >>> tx = optax.chain(
+      ...     gdmethods.scale_by_adadelta(),
+      ...     optax.add_decayed_weights(1e-4),
+      ...     optax.scale(-1.0),
+      ... )
+
+    Elsewhere: `optax.scale_by_adadelta`, with ρ = 0.9.
+    """
+    return negated(adadelta(1.0, rho, eps, accumulator_dtype=accumulator_dtype))

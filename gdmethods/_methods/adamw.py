@@ -1,0 +1,126 @@
+"""AdamW: Adam, and weights that decay beside it instead of through its gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import optax
+
+from gdmethods._engine.hyperparameters import (
+    Scalar,
+    ScalarOrSchedule,
+    optional,
+    scalar_or_schedule,
+)
+from gdmethods._engine.lifting import Rule
+from gdmethods._engine.method import Method, around
+from gdmethods._engine.options import refusing
+from gdmethods._methods.adam import adam
+
+
+def _rule(
+    g: jax.Array,
+    *rest: Any,
+    rule: Rule,
+    rate: Any,
+    weight_decay: Any,
+    w: Any = 0.0,
+) -> tuple[Any, ...]:
+    displacement, *new = rule(g, *rest)
+    return displacement - rate * weight_decay * w, *new
+
+
+@refusing()
+def adamw(
+    learning_rate: ScalarOrSchedule,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 0.0,
+    *,
+    weight_decay: Scalar | None = 1e-4,
+    mask: Any = None,
+    bias_correction: bool = True,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Adam with decoupled weight decay.
+
+        Δₜ = −ηₜ m̂ₜ / (√(v̂ₜ + eps_root) + eps) − ηₜ λ wₜ
+
+    m̂ and v̂ are those of `adam`. The decay does not pass through Adam's
+    moments, so that it is the same for weights of large and of small
+    gradients. η and its schedule multiply it. Both terms are added before the
+    update is rounded to the parameter's dtype.
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      b1: β₁ in [0, 1).
+      b2: β₂ in [0, 1).
+      eps: added outside of the root, ≥ 0.
+      eps_root: added inside of the root, ≥ 0.
+      weight_decay: λ ≥ 0; or None.
+      mask: the weights that decay; a tree of bools like the parameters or a
+        prefix of it, or a function from the parameters to one. None lets all
+        decay.
+      bias_correction: False takes m̂ = m and v̂ = v.
+      accumulator_dtype: of m and v, as in `adam`.
+
+    Returns:
+      A transformation with the state `AdamState`. Its updates Δ have the
+      parameters' shapes and dtypes.
+
+    Raises:
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients, the state or the mask do not fit, or the
+        parameters are not given.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> decays = {"kernel": True, "bias": False}
+      >>> tx = gdmethods.adamw(0.1, weight_decay=0.01, mask=decays)
+      >>> w = {"kernel": jnp.array(2.0), "bias": jnp.array(2.0)}
+      >>> no_gradients = {"kernel": jnp.array(0.0), "bias": jnp.array(0.0)}
+      >>> updates, state = tx.update(no_gradients, tx.init(w), w)
+      >>> for name in w:
+      ...     print(f"{name} {w[name] + updates[name]:.3f}")
+      kernel 1.998
+      bias 2.000
+
+    Elsewhere: the same in `optax.adamw`. `torch.optim.AdamW` has λ = 0.01,
+    `keras.optimizers.AdamW` λ = 0.004 and the ε̂ of its Adam.
+
+    Source: I. Loshchilov, F. Hutter, Decoupled weight decay regularization,
+    ICLR 2019.
+    """
+    return decaying(
+        adam(
+            learning_rate,
+            b1,
+            b2,
+            eps,
+            eps_root,
+            bias_correction=bias_correction,
+            accumulator_dtype=accumulator_dtype,
+        ),
+        learning_rate,
+        weight_decay,
+        mask,
+    )
+
+
+def decaying(
+    method: optax.GradientTransformation,
+    learning_rate: ScalarOrSchedule,
+    weight_decay: Scalar | None,
+    mask: Any = None,
+) -> Method:
+    """`method`, and −ηₜ λ wₜ beside it."""
+    return around(
+        method,
+        _rule,
+        True if mask is None else mask,
+        rate=scalar_or_schedule("learning_rate", learning_rate, "[0, inf)"),
+        weight_decay=optional("weight_decay", weight_decay, "[0, inf)"),
+    )

@@ -1,0 +1,159 @@
+"""Nesterov's accelerated gradient: jump along the velocity first, and take the gradient there.
+
+A transformation is given gradients at the parameters that its user holds, so
+those are the look-ahead points y here, and the weights w are a subtraction
+away. Hence the μ of the state: y was built with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from gdmethods._engine.hyperparameters import ScalarOrSchedule, at, float_dtype, scalar_or_schedule
+from gdmethods._engine.lifting import Rule
+from gdmethods._engine.method import method
+from gdmethods._engine.options import refusing
+from gdmethods._engine.slots import Count, Number, Signed, Slots
+from gdmethods._engine.trees import serializable
+
+
+@serializable
+class NesterovState(NamedTuple):
+    """State of `nesterov` and `nesterov_velocity`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      velocity: Δₜ; a tree like the parameters, at least float32.
+      next_momentum: μₜ₊₁, with which the parameters look ahead; float32
+        (float64 in 64-bit JAX), shape ().
+    """
+
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    velocity: Signed
+    next_momentum: Number
+
+
+def _rule(
+    g: jax.Array,
+    keep: Any,
+    velocity: jax.Array,
+    *,
+    learning_rate: Any,
+    momentum: Any,
+    next_momentum: Any,
+) -> tuple[Any, Any]:
+    velocity = keep.velocity(momentum * velocity - learning_rate * g)
+    return next_momentum * velocity - learning_rate * g, velocity
+
+
+@refusing()
+def nesterov(
+    learning_rate: ScalarOrSchedule,
+    momentum: ScalarOrSchedule = 0.9,
+    *,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Nesterov's accelerated gradient, exact for any schedule of μ and η.
+
+        yₜ = wₜ + μₜ Δₜ₋₁
+        Δₜ = μₜ Δₜ₋₁ − ηₜ ∇E(yₜ),    Δ₀ = 0
+        wₜ₊₁ = wₜ + Δₜ
+
+    The parameters that you hold and differentiate at are the look-ahead points
+    y, and the update is yₜ₊₁ − yₜ = −ηₜ gₜ + μₜ₊₁ Δₜ: one gradient a step.
+    `nesterov_eval_params` gives the weights w, at which to evaluate. Nothing
+    may scale the updates after this in a chain, or y is not at yₜ. An infinite
+    or NaN gradient stays in the velocity: all updates of its weight are so
+    from then on.
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      momentum: μ in [0, 1]; a number or a schedule, such as
+        `sutskever_momentum_schedule()`. One that `optax.inject_hyperparams`
+        changes counts from the next look-ahead on, so that the step under way
+        stays exact: the value present in update t is μₜ₊₁.
+      accumulator_dtype: of Δ, as in `momentum`.
+
+    Returns:
+      A transformation with the state `NesterovState`. Its updates have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
+
+    Raises:
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.nesterov(0.1, 0.5)
+      >>> y = jnp.array(1.0)
+      >>> state = tx.init(y)
+      >>> for _ in range(2):
+      ...     update, state = tx.update(y, state, y)  # the gradient of y²/2
+      ...     y = y + update
+      ...     w = gdmethods.nesterov_eval_params(state, y)
+      ...     print(f"y {y:.4f}, w {w:.4f}")
+      y 0.8500, w 0.9000
+      y 0.6975, w 0.7650
+
+    Elsewhere: `optax.sgd(η, momentum=μ, nesterov=True)`,
+    `torch.optim.SGD(nesterov=True)` and `keras.optimizers.SGD(nesterov=True)`
+    make the same steps of y while μ and η are constant, and have no way back
+    to w.
+
+    Source: Y. Nesterov, A method of solving a convex programming problem with
+    convergence rate O(1/k²), Soviet Mathematics Doklady 27, 1983; in the form
+    of I. Sutskever, J. Martens, G. Dahl, G. Hinton, On the importance of
+    initialization and momentum in deep learning, ICML 2013.
+    """
+    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    return _nesterov(learning_rate, momentum, accumulator_dtype)
+
+
+@refusing()
+def nesterov_velocity(
+    momentum: ScalarOrSchedule = 0.9, *, accumulator_dtype: Any = None
+) -> optax.GradientTransformationExtraArgs:
+    """The velocity of `nesterov`, for a chain that has applied its rate.
+
+        Δₜ = μₜ Δₜ₋₁ + uₜ
+        yₜ₊₁ − yₜ = uₜ + μₜ₊₁ Δₜ
+
+    Arguments, returns and errors are those of `nesterov`; u is the update that
+    comes down the chain, which ends here. `nesterov_eval_params` serves as it
+    does there.
+
+    Example:
+      >>> import optax, gdmethods
+      >>> tx = optax.chain(  # what nesterov(0.1, 0.9) does
+      ...     gdmethods.scale_by_learning_rate(0.1),
+      ...     gdmethods.nesterov_velocity(0.9),
+      ... )
+
+    Elsewhere: `optax.trace(μ, nesterov=True)`, for constant μ.
+    """
+    return _nesterov(-1.0, momentum, accumulator_dtype)
+
+
+def _nesterov(
+    learning_rate: ScalarOrSchedule, momentum: ScalarOrSchedule, accumulator_dtype: Any
+) -> optax.GradientTransformationExtraArgs:
+    momentum = scalar_or_schedule("momentum", momentum, "[0, 1]")
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+
+    def numbers(state: NesterovState, **extra_args: Any) -> dict[str, Any]:
+        return {"next_momentum": at(momentum, optax.safe_increment(state.count))}
+
+    def rule(old: NesterovState, new: NesterovState) -> Rule:
+        return Rule(
+            _rule,
+            learning_rate=at(learning_rate, old.count),
+            momentum=old.next_momentum,
+            next_momentum=new.next_momentum,
+        )
+
+    return method(Slots(NesterovState, dtype, next_momentum=momentum), rule, numbers)

@@ -1,0 +1,245 @@
+"""RMSProp: Rprop's even steps for minibatches, from a running mean of squared gradients."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._engine.hyperparameters import (
+    Scalar,
+    ScalarOrSchedule,
+    at,
+    flag,
+    float_dtype,
+    in_eight_bits,
+    is_zero,
+    optional,
+    scalar,
+    scalar_or_schedule,
+)
+from gdmethods._engine.lifting import Rule
+from gdmethods._engine.method import method, negated
+from gdmethods._engine.options import refusing
+from gdmethods._engine.slots import Count, Signed, Slots, Square
+from gdmethods._engine.trees import serializable
+from gdmethods._numbers.arithmetic import (
+    one_minus_power,
+    positive,
+    representable,
+    squarable,
+    square,
+)
+
+
+@serializable
+class RMSPropState(NamedTuple):
+    """State of `rmsprop` and `scale_by_rms`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      nu: νₜ, the running mean of |g|²; if centered the variance νₜ − |mₜ|², or
+        νₜ − |mₜ|² / (1 − decayᵗ) with bias correction; a tree like the
+        parameters, real, at least float32.
+      mu: mₜ, the running mean of g; a tree like the parameters, at least
+        float32; None if not centered.
+      velocity: Δₜ; a tree like the parameters, at least float32; None without
+        momentum.
+    """
+
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    nu: Square
+    mu: Signed | None
+    velocity: Signed | None
+
+
+def _rule(
+    g: jax.Array,
+    keep: Any,
+    nu: jax.Array,
+    mu: Any,
+    velocity: Any,
+    *,
+    learning_rate: Any,
+    decay: Any,
+    eps: Any,
+    eps_root: Any,
+    centered: bool,
+    momentum: Any,
+    correction: Any,
+    growth: Any,
+) -> tuple[Any, Any, Any, Any]:
+    g = squarable(g, nu)
+    mu = keep.mu(decay * mu + (1 - decay) * g)
+    if centered:  # with g − mₜ = decay (g − mₜ₋₁), so that mₜ can overwrite mₜ₋₁
+        weight = (1 - decay) / representable(decay, g.dtype) * growth
+        nu = keep.nu(decay * nu + weight * square(g - mu / correction))
+    else:
+        nu = keep.nu(decay * nu + (1 - decay) * square(g))
+    direction = g / (jnp.sqrt(positive(nu) / correction + eps_root) + eps)
+    velocity = keep.velocity(momentum * velocity - learning_rate * direction)
+    return velocity, nu, mu, velocity
+
+
+@refusing()
+def rmsprop(
+    learning_rate: ScalarOrSchedule,
+    decay: Scalar = 0.9,
+    eps: Scalar = 1e-8,
+    *,
+    eps_root: Scalar = 0.0,
+    initial_scale: Scalar = 0.0,
+    centered: bool = False,
+    momentum: ScalarOrSchedule | None = None,
+    bias_correction: bool = False,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """RMSProp: the gradient over the root of the running mean of its square.
+
+        νₜ = decay νₜ₋₁ + (1 − decay) |gₜ|²,    ν₀ = initial_scale
+        Δₜ = μₜ Δₜ₋₁ − ηₜ gₜ / (√(νₜ + eps_root) + eps),    Δ₀ = 0
+
+    A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. With
+    ν₀ = 0 and without bias correction the first steps are up to 1/√(1 − decay)
+    times η. In float32 gradients from 1.1e-19/√(1 − decay), which is 3.4e-19,
+    to 4.6e18 are seen as they are (from 1.5e-154/√(1 − decay) to 3.4e153 in
+    float64). A larger or infinite one counts as 4.6e18, with its sign. The
+    square of a smaller one may underflow: ν counts as 1.2e-38 at least, so
+    that its weight moves less, not more. NaN makes all updates of its weight
+    NaN from then on.
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+      decay: in [0, 1).
+      eps: added outside of the root, ≥ 0.
+      eps_root: added inside of the root, ≥ 0.
+      initial_scale: ν₀ ≥ 0.
+      centered: take the variance instead, σ²ₜ = νₜ − |mₜ|², with mₜ = decay
+        mₜ₋₁ + (1 − decay) gₜ and m₀ = 0. It is computed as decay σ²ₜ₋₁ +
+        (1/decay − 1) |gₜ − mₜ|², which is equal, but never negative, and keeps
+        its digits where the mean is large.
+      momentum: μ in [0, 1]; a number or a schedule. None, or Python's 0, keeps
+        no velocity.
+      bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ. Together with centered
+        and ν₀ = 0 the first variance is |g|² − |g|² = 0, and the first step η
+        g / eps: take ν₀ or eps_root of the size of |g|², or eps of |g|'s.
+      accumulator_dtype: of ν, m and Δ; None keeps each parameter's own,
+        float32 for narrower ones. `jnp.bfloat16` is rounded stochastically, so
+        that small changes add up; give `update` the parameters, or equal
+        gradients round alike. "8bit" is a byte for ν, as in `adam`, and
+        bfloat16 for m and Δ: their noise in a byte would add up.
+
+    Returns:
+      A transformation with the state `RMSPropState`. Its updates Δ have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
+
+    Raises:
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.rmsprop(0.01)
+      >>> w = jnp.array([1.0, 1.0])
+      >>> state = tx.init(w)
+      >>> for _ in range(100):
+      ...     updates, state = tx.update(jnp.array([100.0, -0.001]), state, w)
+      >>> print(updates.round(5))  # the size of the gradient falls out
+      [-0.01  0.01]
+
+    Elsewhere: `optax.rmsprop` has ε inside of the root unless
+    eps_in_sqrt=False. `torch.optim.RMSprop` has decay = 0.99, ε outside, and η
+    outside of the velocity. `keras.optimizers.RMSprop` has ε = 1e-7 inside,
+    and η inside of the velocity.
+
+    Source: G. Hinton, Neural networks for machine learning, lecture 6e,
+    Coursera, 2012; centered: A. Graves, Generating sequences with recurrent
+    neural networks, arXiv:1308.0850, 2013.
+    """
+    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    decay = scalar("decay", decay, "[0, 1)")
+    eps = scalar("eps", eps, "[0, inf)")
+    eps_root = scalar("eps_root", eps_root, "[0, inf)")
+    initial_scale = scalar("initial_scale", initial_scale, "[0, inf)")
+    centered = flag("centered", centered)
+    momentum = optional("momentum", momentum, "[0, 1]", scalar_or_schedule)
+    bias_correction = flag("bias_correction", bias_correction)
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+    in_eight_bits("eps", eps, dtype)
+    in_eight_bits("eps_root", eps_root, dtype, power=2)
+    in_eight_bits("initial_scale", initial_scale, dtype, power=2)
+
+    slots = Slots(
+        RMSPropState,
+        dtype,
+        ["nu"],
+        nu=initial_scale,
+        mu=0.0 if centered else None,
+        velocity=None if is_zero(momentum) else 0.0,
+    )
+
+    def rule(old: RMSPropState, new: RMSPropState) -> Rule:
+        correction: Any = 1.0
+        growth: Any = 1.0
+        if bias_correction:
+            correction = one_minus_power(decay, new.count)
+            before = one_minus_power(decay, jnp.maximum(old.count, 1))
+            growth = jnp.where(old.count == 0, 0.0, correction / before)
+        return Rule(
+            _rule,
+            learning_rate=at(learning_rate, old.count),
+            decay=decay,
+            eps=eps,
+            eps_root=eps_root,
+            centered=centered,
+            momentum=at(momentum, old.count),
+            correction=correction,
+            growth=growth,
+        )
+
+    return method(slots, rule)
+
+
+@refusing()
+def scale_by_rms(
+    decay: Scalar = 0.9,
+    eps: Scalar = 1e-8,
+    *,
+    eps_root: Scalar = 0.0,
+    initial_scale: Scalar = 0.0,
+    centered: bool = False,
+    bias_correction: bool = False,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The direction of `rmsprop`, for a chain that ends with a learning rate.
+
+    It is −Δ at η = 1 without momentum; chain `velocity` after the learning
+    rate for that. Arguments, state and errors are those of `rmsprop`.
+
+    Example:
+      >>> import optax, gdmethods
+      >>> tx = optax.chain(  # what rmsprop(1e-3, momentum=0.9) does
+      ...     gdmethods.scale_by_rms(),
+      ...     gdmethods.scale_by_learning_rate(1e-3),
+      ...     gdmethods.velocity(0.9),
+      ... )
+
+    Elsewhere: `optax.scale_by_rms`, and `optax.scale_by_stddev` for the
+    centered form; both have ε inside of the root unless eps_in_sqrt=False.
+    """
+    return negated(
+        rmsprop(
+            1.0,
+            decay,
+            eps,
+            eps_root=eps_root,
+            initial_scale=initial_scale,
+            centered=centered,
+            bias_correction=bias_correction,
+            accumulator_dtype=accumulator_dtype,
+        )
+    )

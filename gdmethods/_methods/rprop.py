@@ -1,0 +1,233 @@
+"""Rprop: only the sign of a gradient counts, and each weight has a step size of its own."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gdmethods._engine.hyperparameters import Scalar, choice, float_dtype, ordered, scalar
+from gdmethods._engine.lifting import Rule
+from gdmethods._engine.method import method, negated
+from gdmethods._engine.options import refusing
+from gdmethods._engine.slots import Count, Number, Positive, Sign, Slots
+from gdmethods._engine.trees import serializable
+from gdmethods._numbers.arithmetic import representable, sign
+from gdmethods._numbers.fusion import sign_after
+
+_NO_LOSS = float(jnp.finfo(jnp.float32).max)  # no loss has risen from it
+
+
+@serializable
+class RpropState(NamedTuple):
+    """State of `rprop` and `scale_by_rprop`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+      step_sizes: dₜ; a tree like the parameters, at least float32.
+      sign: of gₜ, or 0 where the variant remembers a zero gradient; a tree
+        like the parameters, int8.
+      value: the loss of the update before, which "irprop+" compares; float32
+        (float64 in 64-bit JAX), shape (). At first, and in the other variants
+        for ever, it is the largest number of float32.
+    """
+
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    step_sizes: Positive
+    sign: Sign
+    value: Number
+
+
+def _rule(
+    g: jax.Array,
+    keep: Any,
+    d: jax.Array,
+    sign_before: jax.Array,
+    *,
+    eta_minus: Any,
+    eta_plus: Any,
+    min_step_size: Any,
+    max_step_size: Any,
+    variant: str,
+    loss_rose: Any,
+    dtype: jnp.dtype | None,
+) -> tuple[Any, Any, Any]:
+    a = sign(g) * sign_before
+    previous_move = -sign_before * d
+    longer = jnp.minimum(d * eta_plus, representable(max_step_size, dtype or d.dtype))
+    shorter = jnp.maximum(d * eta_minus, representable(min_step_size, dtype or d.dtype))
+    d = jnp.where(a > 0, longer, jnp.where(a < 0, shorter, d))
+    d = keep.step_sizes(jnp.where(jnp.isnan(g), g, d))
+    remembered = sign_after(d, sign(g) if variant == "rprop-" else jnp.where(a < 0, 0.0, sign(g)))
+    move = -remembered * d
+    if variant in ("rprop+", "irprop+"):
+        back = -previous_move if variant == "rprop+" else jnp.where(loss_rose, -previous_move, 0.0)
+        move = jnp.where(a < 0, back, move)
+    return move, d, remembered
+
+
+@refusing()
+def rprop(
+    learning_rate: Scalar = 0.1,
+    eta_minus: Scalar = 0.5,
+    eta_plus: Scalar = 1.2,
+    min_step_size: Scalar = 1e-6,
+    max_step_size: Scalar = 50.0,
+    *,
+    variant: str = "irprop-",
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Resilient backpropagation, for gradients of the full batch.
+
+        aₜ = sign(gₜ) · sign(gₜ₋₁)
+        dₜ = min(dₜ₋₁ · eta_plus, max_step_size)     if aₜ > 0
+             max(dₜ₋₁ · eta_minus, min_step_size)    if aₜ < 0
+             dₜ₋₁                                    if aₜ = 0
+        Δₜ = −sign(gₜ) dₜ,    d₀ = learning_rate
+
+    Where the sign has turned (aₜ < 0) the variants differ:
+
+        "rprop-"     moves all the same
+        "rprop+"     takes back the move before, Δₜ = −Δₜ₋₁; remembers gₜ = 0
+        "irprop-"    does not move, Δₜ = 0, and remembers gₜ = 0
+        "irprop+"    as "rprop+" if the loss rose, else as "irprop-"; call
+                     tx.update(grads, state, params, value=loss)
+
+    On small minibatches signs turn by sampling, steps shrink, and it fails;
+    see `rmsprop`. An infinite gradient counts by its sign, as any other, and
+    so does a denormal one, except a float32 gradient of a float64 weight. NaN
+    makes all updates of its weight NaN from then on.
+
+    Arguments:
+      learning_rate: d₀ > 0, within the limits; no schedule, since nothing
+        reads it after the start.
+      eta_minus: factor of a shorter step, in (0, 1).
+      eta_plus: factor of a longer step, > 1.
+      min_step_size: lower limit of d, ≥ 0; with 0 it is the smallest normal
+        number of d's dtype.
+      max_step_size: upper limit of d, > 0; with `jnp.inf` it is the largest
+        number of d's dtype.
+      variant: "rprop-", "rprop+", "irprop-" or "irprop+".
+      accumulator_dtype: of d; None keeps each parameter's own, float32 for
+        narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
+        changes add up; give `update` the parameters, or equal gradients round
+        alike. "8bit" is bfloat16 too: in a byte, 30 steps of one sign would
+        spread d by 20 %.
+
+    Returns:
+      A transformation with the state `RpropState`, 5 bytes a float32 weight.
+      Its updates Δ have the parameters' shapes and dtypes (the gradients'
+      dtypes, if `update` is not given the parameters).
+
+    Raises:
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point, or
+        complex; at `update`, if the gradients or the state do not fit, or
+        "irprop+" is not given the loss.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.rprop(0.1)
+      >>> x = jnp.array(0.95)
+      >>> state = tx.init(x)
+      >>> for _ in range(8):
+      ...     update, state = tx.update(x, state, x)  # the gradient of x²/2
+      ...     x = x + update
+      ...     print(f"{x:.3f}", end=";")
+      0.850;0.730;0.586;0.413;0.206;-0.043;-0.043;0.081;
+
+    Elsewhere: `torch.optim.Rprop` is "irprop-" with η = 0.01. `optax.rprop` is
+    "irprop-" too, but returns the move of the update before (seen in 0.2.8).
+    Keras has none.
+
+    Source: M. Riedmiller, H. Braun, A direct adaptive method for faster
+    backpropagation learning: the RPROP algorithm, ICNN 1993; C. Igel, M.
+    Hüsken, Empirical evaluation of the improved Rprop learning algorithms,
+    Neurocomputing 50, 2003.
+    """
+    if callable(learning_rate):
+        raise TypeError(
+            "learning_rate of rprop is the first step size, which the signs of the gradients "
+            "adapt from then on, so it cannot be a schedule. Pass a number; to scale every move, "
+            "chain optax.scale_by_schedule after it."
+        )
+    learning_rate = scalar("learning_rate", learning_rate, "(0, inf)")
+    eta_minus = scalar("eta_minus", eta_minus, "(0, 1)")
+    eta_plus = scalar("eta_plus", eta_plus, "(1, inf)")
+    min_step_size = scalar("min_step_size", min_step_size, "[0, inf)")
+    max_step_size = scalar("max_step_size", max_step_size, "(0, inf]")
+    ordered("min_step_size", min_step_size, "learning_rate", learning_rate)
+    ordered("learning_rate", learning_rate, "max_step_size", max_step_size)
+    variant = choice("variant", variant, ("rprop-", "rprop+", "irprop-", "irprop+"))
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+
+    def loss(state: RpropState, *, value: Any = None, **extra_args: Any) -> dict[str, Any]:
+        if variant != "irprop+":
+            return {}
+        if value is None:
+            raise ValueError(
+                'variant="irprop+" compares losses and was given none. Call '
+                "tx.update(grads, state, params, value=loss)."
+            )
+        if not isinstance(value, int | float | np.number | np.ndarray | jax.Array):
+            raise TypeError(f"value must be the loss, a number, got {value!r}.")
+        if jnp.shape(value) != ():
+            raise ValueError(
+                f"value must be the loss, a scalar, got shape {jnp.shape(value)}. Take the mean "
+                "over examples that the gradient is of."
+            )
+        return {"value": value}
+
+    def rule(old: RpropState, new: RpropState) -> Rule:
+        return Rule(
+            _rule,
+            eta_minus=eta_minus,
+            eta_plus=eta_plus,
+            min_step_size=min_step_size,
+            max_step_size=max_step_size,
+            variant=variant,
+            loss_rose=new.value > old.value,
+            dtype=slots.dtype,
+        )
+
+    slots = Slots(RpropState, dtype, step_sizes=learning_rate, value=_NO_LOSS)
+    return method(slots, rule, loss)
+
+
+@refusing()
+def scale_by_rprop(
+    learning_rate: Scalar = 0.1,
+    eta_minus: Scalar = 0.5,
+    eta_plus: Scalar = 1.2,
+    min_step_size: Scalar = 1e-6,
+    max_step_size: Scalar = 50.0,
+    *,
+    variant: str = "irprop-",
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The direction of `rprop`, for a chain that ends with a (negative) scale.
+
+    It is −Δ: sign(gₜ) dₜ where no sign turned. Arguments, state and errors are
+    those of `rprop`.
+
+    Example:
+      >>> import optax, gdmethods
+      >>> tx = optax.chain(gdmethods.scale_by_rprop(0.01), optax.scale(-1.0))
+
+    Elsewhere: `optax.scale_by_rprop`, which lags by one update as
+    `optax.rprop` does.
+    """
+    return negated(
+        rprop(
+            learning_rate,
+            eta_minus,
+            eta_plus,
+            min_step_size,
+            max_step_size,
+            variant=variant,
+            accumulator_dtype=accumulator_dtype,
+        )
+    )

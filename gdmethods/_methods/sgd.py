@@ -1,0 +1,100 @@
+"""Stochastic gradient descent: no memory, one rate for all weights. What the others add to."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from gdmethods._engine.hyperparameters import ScalarOrSchedule, at, scalar_or_schedule
+from gdmethods._engine.lifting import Rule
+from gdmethods._engine.method import method
+from gdmethods._engine.options import refusing
+from gdmethods._engine.slots import Count, Slots
+from gdmethods._engine.trees import serializable
+
+
+@serializable
+class SGDState(NamedTuple):
+    """State of `sgd`.
+
+    Attributes:
+      count: updates so far; int32, shape ().
+    """
+
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+
+
+def _rule(g: jax.Array, keep: Any, *, learning_rate: Any) -> tuple[Any]:
+    return (-learning_rate * g,)
+
+
+@refusing()
+def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
+    """Stochastic gradient descent.
+
+        Δₜ = −ηₜ gₜ
+
+    An infinite or NaN gradient makes its own update so, and no later one.
+
+    Arguments:
+      learning_rate: η ≥ 0; a number or a schedule.
+
+    Returns:
+      A transformation with the state `SGDState`. Its updates Δ have the
+      parameters' shapes and dtypes (the gradients' dtypes, if `update` is not
+      given the parameters).
+
+    Raises:
+      ValueError, TypeError: when built, if a concrete argument is out of range
+        or no number; at `init`, if a parameter is not floating point; at
+        `update`, if the gradients or the state do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.sgd(0.1)
+      >>> w = jnp.array([1.0, -2.0])
+      >>> updates, state = tx.update(2 * w, tx.init(w), w)  # the gradient of w²
+      >>> print(updates)
+      [-0.2  0.4]
+
+    Elsewhere: `optax.sgd`, `torch.optim.SGD` and `keras.optimizers.SGD` at
+    their defaults. Here η is float32 or wider for parameters of every dtype;
+    Optax rounds a schedule's η to the gradient's.
+
+    Source: H. Robbins, S. Monro, A stochastic approximation method, Annals of
+    Mathematical Statistics 22, 1951.
+    """
+    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
+
+    def rule(old: SGDState, new: SGDState) -> Rule:
+        return Rule(_rule, learning_rate=at(learning_rate, old.count))
+
+    return method(Slots(SGDState), rule)
+
+
+@refusing()
+def scale_by_learning_rate(
+    learning_rate: ScalarOrSchedule,
+) -> optax.GradientTransformationExtraArgs:
+    """The learning rate of a chain: `sgd` under the name of what it does there.
+
+        Δₜ = −ηₜ uₜ
+
+    Arguments, returns and errors are those of `sgd`; u is the update that
+    comes down the chain.
+
+    Example:
+      >>> import optax, gdmethods
+      >>> tx = optax.chain(
+      ...     gdmethods.scale_by_adam(), gdmethods.scale_by_learning_rate(1e-3)
+      ... )
+
+    For bfloat16 and float16 parameters each link of a chain rounds its
+    updates; `adam(1e-3)`, which is the chain above otherwise, rounds once.
+
+    Elsewhere: `optax.scale_by_learning_rate`, whose product is taken in the
+    update's dtype.
+    """
+    return sgd(learning_rate)

@@ -1,0 +1,182 @@
+"""A format: how a slot is stored between two updates, and what a step loses by it.
+
+A step reads each slot as numbers of the dtype that it computes in. It stores a
+new one before it goes on, reads it again, and so makes the displacement of what
+is stored: a resumed run reads what the step used. It also spares a pass over
+the arrays on a TPU, whose compiler shares a costly value between two results
+of a kernel only if it is a result itself, in the dtype of the slot.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gdmethods._numbers import eight_bits
+from gdmethods._numbers.arithmetic import clipped
+from gdmethods._numbers.eight_bits import EIGHT_BITS
+from gdmethods._numbers.kinds import Kind
+from gdmethods._numbers.rounding import noise, rounded
+
+
+class Format(NamedTuple):
+    """How a slot's numbers are stored in arrays of one dtype.
+
+    Attributes:
+      read: what is stored, as numbers of float32 or wider; given the root of
+        the square beside it, which numbers in 8 bits are relative to.
+      write: numbers as they are stored, given that root; rounded by 32 random
+        bits each, and to the nearest without.
+    """
+
+    read: Callable[[jax.Array, Any], jax.Array]
+    write: Callable[..., jax.Array]
+
+
+def format_of(kind: Kind, dtype: jnp.dtype) -> Format:
+    """The format of slots of this kind that are stored in this dtype."""
+    if dtype == jnp.bfloat16:
+        return Format(lambda x, root: x.astype(jnp.float32), _to_bfloat16)
+    if dtype == EIGHT_BITS and kind is Kind.SQUARE:
+        return Format(lambda x, root: jnp.square(eight_bits.root_of(x)), _to_square)
+    if dtype == EIGHT_BITS:
+        return Format(lambda x, root: eight_bits.ratio_of(x) * root, _to_ratio)
+    return Format(lambda x, root: x, lambda x, root: x.astype(dtype))
+
+
+def _to_bfloat16(x: jax.Array, root: Any, noise: jax.Array | None = None) -> jax.Array:
+    if noise is not None:
+        x = rounded(x.astype(jnp.float32), noise)
+    return x.astype(jnp.bfloat16)
+
+
+def _to_square(x: jax.Array, root: Any, noise: jax.Array | None = None) -> jax.Array:
+    return eight_bits.square_code(x.astype(jnp.float32), noise)
+
+
+def _to_ratio(x: jax.Array, root: Any, noise: jax.Array | None = None) -> jax.Array:
+    x = x.astype(jnp.float32) / jnp.maximum(root, eight_bits.LEAST_ROOT)
+    return eight_bits.ratio_code(x, noise)
+
+
+Stored = Mapping[str, Any]
+"""A leaf's slots by their names, as they are stored; None for one that is not kept."""
+
+Kinds = Mapping[str, Kind]
+
+
+def read_slots(slots: Stored, kinds: Kinds) -> dict[str, Any]:
+    """The numbers of a leaf's slots."""
+    root = _root(slots, kinds)
+    return {
+        name: None if x is None else format_of(kinds[name], x.dtype).read(x, root)
+        for name, x in slots.items()
+    }
+
+
+def converted_slots(slots: Stored, like: Stored, kinds: Kinds) -> dict[str, Any]:
+    """A leaf's slots in the dtypes of another's, each number the nearest that its format has."""
+    numbers = read_slots(slots, kinds)
+    stored: dict[str, Any] = {}
+    for name in sorted(slots, key=lambda name: kinds[name] is not Kind.SQUARE):
+        x, dtype = slots[name], like[name].dtype
+        if x.dtype != dtype:
+            x = format_of(kinds[name], dtype).write(numbers[name], _root(stored, kinds))
+        stored[name] = x
+    return {name: stored[name] for name in slots}
+
+
+def _root(slots: Stored, kinds: Kinds) -> Any:
+    """The root of the square that is stored in 8 bits; None if none is."""
+    for name, x in slots.items():
+        if x is not None and kinds[name] is Kind.SQUARE and x.dtype == EIGHT_BITS:
+            return eight_bits.root_of(x)
+    return None
+
+
+def limited(gradient: jax.Array, slots: Stored, kinds: Kinds) -> jax.Array:
+    """The gradient, as far as the squares of its leaf can keep its square."""
+    if _root(slots, kinds) is None:
+        return gradient
+    return clipped(gradient, eight_bits.LARGEST_ROOT)
+
+
+class Seed(NamedTuple):
+    """What the noise of a leaf is drawn from, beside its gradient and its slots.
+
+    Attributes:
+      count: of the update.
+      weight: None where `update` was not given the parameters.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # a field, not tuple.count
+    weight: jax.Array | None
+
+
+def needs_seed(slots: list[Any]) -> bool:
+    """Whether one of a leaf's slots is narrow, so that a step rounds it by noise."""
+    return any(x is not None and x.dtype in (jnp.bfloat16, EIGHT_BITS) for x in slots)
+
+
+class Keeper:
+    """Stores the new slots of a leaf: `keep.mu(m)` is m as the slot mu then has it.
+
+    Attributes:
+      numbers: of the old slots.
+    """
+
+    def __init__(
+        self, slots: Stored, kinds: Kinds, gradient: jax.Array, seed: Seed | None
+    ) -> None:
+        self._slots, self._kinds, self._gradient, self._seed = slots, kinds, gradient, seed
+        self._stored: dict[str, jax.Array] = {}
+        self.numbers = read_slots(slots, kinds)
+
+    def __getattr__(self, name: str) -> Callable[[Any], Any]:
+        return functools.partial(self._keep, name)
+
+    def _keep(self, name: str, x: Any) -> Any:
+        slot = self._slots[name]
+        if not needs_seed([slot]):
+            return x
+        if slot.dtype == EIGHT_BITS:
+            x = _without_derivative(x)
+        format, root = format_of(self._kinds[name], slot.dtype), _root(self._stored, self._kinds)
+        stored = format.write(x, root, self._noise(name))
+        self._stored[name] = _made_once(stored) if slot.dtype == EIGHT_BITS else stored
+        return format.read(self._stored[name], root).astype(x.dtype)
+
+    def _noise(self, name: str) -> jax.Array:
+        assert self._seed is not None
+        place, old = list(self._slots).index(name), self.numbers[name]
+        return noise(self._seed.count, place, self._gradient, self._seed.weight, old)
+
+    def stored(self, name: str, x: Any) -> Any:
+        """A new slot, for which the rule returns x."""
+        slot = self._slots[name]
+        if slot is None or name in self._stored:
+            return self._stored.get(name)
+        return format_of(self._kinds[name], slot.dtype).write(x, None)
+
+
+def _made_once(codes: jax.Array) -> jax.Array:
+    """The codes, which a CPU would compute again for each result that follows from them."""
+    same: jax.Array = jax.lax.platform_dependent(
+        codes, cpu=jax.lax.optimization_barrier, default=lambda codes: codes
+    )
+    return same
+
+
+@jax.custom_jvp
+def _without_derivative(x: jax.Array) -> jax.Array:
+    return x
+
+
+@_without_derivative.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    raise TypeError(
+        "State in 8 bits has no derivative, so that what a step adds to it would count as 0. "
+        "Differentiate with accumulator_dtype=jnp.bfloat16, or None."
+    )

@@ -1,0 +1,149 @@
+"""States in another format: read as float32 numbers, or taken over by another configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._engine.hyperparameters import transformation
+from gdmethods._engine.slots import is_accumulator, is_state, kinds_of, slots_of
+from gdmethods._engine.trees import at_path
+from gdmethods._numbers.formats import converted_slots, read_slots
+from gdmethods._wrappers.float32_master import Float32MasterState, in_form_of
+
+
+def read_state(state: optax.OptState) -> optax.OptState:
+    """The same state with the numbers of narrow slots in float32, to look at.
+
+    Arguments:
+      state: of a method of gdmethods, alone or within chains and wrappers.
+
+    Returns:
+      A tree of the same structure. Slots of float32 and wider, and what is not
+      of gdmethods, are as they were.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> tx = gdmethods.adam(0.1, accumulator_dtype=jnp.bfloat16)
+      >>> w = jnp.array([1.0, 2.0])
+      >>> _, state = tx.update(w, tx.init(w), w)
+      >>> state.mu.dtype, gdmethods.read_state(state).mu.dtype
+      (dtype(bfloat16), dtype('float32'))
+
+    Elsewhere: Optax has none.
+    """
+    return jax.tree.map(lambda x: _read(x) if is_state(x) else x, state, is_leaf=is_state)
+
+
+def _read(state: Any) -> Any:
+    return _by_leaf(read_slots, state)
+
+
+def _by_leaf(convert: Callable[..., dict[str, Any]], state: Any, *others: Any) -> Any:
+    """The state with the slots of each leaf converted, which may need one another."""
+    names = list(slots_of(state))
+    columns = [[jax.tree.leaves(getattr(x, n)) for n in names] for x in (state, *others)]
+    rows = [
+        convert(*(dict(zip(names, row, strict=True)) for row in leaf), kinds_of(state))
+        for leaf in zip(*(zip(*column, strict=True) for column in columns), strict=True)
+    ]
+    structures = {name: jax.tree.structure(getattr(state, name)) for name in names}
+    return state._replace(
+        **{
+            name: jax.tree.unflatten(structure, [row[name] for row in rows])
+            for name, structure in structures.items()
+        }
+    )
+
+
+def convert_state(
+    tx: optax.GradientTransformation, params: optax.Params, state: optax.OptState
+) -> optax.OptState:
+    """A state as `tx` keeps it, from one of another `accumulator_dtype`.
+
+    A float32 run goes on with narrow accumulators from here, or a narrow one
+    with float32. Each number goes to the nearest that the new format has.
+    Likewise a run of `with_float32_master` goes on with `remainder=False`, or
+    from there with remainders. A run of `with_stochastic_rounding` with float32
+    parameters goes on with bfloat16 ones, or back: cast the parameters first.
+
+    Arguments:
+      tx: the transformation that is to go on; it differs from the one that made
+        the state in nothing but `accumulator_dtype` and `remainder`.
+      params: the parameters, as they go on; a `jax.ShapeDtypeStruct` in place
+        of each is enough where `remainder` is the same.
+      state: the state.
+
+    Returns:
+      A state like that of `tx.init(params)`. What needs no change is not
+      copied.
+
+    Raises:
+      TypeError: `tx` is no transformation, or keeps another state.
+      ValueError: the state was made for other parameters.
+
+    Example:
+      >>> import jax.numpy as jnp, gdmethods
+      >>> w = jnp.array([1.0, 2.0])
+      >>> tx = gdmethods.adam(0.1)
+      >>> _, state = tx.update(w, tx.init(w), w)
+      >>> tx = gdmethods.adam(0.1, accumulator_dtype=jnp.bfloat16)
+      >>> state = gdmethods.convert_state(tx, w, state)
+      >>> _, state = tx.update(w, state, w)
+      >>> state.mu.dtype, int(state.count)
+      (dtype(bfloat16), 2)
+
+    Elsewhere: Optax has none.
+    """
+    like = jax.eval_shape(transformation("tx", tx).init, params)
+    state = _with_masters_like(like, state, params)
+    flat: list[Any] = [jax.tree.flatten(tree) for tree in (state, like)]
+    (leaves, structure), (models, model_structure) = flat
+    if structure != model_structure:
+        raise TypeError(
+            f"The state is {structure}, and this transformation keeps {model_structure}. "
+            "convert_state changes how slots are stored, and nothing else: build tx with the "
+            "arguments that the state was made with, but for accumulator_dtype."
+        )
+    paths = [path for path, _ in jax.tree.leaves_with_path(like)]
+    for leaf, model, path in zip(leaves, models, paths, strict=True):
+        _require_convertible(leaf, model, path)
+    return jax.tree.map(_converted, state, like, is_leaf=is_state)
+
+
+def _converted(x: Any, like: Any) -> Any:
+    if is_state(x):
+        return _by_leaf(converted_slots, x, like)
+    return x if x.dtype == like.dtype else x.astype(like.dtype)
+
+
+def _with_masters_like(like: Any, state: Any, params: Any) -> Any:
+    def is_master(node: Any) -> bool:
+        return isinstance(node, Float32MasterState)
+
+    nodes, structure = jax.tree.flatten(state, is_leaf=is_master)
+    models = jax.tree.leaves(like, is_leaf=is_master)
+    if list(map(is_master, nodes)) != list(map(is_master, models)):
+        return state  # which is refused for what differs otherwise
+    converted = (
+        in_form_of(model, node, params) if is_master(node) else node
+        for node, model in zip(nodes, models, strict=True)
+    )
+    return jax.tree.unflatten(structure, converted)
+
+
+def _require_convertible(x: Any, like: Any, path: Any) -> None:
+    if jnp.shape(x) != like.shape:
+        raise ValueError(
+            f"The state was made for other parameters: the shape {at_path(path)} is "
+            f"{jnp.shape(x)}, and this transformation keeps {like.shape}."
+        )
+    if x.dtype != like.dtype and not (is_accumulator(x.dtype) and is_accumulator(like.dtype)):
+        raise TypeError(
+            f"The leaf of the state {at_path(path)} is {x.dtype}, and this transformation keeps "
+            f"{like.dtype}. Pass the state of another accumulator_dtype."
+        )

@@ -1,0 +1,108 @@
+"""A state that another library's optimizer began: how its numbers come into a state of ours.
+
+Each road ends here. A state is filled with numbers of float32 or wider, and
+stored at last in the formats that `tx` keeps. A count that the other library
+does not keep is asked for only where an update reads it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.extend.core import Var
+
+from gdmethods._engine.lifting import at_least_float32
+from gdmethods._engine.slots import kinds_of
+from gdmethods._engine.trees import at_path
+from gdmethods._numbers.kinds import Kind
+from gdmethods._states.conversion import convert_state
+
+UNTOLD = object()
+"""Stands in a state for a count that nothing told."""
+
+
+def numbers(tree: Any, like: Any, name: str) -> Any:
+    """The leaves of `tree` in float32 or wider, in the containers of `like`.
+
+    Raises:
+      ValueError: `tree` has other leaves, or other shapes.
+    """
+    came, wanted = (
+        {path: jnp.shape(leaf) for path, leaf in jax.tree.leaves_with_path(each)}
+        for each in (tree, like)
+    )
+    for path in wanted | came:
+        if came.get(path) != wanted.get(path):
+            raise ValueError(
+                f"{name} of the state that came has {_shape(came, path)} {at_path(path)}, and tx "
+                f"keeps {_shape(wanted, path)} for these parameters. Pass the parameters that "
+                "the state was made for."
+            )
+    leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree)]
+    wide = [x.astype(jnp.promote_types(x.dtype, at_least_float32(x.dtype))) for x in leaves]
+    return jax.tree.unflatten(jax.tree.structure(like), wide)
+
+
+def _shape(shapes: Mapping[Any, Any], path: Any) -> str:
+    return f"the shape {shapes[path]}" if path in shapes else "nothing"
+
+
+def filled(state: Any, slots: dict[str, Any], count: Any) -> Any:
+    """The state with these numbers in its slots, and this count."""
+    if count is not UNTOLD:
+        count = jnp.asarray(count, jnp.int32)
+    signs = {
+        name: jax.tree.map(lambda sign: sign.astype(jnp.int8), tree)
+        for name, tree in slots.items()
+        if kinds_of(state)[name] is Kind.SIGN
+    }
+    return state._replace(count=count, **(slots | signs))
+
+
+def finished(
+    tx: optax.GradientTransformation, params: optax.Params, state: Any, count: int | None
+) -> Any:
+    """The state as `tx` keeps it: its slots in their formats, and a number for each count.
+
+    Arguments:
+      tx: the transformation that is to go on.
+      params: the parameters.
+      state: with slots in float32 or wider, and `UNTOLD` where a count is not
+        known.
+      count: updates so far; None for 0, which serves where no update reads it.
+
+    Raises:
+      ValueError: an update reads a count that nothing told.
+    """
+    untold = {path for path, leaf in jax.tree.leaves_with_path(state) if leaf is UNTOLD}
+    number = jnp.asarray(count or 0, jnp.int32)
+    state = jax.tree.map(lambda leaf: number if leaf is UNTOLD else leaf, state)
+    state = convert_state(tx, params, state)
+    if untold and count is None and _is_read(untold, tx, params, state):
+        raise ValueError(
+            "The updates of tx depend on their count (by a schedule, or noise), and the state "
+            "that came counts no steps. Pass count, the number of updates so far."
+        )
+    return state
+
+
+def _is_read(untold: set[Any], tx: Any, params: Any, state: Any) -> bool:
+    """Whether the updates, or what else is kept, depend on the leaves at these paths."""
+    flat: Any = jax.tree.flatten_with_path(state)
+    (leaves, structure), update = flat, optax.with_extra_args_support(tx).update
+
+    def step(count: Any, known: dict[Any, Any], params: Any) -> Any:
+        state = [count if path in untold else known[i] for i, (path, _) in enumerate(leaves)]
+        updates, new = update(params, jax.tree.unflatten(structure, state), params, value=0.0)
+        return updates, [x for path, x in jax.tree.leaves_with_path(new) if path not in untold]
+
+    known = {i: x for i, (path, x) in enumerate(leaves) if path not in untold}
+    shapes = jax.eval_shape(lambda *trees: trees, jnp.int32(0), known, params)
+    jaxpr = jax.make_jaxpr(step)(*shapes).jaxpr
+    read = {atom for atom in jaxpr.outvars if isinstance(atom, Var)}
+    for equation in reversed(jaxpr.eqns):
+        if not read.isdisjoint(equation.outvars):
+            read |= {atom for atom in equation.invars if isinstance(atom, Var)}
+    return jaxpr.invars[0] in read

@@ -1,0 +1,149 @@
+"""Float32 parameters into weights with masters, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gdmethods._engine.hyperparameters import transformation
+from gdmethods._engine.trees import at_path
+from gdmethods._numbers.remainder import bfloat16_of, remainder_of
+from gdmethods._wrappers.float32_master import (
+    Float32MasterState,
+    Path,
+    kept_of,
+    masters_of,
+    with_kept,
+)
+
+
+def master_params(opt_state: optax.OptState, params: optax.Params) -> optax.Params:
+    """The float32 masters that `with_float32_master` trains.
+
+    To evaluate or to export, without the rounding of the weights.
+
+    Arguments:
+      opt_state: any state that holds a `Float32MasterState`, at whatever depth:
+        of `optax.chain`, `partition`, `masked`, `skip_nonfinite_steps`, …; of
+        an ensemble under `jax.vmap` as well.
+      params: the parameters that the last update was applied to; in Flax
+        `nnx.state(model, nnx.Param)` or `state.params`, not the model.
+
+    Returns:
+      A tree like `params`: float32 in the place of each parameter that has a
+      master, and the others as they are.
+
+    Raises:
+      ValueError: `opt_state` holds no `Float32MasterState`, or one of other
+        parameters.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, gdmethods
+      >>> tx = gdmethods.with_float32_master(gdmethods.sgd(0.001))
+      >>> w = jnp.array(1.0, jnp.bfloat16)
+      >>> update, state = tx.update(w, tx.init(w), w)
+      >>> w = optax.apply_updates(w, update)
+      >>> print(w, gdmethods.master_params(state, w))
+      1 0.999
+
+    The weights behind the look-ahead points of `nesterov`, in float32, are
+    `nesterov_eval_params(state, master_params(state, params))`.
+
+    Elsewhere: Optax has none.
+    """
+    states = _states(opt_state)
+    if not states:
+        raise ValueError(
+            "opt_state holds no Float32MasterState. Pass the state of a transformation built with "
+            "gdmethods.with_float32_master; other parameters are evaluated as they are."
+        )
+    paths = {path for path, _ in jax.tree.leaves_with_path(params)}
+    for kept in map(kept_of, states):
+        for path in kept.keys() - paths:
+            raise ValueError(
+                "params are other parameters than those of opt_state, which keeps a master "
+                f"{at_path(path)}. Pass the parameters that are updated, not the model: "
+                "nnx.state(model, nnx.Param) or state.params."
+            )
+        params = masters_of(params, kept)
+    return params
+
+
+def init_from_float32(
+    tx: optax.GradientTransformation, params: optax.Params, mask: Any = True
+) -> tuple[optax.Params, optax.OptState]:
+    """bfloat16 weights and the state of a master, from float32 parameters.
+
+    The weights are the parameters rounded to nearest, ties away from zero, and
+    the state keeps what was cut off. So training starts from the parameters to
+    the last bit, and `master_params` gives them back.
+
+    Arguments:
+      tx: a transformation that keeps masters of bfloat16 weights, alone or
+        within `optax.chain`, `partition`, `masked`, `skip_nonfinite_steps`, ….
+      params: the parameters. Other dtypes than float32 stay as they are.
+      mask: those that become bfloat16; a bool for all, or a tree of them that
+        is like `params` or a prefix of it.
+
+    Returns:
+      The weights and the state, for `tx.update`.
+
+    Raises:
+      ValueError: the state of `tx` keeps no master of one that became bfloat16.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, gdmethods
+      >>> tx = gdmethods.with_float32_master(gdmethods.adam(0.001))
+      >>> w, state = gdmethods.init_from_float32(tx, jnp.array(0.123456))
+      >>> print(w, gdmethods.master_params(state, w))
+      0.123535 0.123456
+
+    Elsewhere: Optax has none.
+    """
+    flags = jax.tree.broadcast(mask, params)
+    weights = jax.tree.map(lambda m, narrow: _rounded(m) if narrow else m, params, flags)
+    masters = {
+        path: m
+        for (path, m), w in zip(
+            jax.tree.leaves_with_path(params), jax.tree.leaves(weights), strict=True
+        )
+        if w is not m
+    }
+    state = jax.tree.map(
+        lambda node: _with_masters(node, masters) if _is_state(node) else node,
+        transformation("tx", tx).init(weights),
+        is_leaf=_is_state,
+    )
+    for path in masters.keys() - {path for node in _states(state) for path in kept_of(node)}:
+        raise ValueError(
+            f"The state of tx keeps no master of the parameter {at_path(path)}. Wrap what trains "
+            "it in gdmethods.with_float32_master, or leave it in float32 by mask."
+        )
+    return weights, state
+
+
+def _rounded(m: Any) -> Any:
+    return bfloat16_of(m, remainder_of(m)) if jnp.result_type(m) == jnp.float32 else m
+
+
+def _with_masters(
+    state: Float32MasterState, masters: Mapping[Path, jax.Array]
+) -> Float32MasterState:
+    def keep(path: Path, x: jax.Array) -> jax.Array:
+        if path not in masters:
+            return x
+        return remainder_of(masters[path]) if x.dtype == jnp.int16 else masters[path]
+
+    return with_kept(state, {path: keep(path, x) for path, x in kept_of(state).items()})
+
+
+def _states(opt_state: Any) -> list[Float32MasterState]:
+    return list(filter(_is_state, jax.tree.leaves(opt_state, is_leaf=_is_state)))
+
+
+def _is_state(node: Any) -> bool:
+    return isinstance(node, Float32MasterState)

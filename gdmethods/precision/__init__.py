@@ -1,1 +1,0 @@
-"""What makes weights and state narrower than float32, and what keeps them unbiased there."""
