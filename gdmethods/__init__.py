@@ -30,8 +30,9 @@ from gdmethods._methods.sgd import SGDState, scale_by_learning_rate, sgd
 from gdmethods._states.conversion import convert_state, read_state
 from gdmethods._states.from_optax import from_optax
 from gdmethods._states.state_ranges import StateRange, state_ranges
-from gdmethods._wrappers.float32_master import Float32MasterState, with_float32_master
+from gdmethods._wrappers.float32_master import with_float32_master
 from gdmethods._wrappers.master_params import init_from_float32, master_params
+from gdmethods._wrappers.masters import Float32MasterState
 from gdmethods._wrappers.skip_nonfinite_steps import SkipNonfiniteStepsState, skip_nonfinite_steps
 from gdmethods._wrappers.stochastic_rounding import (
     StochasticRoundingState,

@@ -10,6 +10,7 @@ import pytest
 
 import gdmethods
 from gdmethods import dialects, testing
+from gdmethods._engine.public_name import public_name
 
 NAMES = [
     "SGDState",
@@ -203,6 +204,28 @@ def test_all():
 
 def test_each_name_has_its_row():
     assert sorted([*FIELDS, *SIGNATURES]) == sorted(NAMES)
+
+
+def states():
+    """The types of all states, wherever they are declared."""
+    return {
+        thing
+        for module in modules()
+        for name, thing in vars(module).items()
+        if name.endswith("State") and inspect.isclass(thing) and issubclass(thing, tuple)
+    }
+
+
+def test_a_state_is_called_by_the_name_under_which_it_is_found():
+    assert len(states()) >= len([name for name in NAMES if name.endswith("State")]) + 4
+    for state_type in states():
+        module, _, name = public_name(state_type).rpartition(".")
+        assert getattr(importlib.import_module(module), name) is state_type
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_name_of_what_is_public(name):
+    assert public_name(getattr(gdmethods, name)) == f"gdmethods.{name}"
 
 
 def bare_signature(function):

@@ -1,4 +1,4 @@
-"""Compiles a step for devices; `compiler_processes` runs this as a program for those that are not here.
+"""Compiles a step for devices; `compiler_processes` runs it for those that are not here.
 
 It reads requests from standard input and answers on standard output, both pickled, until the input
 ends. That it imports nothing of gdmethods lets it start fast.

@@ -9,12 +9,9 @@ import jax
 import optax
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec, Sharding
 
-from gdmethods._engine.hyperparameters import is_transformation, transformation
-from gdmethods._engine.trees import at_path, owner
+from gdmethods._engine.trees import Path, at_path, owner
 
 _ONE_DEVICE = NamedSharding(AbstractMesh((1,), ("device",)), PartitionSpec())
-
-_Path = tuple[Any, ...]
 
 
 class Layouts:
@@ -57,7 +54,7 @@ class Layouts:
         """
         return [self._of_leaf(*leaf) for leaf in jax.tree.leaves_with_path(tree)]
 
-    def _of_leaf(self, path: _Path, leaf: Any) -> Sharding:
+    def _of_leaf(self, path: Path, leaf: Any) -> Sharding:
         shape, layout = owner(path, self._parameters) or ((), _ONE_DEVICE)
         return layout if leaf.shape == shape else _ONE_DEVICE
 
@@ -65,16 +62,6 @@ class Layouts:
 def bytes_on_a_device(leaf: Any, layout: Sharding) -> int:
     """Of one leaf."""
     return int(math.prod(layout.shard_shape(leaf.shape)) * leaf.dtype.itemsize)
-
-
-def transformation_first(function: str, tx: Any, params: Any) -> Any:
-    """`tx`; raises what is no transformation, and arguments in the wrong order."""
-    if is_transformation(params) and not is_transformation(tx):
-        raise TypeError(
-            "tx must be a transformation, and params is one. The arguments are in the wrong "
-            f"order: write {function}(tx, params)."
-        )
-    return transformation("tx", tx)
 
 
 def abstract_state(tx: optax.GradientTransformation, params: optax.Params) -> Any:
@@ -89,7 +76,7 @@ def abstract_state(tx: optax.GradientTransformation, params: optax.Params) -> An
         ) from error
 
 
-def _require_divisible(path: _Path, shape: tuple[int, ...], layout: Any) -> None:
+def _require_divisible(path: Path, shape: tuple[int, ...], layout: Any) -> None:
     if not isinstance(layout, Sharding):
         raise TypeError(
             f"sharding must hold instances of jax.sharding.Sharding, got {layout!r} for the "

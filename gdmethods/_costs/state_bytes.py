@@ -7,12 +7,8 @@ from typing import Any
 import jax
 import optax
 
-from gdmethods._costs.shardings import (
-    Layouts,
-    abstract_state,
-    bytes_on_a_device,
-    transformation_first,
-)
+from gdmethods._costs.shardings import Layouts, abstract_state, bytes_on_a_device
+from gdmethods._engine.transformations import transformation_first
 
 
 def state_bytes(

@@ -16,13 +16,9 @@ from gdmethods._costs.compile_step import Program, compiled
 from gdmethods._costs.compiler_processes import compiler
 from gdmethods._costs.devices import DEVICES, device_of
 from gdmethods._costs.hlo import traffic
-from gdmethods._costs.shardings import (
-    Layouts,
-    abstract_state,
-    bytes_on_a_device,
-    transformation_first,
-)
+from gdmethods._costs.shardings import Layouts, abstract_state, bytes_on_a_device
 from gdmethods._engine.hyperparameters import float_dtype
+from gdmethods._engine.transformations import transformation_first
 
 
 class StepBytes(NamedTuple):

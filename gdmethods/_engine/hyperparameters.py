@@ -106,23 +106,6 @@ def is_zero(value: ScalarOrSchedule) -> bool:
     return isinstance(value, float) and value == 0.0
 
 
-def is_transformation(value: Any) -> bool:
-    """Whether it has what every Optax transformation has."""
-    return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
-
-
-def transformation(name: str, value: Any) -> Any:
-    """An Optax transformation, and not the factory that makes one."""
-    if not is_transformation(value):
-        what = getattr(value, "__name__", type(value).__name__)
-        hint = f"{what}(1e-3)" if callable(value) else "gdmethods.adam(1e-3)"
-        raise TypeError(
-            f"{name} must be a transformation, with init and update, got {what}. Pass what a "
-            f"factory returns, such as {hint}."
-        )
-    return value
-
-
 def ordered(low_name: str, low: Scalar, high_name: str, high: Scalar) -> None:
     """Raises `ValueError` if both are concrete and low > high."""
     if not (_is_traced(low) or _is_traced(high)) and low > high:

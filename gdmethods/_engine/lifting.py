@@ -23,6 +23,7 @@ import numpy as np
 import optax
 
 from gdmethods._engine.trees import at_path, misfit
+from gdmethods._numbers.dtypes import at_least_float32, dtype_of
 from gdmethods._numbers.eight_bits import EIGHT_BITS
 from gdmethods._numbers.formats import Keeper, Seed, limited, needs_seed
 from gdmethods._numbers.fusion import after
@@ -203,14 +204,3 @@ def _require_real(gradients: optax.Updates, dtypes: list[jnp.dtype]) -> None:
                 f"The gradient {at_path(path)} is complex, and its parameter has dtype {dtype}. "
                 "Differentiate a real-valued loss, or make the parameter complex."
             )
-
-
-def dtype_of(leaf: Any) -> jnp.dtype:
-    """As JAX keeps it: NumPy's float64 is float32 unless JAX is in 64-bit mode."""
-    return jax.dtypes.canonicalize_dtype(leaf.dtype if hasattr(leaf, "dtype") else type(leaf))
-
-
-def at_least_float32(dtype: jnp.dtype) -> jnp.dtype:
-    """The real dtype to compute in."""
-    real = jnp.finfo(dtype).dtype
-    return real if jnp.finfo(real).bits >= 32 else jnp.dtype(jnp.float32)

@@ -8,6 +8,8 @@ from typing import Any, ParamSpec, TypeAlias
 
 import optax
 
+from gdmethods._engine.public_name import public_name
+
 P = ParamSpec("P")
 Transformation: TypeAlias = optax.GradientTransformationExtraArgs
 
@@ -51,12 +53,6 @@ ELSEWHERE = {
     "clipvalue": "which is optax.clip before it in a chain",
 }
 """Arguments of others for which a published method has none, and where to find what they do."""
-
-
-def public_name(thing: Any) -> str:
-    """Where a user finds a type or a function: without the modules that are private."""
-    rooms = [room for room in thing.__module__.split(".") if not room.startswith("_")]
-    return ".".join([*rooms, thing.__name__])
 
 
 def refusing(

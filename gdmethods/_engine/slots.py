@@ -1,88 +1,29 @@
-"""Slots: what a state keeps of each weight, declared once where the state is.
+"""Slots: what a state keeps of each weight in one configuration of a method.
 
-The annotations of a state say what kind of number each field keeps:
-
-    class AdamState(NamedTuple):
-        count: Count
-        mu: Signed
-        nu: Square
-
-`Slots` adds what a configuration decides: where a slot starts, whether it is
-kept, its dtype. From the two follow a new state and the refusal of one that
-belongs to another method or configuration.
+A state declares what kind of number each field keeps. `Slots` adds what a
+configuration decides: where a slot starts, whether it is kept, its dtype. From
+the two follow a new state and the refusal of one that belongs to another
+method or configuration.
 """
 
 import functools
-import inspect
-import sys
-from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, ForwardRef, Generic, NamedTuple, TypeAlias, TypeVar, get_args
+from collections.abc import Collection
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from gdmethods._engine.foreign_states import require_state
 from gdmethods._engine.hyperparameters import ScalarOrSchedule, at
-from gdmethods._engine.lifting import at_least_float32, dtype_of
-from gdmethods._engine.options import public_name
-from gdmethods._engine.trees import at_path
+from gdmethods._engine.states import kinds
+from gdmethods._engine.trees import at_path, by_path
+from gdmethods._numbers.dtypes import at_least_float32, dtype_of
 from gdmethods._numbers.eight_bits import EIGHT_BITS
 from gdmethods._numbers.formats import format_of
 from gdmethods._numbers.kinds import Kind
 
 State = TypeVar("State", bound=NamedTuple)
-
-
-Count: TypeAlias = Annotated[jax.Array, Kind.COUNT]
-Number: TypeAlias = Annotated[jax.Array, Kind.NUMBER]
-Signed: TypeAlias = Annotated[optax.Updates, Kind.SIGNED]
-Positive: TypeAlias = Annotated[optax.Updates, Kind.POSITIVE]
-Square: TypeAlias = Annotated[optax.Updates, Kind.SQUARE]
-Sign: TypeAlias = Annotated[optax.Updates, Kind.SIGN]
-
-
-@functools.cache
-def kinds(state_type: type) -> dict[str, Kind]:
-    """The kind of each field of a state, in the state's order."""
-    scope = vars(sys.modules[state_type.__module__])
-    hints = inspect.get_annotations(state_type)
-    return {name: _kind(hint, scope) for name, hint in hints.items()}
-
-
-def kinds_of(state: Any) -> dict[str, Kind]:
-    """The kind of each field of a state of a method."""
-    state_type: Any = type(state)
-    return kinds(state_type)
-
-
-def _kind(hint: Any, scope: dict[str, Any]) -> Kind:
-    if isinstance(hint, ForwardRef):  # under `from __future__ import annotations`
-        hint = eval(hint.__forward_arg__, scope)
-    for part in (hint, *get_args(hint)):  # of `Signed | None` too
-        for kind in getattr(part, "__metadata__", ()):
-            if isinstance(kind, Kind):
-                return kind
-    raise TypeError(f"A field of a state is declared as Count, Number or a slot, not as {hint}.")
-
-
-def slots_of(state: Any) -> dict[str, Any]:
-    """The trees of a state that keep a number for each weight, by their names."""
-    shared = (Kind.COUNT, Kind.NUMBER)
-    return {
-        name: getattr(state, name)
-        for name, kind in kinds_of(state).items()
-        if kind not in shared and getattr(state, name) is not None
-    }
-
-
-def is_state(node: Any) -> bool:
-    """Whether a node of a tree is the state of a method, whose fields declare their kinds."""
-    if not hasattr(node, "_fields") or public_name(type(node)).split(".")[0] != "gdmethods":
-        return False
-    try:
-        return bool(kinds_of(node))
-    except TypeError:  # the state of a wrapper
-        return False
 
 
 class Slots(Generic[State]):
@@ -198,7 +139,7 @@ class Slots(Generic[State]):
             expected = [dtypes[w] for w in weights]
             if [getattr(x, "dtype", None) for x in jax.tree.leaves(slot)] == expected:
                 continue
-            kept = dict(jax.tree.leaves_with_path(slot))
+            kept = by_path(slot)
             for (path, _), weight, dtype in zip(
                 jax.tree.leaves_with_path(params), weights, expected, strict=True
             ):
@@ -229,44 +170,6 @@ def _slot_dtype(kind: Kind, weight: jnp.dtype, asked: jnp.dtype | None) -> jnp.d
     elif kind is Kind.SIGNED and jnp.issubdtype(weight, jnp.complexfloating):
         dtype = jnp.promote_types(dtype, jnp.complex64)
     return dtype
-
-
-def require_state(state: Any, state_type: type, kept: Sequence[str] | None) -> None:
-    """Refuses what is no state of this type with these fields; None admits any of them."""
-    if not isinstance(state, state_type) or (kept is not None and _kept(state) != [*kept]):
-        raise TypeError(_foreign(state, state_type, kept or ()))
-
-
-def _kept(state: Any) -> list[str]:
-    return [name for name, value in state._asdict().items() if value is not None]
-
-
-def _foreign(state: Any, state_type: type, kept: Sequence[str]) -> str:
-    """The message for a state that is not of `state_type` with the fields `kept`."""
-    came, expected, way_out = type(state).__name__, state_type.__name__, ""
-    if came == expected and type(state) is not state_type:
-        came, expected = public_name(type(state)), public_name(state_type)
-    if state is None:
-        came = "None"
-    elif inspect.isroutine(state):
-        came = f"the function {state.__name__} (not called)"
-    elif hasattr(state, "_asdict"):
-        came += f"({', '.join(_kept(state))})"
-    else:
-        came = f"{'an' if came[0] in 'AEIOUaeiou' else 'a'} {came}"
-    if isinstance(state, state_type):
-        common = ", ".join(f"{name}=state.{name}" for name in kept if name in _kept(state))
-        way_out = f" To go on from this one, pass tx.init(params)._replace({common})."
-    elif isinstance(state, Mapping) and {*kept} <= {*state}:
-        way_out = (
-            " To go on from a checkpoint, restore it into tx.init(params): "
-            "flax.serialization.from_state_dict(tx.init(params), state), for instance."
-        )
-    return (
-        f"update was given {came} for its state, and this transformation keeps "
-        f"{expected}({', '.join(kept)}). Call tx.update(gradients, state, params) with the state "
-        f"that tx.init(params), or the update before, of this tx returned.{way_out}"
-    )
 
 
 def _full_like(leaf: Any, value: Any, kind: Kind, dtype: jnp.dtype) -> jax.Array:

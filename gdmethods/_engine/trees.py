@@ -1,32 +1,26 @@
-"""Trees beside the parameters: where a leaf stands, what differs, and how a state is written."""
+"""Trees beside the parameters: where a leaf stands, and what differs."""
 
-import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 
-from gdmethods._engine.options import public_name
-
-State = TypeVar("State", bound=tuple[Any, ...])
-
-
-def serializable(state_type: type[State]) -> type[State]:
-    """Lets `jax.export` write a state by its name, and read it where gdmethods is imported."""
-    with contextlib.suppress(ValueError):  # its module is imported a second time
-        jax.export.register_namedtuple_serialization(
-            state_type, serialized_name=public_name(state_type)
-        )
-    return state_type
+Path: TypeAlias = tuple[Any, ...]
+"""Of a leaf in its tree, as JAX has it."""
 
 
-def at_path(path: tuple[Any, ...]) -> str:
+def by_path(tree: Any) -> dict[Path, Any]:
+    """The leaves of a tree by their paths, in its order."""
+    return dict(jax.tree.leaves_with_path(tree))
+
+
+def at_path(path: Path) -> str:
     """A leaf's place, for a message."""
     return f"at {jax.tree_util.keystr(path)}" if path else "(the only one)"
 
 
-def owner(path: tuple[Any, ...], parameters: Mapping[tuple[Any, ...], Any]) -> Any:
+def owner(path: Path, parameters: Mapping[Path, Any]) -> Any:
     """The entry of the parameter whose path stands last in that of a leaf; None without one.
 
     `.mu['w']` belongs to `['w']`, and so does `.mu['w'].real`, where a wrapper
@@ -105,7 +99,7 @@ def _first_difference(tree: Any, model: Any, name: str, model_name: str = "param
     return next(_other_containers(tree, model, ()), "the same leaves in another tree")
 
 
-def _other_containers(tree: Any, model: Any, path: tuple[Any, ...]) -> Iterator[str]:
+def _other_containers(tree: Any, model: Any, path: Path) -> Iterator[str]:
     """Where two trees of the same leaves are of other containers."""
     place = at_path(path) if path else "at the top"
     if type(tree) is not type(model):

@@ -16,8 +16,8 @@ from gdmethods._engine.hyperparameters import ScalarOrSchedule, at, float_dtype,
 from gdmethods._engine.lifting import Rule
 from gdmethods._engine.method import method
 from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Count, Number, Signed, Slots
-from gdmethods._engine.trees import serializable
+from gdmethods._engine.slots import Slots
+from gdmethods._engine.states import Count, Number, Signed, serializable
 
 
 @serializable

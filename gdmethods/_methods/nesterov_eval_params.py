@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gdmethods._engine.trees import at_path
+from gdmethods._engine.states import states_in
+from gdmethods._engine.trees import at_path, by_path
 from gdmethods._methods.nesterov import NesterovState
 
 
@@ -48,7 +49,7 @@ def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> opt
     Elsewhere: `optax.contrib.schedule_free_eval_params` is the like for
     schedule-free methods.
     """
-    states = list(filter(_is_state, jax.tree.leaves(opt_state, is_leaf=_is_state)))
+    states = states_in(opt_state, NesterovState)
     if not states:
         raise ValueError(
             "opt_state holds no NesterovState. Pass the state of a transformation built with "
@@ -80,8 +81,8 @@ def _velocities(
     `members` is the shape of an ensemble, () for one model; each member has
     its own vector.
     """
-    velocities = dict(jax.tree.leaves_with_path(_joined(state.velocity)))
-    one_array = dict(jax.tree.leaves_with_path(state.next_momentum))
+    velocities = by_path(_joined(state.velocity))
+    one_array = by_path(state.next_momentum)
     if velocities.keys() == one_array.keys():
         (vector,) = velocities.values()
         shapes = [np.shape(weight)[len(members) :] for weight in weights.values()]
@@ -123,7 +124,3 @@ def _behind(y: jax.Array, momentum: jax.Array, velocity: jax.Array) -> jax.Array
     momentum = jnp.expand_dims(momentum, range(momentum.ndim, velocity.ndim))
     w = y.astype(dtype) - momentum.astype(dtype) * velocity.astype(dtype)
     return w.astype(y.dtype)
-
-
-def _is_state(node: Any) -> bool:
-    return isinstance(node, NesterovState)

@@ -23,8 +23,8 @@ from gdmethods._engine.hyperparameters import (
 from gdmethods._engine.lifting import Rule
 from gdmethods._engine.method import method, negated
 from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Count, Signed, Slots, Square
-from gdmethods._engine.trees import serializable
+from gdmethods._engine.slots import Slots
+from gdmethods._engine.states import Count, Signed, Square, serializable
 from gdmethods._numbers.arithmetic import (
     one_minus_power,
     positive,

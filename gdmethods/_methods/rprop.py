@@ -13,8 +13,8 @@ from gdmethods._engine.hyperparameters import Scalar, choice, float_dtype, order
 from gdmethods._engine.lifting import Rule
 from gdmethods._engine.method import method, negated
 from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Count, Number, Positive, Sign, Slots
-from gdmethods._engine.trees import serializable
+from gdmethods._engine.slots import Slots
+from gdmethods._engine.states import Count, Number, Positive, Sign, serializable
 from gdmethods._numbers.arithmetic import representable, sign
 from gdmethods._numbers.fusion import sign_after
 

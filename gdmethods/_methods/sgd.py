@@ -11,8 +11,8 @@ from gdmethods._engine.hyperparameters import ScalarOrSchedule, at, scalar_or_sc
 from gdmethods._engine.lifting import Rule
 from gdmethods._engine.method import method
 from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Count, Slots
-from gdmethods._engine.trees import serializable
+from gdmethods._engine.slots import Slots
+from gdmethods._engine.states import Count, serializable
 
 
 @serializable

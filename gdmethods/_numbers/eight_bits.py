@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdmethods._numbers.bits import bits_of, float32_of
+
 EIGHT_BITS: jnp.dtype = jnp.dtype(jnp.uint8)
 
 LEAST_ROOT = 2.0**-40
@@ -44,7 +46,7 @@ def root_of(codes: jax.Array) -> jax.Array:
     """√v of what `square_code` stored, in float32."""
     k = codes.astype(jnp.uint32)
     k += jnp.where(k < _INFINITE, np.uint32(_BEFORE_FIRST), np.uint32(_TO_INFINITY))
-    fourth_root = jnp.where(codes == 0, 0.0, _float32(k << _CUT))
+    fourth_root = jnp.where(codes == 0, 0.0, float32_of(k << _CUT))
     return fourth_root * fourth_root
 
 
@@ -56,7 +58,7 @@ def square_code(v: jax.Array, noise: jax.Array | None = None) -> jax.Array:
       noise: 32 random bits each; without it, to the nearest code.
     """
     fourth_root = jnp.sqrt(jnp.sqrt(v))
-    code = jnp.clip(_levels(_bits(fourth_root), noise) - _BEFORE_FIRST, 1, TOP_SQUARE)
+    code = jnp.clip(_levels(bits_of(fourth_root), noise) - _BEFORE_FIRST, 1, TOP_SQUARE)
     code = jnp.where(fourth_root > 0, code, 0)
     code = jnp.where(fourth_root == jnp.inf, _INFINITE, code)
     return jnp.where(jnp.isnan(fourth_root), _NAN, code).astype(EIGHT_BITS)
@@ -68,7 +70,7 @@ def ratio_of(codes: jax.Array) -> jax.Array:
     The levels are those of |m|/√v + 2⁻¹⁰, so that they reach 0 in even steps.
     """
     k = codes.astype(jnp.uint32)
-    magnitude = _float32(((k & TOP_RATIO) + np.uint32(_ZERO)) << _CUT) - _OFFSET
+    magnitude = float32_of(((k & TOP_RATIO) + np.uint32(_ZERO)) << _CUT) - _OFFSET
     return jnp.where(k < _SIGN, magnitude, -magnitude)
 
 
@@ -79,7 +81,7 @@ def ratio_code(ratio: jax.Array, noise: jax.Array | None = None) -> jax.Array:
       ratio: m/√v, in float32.
       noise: as in `square_code`.
     """
-    level = _levels(_bits(jnp.abs(ratio) + _OFFSET), noise) - _ZERO
+    level = _levels(bits_of(jnp.abs(ratio) + _OFFSET), noise) - _ZERO
     code = jnp.clip(level, 0, TOP_RATIO)
     return jnp.where(ratio < 0, code + _SIGN, code).astype(EIGHT_BITS)
 
@@ -87,11 +89,3 @@ def ratio_code(ratio: jax.Array, noise: jax.Array | None = None) -> jax.Array:
 def _levels(bits: jax.Array, noise: Any) -> jax.Array:
     noise = _TO_NEAREST if noise is None else noise >> (32 - _CUT)
     return jax.lax.bitcast_convert_type((bits + noise) >> _CUT, jnp.int32)
-
-
-def _bits(x: jax.Array) -> jax.Array:
-    return jax.lax.bitcast_convert_type(x, jnp.uint32)
-
-
-def _float32(bits: jax.Array) -> jax.Array:
-    return jax.lax.bitcast_convert_type(bits, jnp.float32)

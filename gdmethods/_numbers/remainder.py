@@ -16,6 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gdmethods._numbers.bits import bits_of, float32_of
+
 _OVERFLOW = 3.3961775e38
 """(2 − 2⁻⁸) 2¹²⁷: from here on bfloat16 has only infinity; float32 goes on to 3.4028e38."""
 
@@ -27,11 +29,11 @@ def join(w: jax.Array, remainder: jax.Array) -> jax.Array:
     Beside an infinity, and r < 0 beside a zero, both together are the bits of
     another number or of a NaN: r counts as 0 there.
     """
-    upper = _bits(w, jnp.int16)
+    upper = bits_of(w, jnp.int16)
     magnitude = upper & 0x7FFF
     remainder = jnp.where(magnitude == 0, jnp.maximum(remainder, 0), remainder)
     remainder = jnp.where(magnitude == 0x7F80, 0, remainder)
-    return _float32((upper.astype(jnp.int32) << 16) + remainder.astype(jnp.int32))
+    return float32_of((upper.astype(jnp.int32) << 16) + remainder.astype(jnp.int32))
 
 
 @join.defjvp
@@ -41,7 +43,7 @@ def _(primals: tuple[jax.Array, ...], tangents: tuple[Any, ...]) -> tuple[jax.Ar
 
 def remainder_of(m: jax.Array) -> jax.Array:
     """r of M."""
-    return _bits(m, jnp.int32).astype(jnp.int16)
+    return bits_of(m, jnp.int32).astype(jnp.int16)
 
 
 def remainder_beside(m: jax.Array, w: jax.Array) -> jax.Array:
@@ -49,13 +51,13 @@ def remainder_beside(m: jax.Array, w: jax.Array) -> jax.Array:
 
     Half of the ties to even ask for 2¹⁵, and are one unit of float32 off.
     """
-    difference = _bits(m, jnp.int32) - (_bits(w, jnp.int16).astype(jnp.int32) << 16)
+    difference = bits_of(m, jnp.int32) - (bits_of(w, jnp.int16).astype(jnp.int32) << 16)
     return jnp.clip(difference, -(2**15), 2**15 - 1).astype(jnp.int16)
 
 
 def bfloat16_of(m: jax.Array, remainder: jax.Array) -> jax.Array:
     """w of M, whose r is known."""
-    upper = ((_bits(m, jnp.int32) - remainder.astype(jnp.int32)) >> 16).astype(jnp.int16)
+    upper = ((bits_of(m, jnp.int32) - remainder.astype(jnp.int32)) >> 16).astype(jnp.int16)
     w = jax.lax.bitcast_convert_type(upper, jnp.bfloat16)
     return jnp.where(jnp.isnan(m), m.astype(jnp.bfloat16), w)
 
@@ -63,8 +65,8 @@ def bfloat16_of(m: jax.Array, remainder: jax.Array) -> jax.Array:
 @jax.custom_jvp
 def update_to(m: jax.Array, remainder: jax.Array, w: jax.Array) -> jax.Array:
     """What takes the weight w to that of M, in float32; as a derivative, M − w."""
-    new = _float32(_bits(m, jnp.int32) - remainder.astype(jnp.int32))
-    old = _float32(_bits(w, jnp.int16).astype(jnp.int32) << 16)
+    new = float32_of(bits_of(m, jnp.int32) - remainder.astype(jnp.int32))
+    old = float32_of(bits_of(w, jnp.int16).astype(jnp.int32) << 16)
     # Else it is infinite, and not NaN where the weight is infinite, too; or NaN.
     return jnp.where(jnp.abs(m) < _OVERFLOW, new - old, m * jnp.inf)
 
@@ -72,11 +74,3 @@ def update_to(m: jax.Array, remainder: jax.Array, w: jax.Array) -> jax.Array:
 @update_to.defjvp
 def _(primals: tuple[jax.Array, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
     return update_to(*primals), tangents[0] - tangents[2].astype(jnp.float32)
-
-
-def _bits(x: jax.Array, dtype: Any) -> jax.Array:
-    return jax.lax.bitcast_convert_type(x, dtype)
-
-
-def _float32(bits: jax.Array) -> jax.Array:
-    return jax.lax.bitcast_convert_type(bits, jnp.float32)

@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdmethods._numbers.bits import bits_of, float32_of
+
 
 def noise(
     count: jax.Array, slot: int, gradient: jax.Array, weight: Any = None, stored: Any = None
@@ -60,16 +62,12 @@ def _magnitude(x: jax.Array) -> jax.Array:
     """The bits of |x| in float32; of a complex number those of both parts."""
     if jnp.iscomplexobj(x):
         return _magnitude(x.real) ^ _rotated(_magnitude(x.imag))
-    return _bits(x.astype(jnp.float32)) & np.uint32(0x7FFFFFFF)
+    return bits_of(x.astype(jnp.float32)) & np.uint32(0x7FFFFFFF)
 
 
 def _rotated(bits: jax.Array) -> jax.Array:
     """By an odd number of places, so that x ^ rotated x is nearly one to one."""
     return bits << 17 | bits >> 15
-
-
-def _bits(x: jax.Array) -> jax.Array:
-    return jax.lax.bitcast_convert_type(x, jnp.uint32)
 
 
 @jax.custom_jvp
@@ -80,8 +78,8 @@ def rounded(x: jax.Array, noise: jax.Array) -> jax.Array:
     bits and to cut 16 off. What has no lower half stays, and so do infinities
     and NaN. Derivatives pass straight through.
     """
-    up_or_down = (_bits(x) + (noise >> 16)) & np.uint32(0xFFFF0000)
-    return jnp.where(jnp.isnan(x), x, jax.lax.bitcast_convert_type(up_or_down, jnp.float32))
+    up_or_down = (bits_of(x) + (noise >> 16)) & np.uint32(0xFFFF0000)
+    return jnp.where(jnp.isnan(x), x, float32_of(up_or_down))
 
 
 @rounded.defjvp

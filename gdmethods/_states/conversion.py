@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.hyperparameters import transformation
-from gdmethods._engine.slots import is_accumulator, is_state, kinds_of, slots_of
+from gdmethods._engine.slots import is_accumulator
+from gdmethods._engine.states import is_state, kinds_of, map_states, slots_of, states_in
+from gdmethods._engine.transformations import transformation
 from gdmethods._engine.trees import at_path
 from gdmethods._numbers.formats import converted_slots, read_slots
-from gdmethods._wrappers.float32_master import Float32MasterState, in_form_of
+from gdmethods._wrappers.masters import Float32MasterState, in_form_of
 
 
 def read_state(state: optax.OptState) -> optax.OptState:
@@ -122,18 +123,16 @@ def _converted(x: Any, like: Any) -> Any:
 
 
 def _with_masters_like(like: Any, state: Any, params: Any) -> Any:
-    def is_master(node: Any) -> bool:
-        return isinstance(node, Float32MasterState)
-
-    nodes, structure = jax.tree.flatten(state, is_leaf=is_master)
-    models = jax.tree.leaves(like, is_leaf=is_master)
-    if list(map(is_master, nodes)) != list(map(is_master, models)):
+    structures: list[Any] = [
+        jax.tree.structure(map_states(lambda _: 0, each, Float32MasterState))
+        for each in (state, like)
+    ]
+    if structures[0] != structures[1]:
         return state  # which is refused for what differs otherwise
-    converted = (
-        in_form_of(model, node, params) if is_master(node) else node
-        for node, model in zip(nodes, models, strict=True)
+    models = iter(states_in(like, Float32MasterState))
+    return map_states(
+        lambda node: in_form_of(next(models), node, params), state, Float32MasterState
     )
-    return jax.tree.unflatten(structure, converted)
 
 
 def _require_convertible(x: Any, like: Any, path: Any) -> None:

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.hyperparameters import scalar, transformation
-from gdmethods._engine.options import public_name
-from gdmethods._engine.slots import is_state, slots_of
+from gdmethods._engine.hyperparameters import scalar
+from gdmethods._engine.states import is_state, slots_of
+from gdmethods._engine.transformations import transformation
 from gdmethods._engine.trees import at_path, one_level
 from gdmethods._methods.adadelta import AdaDeltaState
 from gdmethods._methods.adagrad import AdaGradState
@@ -22,6 +22,9 @@ from gdmethods._methods.rprop import RpropState
 from gdmethods._methods.sgd import SGDState
 from gdmethods._states.conversion import read_state
 from gdmethods._states.porting import UNTOLD, filled, finished, numbers
+from gdmethods._wrappers.masters import Float32MasterState
+from gdmethods._wrappers.skip_nonfinite_steps import SkipNonfiniteStepsState
+from gdmethods._wrappers.stochastic_rounding import StochasticRoundingState
 
 _SOURCES: dict[type, str] = {
     SGDState: "",
@@ -34,6 +37,9 @@ _SOURCES: dict[type, str] = {
     AdamState: "ScaleByAdamState",
 }
 """The states of Optax whose numbers a state of ours takes; some of them Optax keeps private."""
+
+_WRAPPERS = (Float32MasterState, StochasticRoundingState, SkipNonfiniteStepsState)
+"""The states of wrappers that Optax lacks."""
 
 _OTHER_NAMES = {"trace": "velocity", "prev_updates": "sign"}
 
@@ -104,7 +110,7 @@ def _carried(ours: Any, theirs: Any, rate: Any, path: tuple[Any, ...]) -> Any:
     """The numbers of `theirs` in the form of `ours`."""
     if is_state(ours):
         return _method_state(ours, theirs, rate, path)
-    if _is_ours(ours) and type(theirs) is not type(ours):
+    if isinstance(ours, _WRAPPERS) and type(theirs) is not type(ours):
         inner = _carried(ours.inner_state, theirs, rate, path)
         return ours._replace(inner_state=inner)
     if isinstance(ours, optax.InjectStatefulHyperparamsState) and type(theirs) is type(ours):
@@ -133,11 +139,6 @@ def _carried(ours: Any, theirs: Any, rate: Any, path: tuple[Any, ...]) -> Any:
             for (key, part), (_, other) in zip(parts, others, strict=True)
         ],
     )
-
-
-def _is_ours(node: Any) -> bool:
-    """Whether it is the state of a wrapper that Optax lacks."""
-    return hasattr(node, "inner_state") and public_name(type(node)).startswith("gdmethods.")
 
 
 def _method_state(ours: Any, theirs: Any, rate: Any, path: tuple[Any, ...]) -> Any:

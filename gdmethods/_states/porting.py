@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import optax
 from jax.extend.core import Var
 
-from gdmethods._engine.lifting import at_least_float32
-from gdmethods._engine.slots import kinds_of
+from gdmethods._engine.states import kinds_of
 from gdmethods._engine.trees import at_path
+from gdmethods._numbers.dtypes import at_least_float32
 from gdmethods._numbers.kinds import Kind
 from gdmethods._states.conversion import convert_state
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.slots import is_state, kinds_of, slots_of
+from gdmethods._engine.states import is_state, kinds_of, slots_of
 from gdmethods._numbers.eight_bits import EIGHT_BITS, TOP_RATIO, TOP_SQUARE
 from gdmethods._numbers.kinds import Kind
 

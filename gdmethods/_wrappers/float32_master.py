@@ -8,50 +8,33 @@ for each weight, and the weight is its rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.hyperparameters import flag, transformation
+from gdmethods._engine.foreign_states import require_state
+from gdmethods._engine.hyperparameters import flag
 from gdmethods._engine.lifting import with_gradients
-from gdmethods._engine.slots import require_state
-from gdmethods._engine.trees import at_path, fits, misfit, serializable
+from gdmethods._engine.transformations import transformation
+from gdmethods._engine.trees import by_path, fits, misfit
 from gdmethods._numbers.fusion import waiting_for
-from gdmethods._numbers.remainder import join, remainder_beside, remainder_of, update_to
+from gdmethods._numbers.remainder import remainder_of, update_to
+from gdmethods._wrappers.masters import (
+    Float32MasterState,
+    kept_of,
+    masters_of,
+    require_kept,
+    with_kept,
+)
 from gdmethods._wrappers.narrow_weights import (
     in_float32,
     is_narrow,
     refuse_another,
     require_params,
-    weights_state,
 )
-
-Path: TypeAlias = tuple[Any, ...]
-map_with_path = jax.tree.map_with_path
-
-
-@weights_state
-@serializable
-class Float32MasterState(NamedTuple):
-    """State of `with_float32_master`.
-
-    Each weight has a leaf in one of the two trees, or in none if it is no
-    narrower than float32; `optax.MaskedNode()` stands where there is none.
-
-    Attributes:
-      remainder: the lower halves of float32 masters, of which bfloat16 weights
-        are the upper halves; int16.
-      master: whole masters, of float16 weights and those with
-        `remainder=False`; float32.
-      inner_state: of the wrapped transformation, made for the float32 weights.
-    """
-
-    remainder: optax.Params
-    master: optax.Params
-    inner_state: optax.OptState
 
 
 def with_float32_master(
@@ -172,17 +155,17 @@ def with_float32_master(
         if not fits(updates, params):
             raise ValueError(misfit(updates, given, {}))
         kept = kept_of(state)
-        _require_kept(kept, params, dtype_kept)
+        require_kept(kept, params, dtype_kept)
         masters = masters_of(params, kept)
-        gradients = map_with_path(
+        gradients = jax.tree.map_with_path(
             lambda path, g: g.astype(jnp.float32) if path in kept else g, updates
         )
         displacements, inner_state = inner.update(
             gradients, state.inner_state, masters, **extra_args
         )
-        ws, ms, ds = map(_by_path, (params, masters, displacements))
+        ws, ms, ds = map(by_path, (params, masters, displacements))
         moved = {path: _move(x, ws[path], ms[path], ds[path]) for path, x in kept.items()}
-        updates = map_with_path(
+        updates = jax.tree.map_with_path(
             lambda path, d: moved[path][0] if path in kept else d, displacements
         )
         state = with_kept(state, {path: new for path, (_, new) in moved.items()})
@@ -191,53 +174,7 @@ def with_float32_master(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def kept_of(state: Float32MasterState) -> dict[Path, jax.Array]:
-    """What is kept of each master, its remainder or all of it, by the path of the weight."""
-    return _by_path(state.remainder) | _by_path(state.master)
-
-
-def with_kept(state: Float32MasterState, kept: Mapping[Path, jax.Array]) -> Float32MasterState:
-    """The state with these instead of its own."""
-    remainder, master = (
-        map_with_path(lambda path, _: kept[path], tree) for tree in (state.remainder, state.master)
-    )
-    return state._replace(remainder=remainder, master=master)
-
-
-def masters_of(params: optax.Params, kept: Mapping[Path, jax.Array]) -> optax.Params:
-    """The parameters, with its master in the place of each weight that has one."""
-    return map_with_path(lambda path, w: _master(w, kept[path]) if path in kept else w, params)
-
-
-def in_form_of(
-    like: Float32MasterState, state: Float32MasterState, params: optax.Params
-) -> Float32MasterState:
-    """The state with remainders and whole masters where `like` has them."""
-    kept, weights = kept_of(state), _by_path(params)
-
-    def converted(path: Path, model: Any) -> jax.Array:
-        x, w = kept[path], weights[path]
-        if x.dtype == model.dtype:
-            return x
-        if isinstance(w, jax.ShapeDtypeStruct):
-            raise TypeError(
-                f"The parameter {at_path(path)} is a jax.ShapeDtypeStruct, and a remainder is "
-                "relative to its weight: pass convert_state the parameters."
-            )
-        return _master(w, x) if x.dtype == jnp.int16 else remainder_beside(x, w)
-
-    if kept.keys() != kept_of(like).keys() or not kept.keys() <= weights.keys():
-        raise ValueError("The state was made for other parameters, or for other dtypes of them.")
-    remainder, master = (map_with_path(converted, tree) for tree in (like.remainder, like.master))
-    return Float32MasterState(remainder, master, state.inner_state)
-
-
-# An inner jit, here and below, for the same reason as in `lift`.
-@jax.jit
-def _master(w: jax.Array, kept: jax.Array) -> jax.Array:
-    return join(w, kept) if kept.dtype == jnp.int16 else kept
-
-
+# An inner jit for the same reason as in `lift`.
 @jax.jit
 def _move(
     kept: jax.Array, w: jax.Array, m: jax.Array, d: jax.Array
@@ -269,49 +206,3 @@ def _stored_between(w: jax.Array, m: jax.Array, d: jax.Array) -> tuple[jax.Array
     new = jax.lax.optimization_barrier(m + d)
     remainder = remainder_of(new)
     return update_to(new, remainder, w), remainder
-
-
-def _by_path(tree: Any) -> dict[Path, Any]:
-    return dict(jax.tree.leaves_with_path(tree))
-
-
-_KEPT = {"int16": "the remainder of a master", "float32": "a whole master"}
-
-
-def _require_kept(
-    kept: Mapping[Path, jax.Array], params: optax.Params, dtype_kept: Callable[[Any], Any]
-) -> None:
-    """Refuses a state that was made for other parameters, or for other dtypes of them."""
-    weights = _by_path(params)
-    for path in kept.keys() - weights.keys():
-        raise ValueError(
-            f"The state was made for other parameters: it keeps a master {at_path(path)}, and "
-            "there is no parameter. Pass update the state that tx.init(params), or the update "
-            "before, returned for these parameters."
-        )
-    for path, w in weights.items():
-        came, expected = kept.get(path), dtype_kept(w)
-        if expected is None and came is None:
-            continue
-        where = f"{at_path(path)}, where the parameter is {jnp.result_type(w)}"
-        if came is None:
-            raise TypeError(
-                f"The state keeps no master {where}. Call init with the parameters in the dtypes "
-                "that are trained."
-            )
-        if expected is None:
-            raise TypeError(
-                f"The state keeps a master {where}. Add updates by optax.apply_updates(params, "
-                "updates), which keeps the parameters' dtypes, as w + u does not."
-            )
-        if came.dtype != expected:
-            raise TypeError(
-                f"The state keeps {_KEPT[came.dtype.name]} {where}, and this transformation "
-                f"{_KEPT[jnp.dtype(expected).name]}. Go on from gdmethods.convert_state(tx, "
-                "params, state), or choose with_float32_master(inner, remainder=…) as it was."
-            )
-        if came.shape != jnp.shape(w):
-            raise ValueError(
-                f"The state was made for other parameters: it keeps a master of shape "
-                f"{came.shape} {at_path(path)} for a parameter of {jnp.shape(w)}."
-            )

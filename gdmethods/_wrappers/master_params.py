@@ -9,16 +9,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.hyperparameters import transformation
-from gdmethods._engine.trees import at_path
+from gdmethods._engine.states import map_states, states_in
+from gdmethods._engine.transformations import transformation
+from gdmethods._engine.trees import Path, at_path
 from gdmethods._numbers.remainder import bfloat16_of, remainder_of
-from gdmethods._wrappers.float32_master import (
-    Float32MasterState,
-    Path,
-    kept_of,
-    masters_of,
-    with_kept,
-)
+from gdmethods._wrappers.masters import Float32MasterState, kept_of, masters_of, with_kept
 
 
 def master_params(opt_state: optax.OptState, params: optax.Params) -> optax.Params:
@@ -55,7 +50,7 @@ def master_params(opt_state: optax.OptState, params: optax.Params) -> optax.Para
 
     Elsewhere: Optax has none.
     """
-    states = _states(opt_state)
+    states = states_in(opt_state, Float32MasterState)
     if not states:
         raise ValueError(
             "opt_state holds no Float32MasterState. Pass the state of a transformation built with "
@@ -113,12 +108,13 @@ def init_from_float32(
         )
         if w is not m
     }
-    state = jax.tree.map(
-        lambda node: _with_masters(node, masters) if _is_state(node) else node,
+    state = map_states(
+        lambda node: _with_masters(node, masters),
         transformation("tx", tx).init(weights),
-        is_leaf=_is_state,
+        Float32MasterState,
     )
-    for path in masters.keys() - {path for node in _states(state) for path in kept_of(node)}:
+    kept = {path for node in states_in(state, Float32MasterState) for path in kept_of(node)}
+    for path in masters.keys() - kept:
         raise ValueError(
             f"The state of tx keeps no master of the parameter {at_path(path)}. Wrap what trains "
             "it in gdmethods.with_float32_master, or leave it in float32 by mask."
@@ -139,11 +135,3 @@ def _with_masters(
         return remainder_of(masters[path]) if x.dtype == jnp.int16 else masters[path]
 
     return with_kept(state, {path: keep(path, x) for path, x in kept_of(state).items()})
-
-
-def _states(opt_state: Any) -> list[Float32MasterState]:
-    return list(filter(_is_state, jax.tree.leaves(opt_state, is_leaf=_is_state)))
-
-
-def _is_state(node: Any) -> bool:
-    return isinstance(node, Float32MasterState)

@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
+from gdmethods._engine.states import states_in
+
 State = TypeVar("State")
 
 _STATES: set[type] = set()
@@ -18,14 +20,12 @@ def weights_state(state_type: type[State]) -> type[State]:
 
 def refuse_another(inner_state: Any, name: str) -> None:
     """Raises if the state of what `name` wraps holds that of a wrapper of weights."""
-    nodes = jax.tree.leaves(inner_state, is_leaf=_is_weights_state)
-    for node in nodes:
-        if _is_weights_state(node):
-            raise ValueError(
-                f"{name} is around a transformation with a {type(node).__name__}, and weights are "
-                "rounded once. Wrap the whole optimizer in one wrapper of weights: "
-                "with_float32_master or with_stochastic_rounding."
-            )
+    for other in states_in(inner_state, *_STATES):
+        raise ValueError(
+            f"{name} is around a transformation with a {type(other).__name__}, and weights are "
+            "rounded once. Wrap the whole optimizer in one wrapper of weights: "
+            "with_float32_master or with_stochastic_rounding."
+        )
 
 
 def require_params(params: Any, name: str) -> None:
@@ -35,10 +35,6 @@ def require_params(params: Any, name: str) -> None:
             f"{name} rounds the new parameters, and was given none. Call "
             "tx.update(grads, state, params)."
         )
-
-
-def _is_weights_state(node: Any) -> bool:
-    return type(node) in _STATES
 
 
 def is_narrow(leaf: Any) -> bool:

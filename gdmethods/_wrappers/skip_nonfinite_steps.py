@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.hyperparameters import flag, transformation, whole_number
-from gdmethods._engine.lifting import dtype_of
-from gdmethods._engine.slots import require_state
-from gdmethods._engine.trees import owner, serializable
+from gdmethods._engine.foreign_states import require_state
+from gdmethods._engine.hyperparameters import flag, whole_number
+from gdmethods._engine.states import serializable
+from gdmethods._engine.transformations import transformation
+from gdmethods._engine.trees import by_path, owner
+from gdmethods._numbers.dtypes import dtype_of
 from gdmethods._numbers.fusion import waiting_for
 
 
@@ -143,7 +145,7 @@ def _is_finite(x: jax.Array) -> jax.Array:
 
 def _after(state: optax.OptState, updates: optax.Updates) -> optax.Updates:
     """The updates, each computed after what the state keeps of its weight: one pass on a TPU."""
-    waiting = dict(jax.tree.leaves_with_path(updates))
+    waiting = by_path(updates)
     paths = {path: path for path in waiting}
     for path, slot in jax.tree.leaves_with_path(state):
         weight = owner(path, paths)

@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.hyperparameters import transformation
+from gdmethods._engine.foreign_states import require_state
 from gdmethods._engine.lifting import with_gradients
-from gdmethods._engine.slots import require_state
-from gdmethods._engine.trees import at_path, serializable
+from gdmethods._engine.states import serializable
+from gdmethods._engine.transformations import transformation
+from gdmethods._engine.trees import at_path
 from gdmethods._numbers.rounding import noise, rounded
 from gdmethods._wrappers.narrow_weights import (
     in_float32,

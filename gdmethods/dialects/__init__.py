@@ -10,5 +10,6 @@ begun, with its state; `to_state_dict` and `to_variables` are the way back.
 """
 
 from gdmethods.dialects import keras, lecture, torch
+from gdmethods.dialects._amsgrad import AMSGradState
 
-__all__ = ["keras", "lecture", "torch"]
+__all__ = ["AMSGradState", "keras", "lecture", "torch"]

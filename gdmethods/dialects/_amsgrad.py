@@ -9,8 +9,8 @@ import optax
 from gdmethods._engine.hyperparameters import Scalar, ScalarOrSchedule, at, float_dtype
 from gdmethods._engine.lifting import Rule
 from gdmethods._engine.method import method
-from gdmethods._engine.slots import Count, Signed, Slots, Square
-from gdmethods._engine.trees import serializable
+from gdmethods._engine.slots import Slots
+from gdmethods._engine.states import Count, Signed, Square, serializable
 from gdmethods._numbers.arithmetic import one_minus_power, positive, squarable, square
 from gdmethods._numbers.eight_bits import EIGHT_BITS
 

@@ -16,10 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gdmethods._engine.trees import at_path
+from gdmethods._engine.trees import Path, at_path
 
 Named: TypeAlias = Mapping[str, np.ndarray]
-Path: TypeAlias = tuple[Any, ...]
 Convert: TypeAlias = Callable[[dict[str, Any]], optax.Params]
 
 _DIGIT = 8  # bits, which every floating-point dtype of weights holds

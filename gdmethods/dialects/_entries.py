@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gdmethods._engine.hyperparameters import transformation
-from gdmethods._engine.options import public_name
-from gdmethods._engine.slots import is_state, slots_of
+from gdmethods._engine.public_name import public_name
+from gdmethods._engine.states import is_state, map_states, slots_of, states_in
+from gdmethods._engine.transformations import transformation
+from gdmethods._engine.trees import by_path
 from gdmethods._numbers.remainder import bfloat16_of, remainder_of
 from gdmethods._states.conversion import read_state
 from gdmethods._states.porting import UNTOLD, filled, finished
-from gdmethods._wrappers.float32_master import Float32MasterState, kept_of, masters_of, with_kept
+from gdmethods._wrappers.masters import Float32MasterState, kept_of, masters_of, with_kept
 from gdmethods.dialects._element_map import Conversion, array, wide
 
 Entry = Mapping[str, Any]
@@ -112,12 +113,10 @@ def carried_over(
 
 def _with_masters(params: Any, state: Any, exact: Any) -> tuple[Any, Any]:
     """The parameters and the state with the exact weights as masters, where it keeps such."""
-    masters = dict(jax.tree.leaves_with_path(exact))
-    weights = dict(jax.tree.leaves_with_path(params))
+    masters = by_path(exact)
+    weights = by_path(params)
 
     def with_exact(node: Any) -> Any:
-        if not _is_master(node):
-            return node
         kept = {}
         for path, x in kept_of(node).items():
             m = masters[path].astype(jnp.float32)
@@ -126,7 +125,7 @@ def _with_masters(params: Any, state: Any, exact: Any) -> tuple[Any, Any]:
                 weights[path] = bfloat16_of(m, kept[path])
         return with_kept(node, kept)
 
-    state = jax.tree.map(with_exact, state, is_leaf=_is_master)
+    state = map_states(with_exact, state, Float32MasterState)
     return jax.tree.unflatten(jax.tree.structure(params), weights.values()), state
 
 
@@ -138,17 +137,13 @@ def _methods(state: Any) -> list[Any]:
     return list(filter(is_state, jax.tree.leaves(state, is_leaf=is_state)))
 
 
-def _is_master(node: Any) -> bool:
-    return isinstance(node, Float32MasterState)
-
-
 def _has_slots(node: Any) -> bool:
     return is_state(node) and bool(slots_of(node))
 
 
 def _leaves(state: Any) -> dict[Any, Any]:
     """One slot of each parameter, by the parameter's path."""
-    return dict(jax.tree.leaves_with_path(next(iter(slots_of(state).values()))))
+    return by_path(next(iter(slots_of(state).values())))
 
 
 def _require_owners(state: Any, conversion: Conversion, entries: Entries) -> None:
@@ -235,10 +230,7 @@ def entries_of(state: Any, conversion: Conversion, table: Table) -> dict[str, di
     entries: dict[str, dict[str, Any]] = {}
     for node in filter(_has_slots, _methods(read_state(state))):
         words = _words(node, table)
-        slots = {
-            slot: conversion.to_named(dict(jax.tree.leaves_with_path(tree)))
-            for slot, tree in slots_of(node).items()
-        }
+        slots = {slot: conversion.to_named(by_path(tree)) for slot, tree in slots_of(node).items()}
         for name in conversion.names(_leaves(node)):
             if name in entries:
                 raise ValueError(
@@ -275,10 +267,9 @@ def only_state(tx: Any, params: Any, table: Table) -> tuple[type, list[str]]:
 
 def weights_of(params: Any, state: Any, conversion: Conversion) -> Arrays:
     """The named arrays of the parameters, or of their masters."""
-    for node in jax.tree.leaves(state, is_leaf=_is_master):
-        if _is_master(node):
-            params = masters_of(params, kept_of(node))
-    weights = conversion.to_named(dict(jax.tree.leaves_with_path(params)))
+    for node in states_in(state, Float32MasterState):
+        params = masters_of(params, kept_of(node))
+    weights = conversion.to_named(by_path(params))
     for name in conversion.shapes:
         if name not in weights:
             raise ValueError(

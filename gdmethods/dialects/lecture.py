@@ -26,8 +26,8 @@ from gdmethods._engine.hyperparameters import (
 from gdmethods._engine.lifting import Rule
 from gdmethods._engine.method import method
 from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Count, Positive, Sign, Slots
-from gdmethods._engine.trees import serializable
+from gdmethods._engine.slots import Slots
+from gdmethods._engine.states import Count, Positive, Sign, serializable
 from gdmethods._methods.adagrad import adagrad as published_adagrad
 from gdmethods._methods.adam import adam as published_adam
 from gdmethods._methods.adaptive_gains import adaptive_gains as published_adaptive_gains

@@ -9,6 +9,7 @@ from typing import Any
 
 import optax
 
+from gdmethods._engine.transformations import is_transformation
 from gdmethods.testing._report import ContractReport, Outcome, Verdict
 from gdmethods.testing._subject import Subject
 from gdmethods.testing.laws import CLAIMED, LAWS, REFERENCED, statement
@@ -323,7 +324,7 @@ class _Contract:
 def _require_builder(argument: str, make: Any) -> None:
     """Refuses what does not build a transformation when it is called."""
     wanted = f"{argument} must be a function without arguments that builds the transformation"
-    if _is_transformation(make):
+    if is_transformation(make):
         raise TypeError(f"{wanted}, and is a transformation. Write lambda: before it.")
     if not callable(make):
         raise TypeError(f"{wanted}, and is {make!r}.")
@@ -337,15 +338,9 @@ def _require_builder(argument: str, make: Any) -> None:
     except ValueError:  # it has no signature to look at
         pass
     made = make()
-    if not _is_transformation(made):
+    if not is_transformation(made):
         came = getattr(made, "__name__", None) or repr(made)
         raise TypeError(f"{wanted}, and built {came}. Call that, or return another.")
-
-
-def _is_transformation(thing: Any) -> bool:
-    return isinstance(thing, tuple) and all(
-        callable(getattr(thing, method, None)) for method in ("init", "update")
-    )
 
 
 def _require_known(argument: str, names: Collection[str], known: Collection[str]) -> None:

@@ -12,18 +12,18 @@ import pytest
 
 from gdmethods._engine.lifting import Rule
 from gdmethods._engine.method import method
-from gdmethods._engine.slots import (
+from gdmethods._engine.slots import Slots
+from gdmethods._engine.states import (
     Count,
-    Kind,
     Number,
     Positive,
     Sign,
     Signed,
-    Slots,
     Square,
     kinds,
+    serializable,
 )
-from gdmethods._engine.trees import serializable
+from gdmethods._numbers.kinds import Kind
 
 
 class LionState(NamedTuple):

@@ -26,8 +26,8 @@ from gdmethods._engine.hyperparameters import (
 from gdmethods._engine.lifting import Rule
 from gdmethods._engine.method import around, method
 from gdmethods._engine.options import ELSEWHERE, refusing
-from gdmethods._engine.slots import Count, Signed, Slots, Square
-from gdmethods._engine.trees import serializable
+from gdmethods._engine.slots import Slots
+from gdmethods._engine.states import Count, Signed, Square, serializable
 from gdmethods._methods.adadelta import adadelta as published_adadelta
 from gdmethods._methods.adagrad import adagrad as published_adagrad
 from gdmethods._methods.adam import adam as published_adam

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from gdmethods._engine.hyperparameters import transformation
+from gdmethods._engine.transformations import transformation
 from gdmethods._methods.adadelta import AdaDeltaState
 from gdmethods._methods.adagrad import AdaGradState
 from gdmethods._methods.adam import AdamState

@@ -1,0 +1,105 @@
+"""The states of methods and wrappers: what their fields keep, and where they stand in a tree.
+
+The annotations of a method's state say what kind of number each field keeps:
+
+    class AdamState(NamedTuple):
+        count: Count
+        mu: Signed
+        nu: Square
+"""
+
+import contextlib
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, ForwardRef, TypeAlias, TypeVar, get_args
+
+import jax
+import optax
+
+from gdmethods._engine.public_name import public_name
+from gdmethods._numbers.kinds import Kind
+
+State = TypeVar("State", bound=tuple[Any, ...])
+
+
+def serializable(state_type: type[State]) -> type[State]:
+    """Lets `jax.export` write a state by its name, and read it where gdmethods is imported."""
+    with contextlib.suppress(ValueError):  # its module is imported a second time
+        jax.export.register_namedtuple_serialization(
+            state_type, serialized_name=public_name(state_type)
+        )
+    return state_type
+
+
+Count: TypeAlias = Annotated[jax.Array, Kind.COUNT]
+Number: TypeAlias = Annotated[jax.Array, Kind.NUMBER]
+Signed: TypeAlias = Annotated[optax.Updates, Kind.SIGNED]
+Positive: TypeAlias = Annotated[optax.Updates, Kind.POSITIVE]
+Square: TypeAlias = Annotated[optax.Updates, Kind.SQUARE]
+Sign: TypeAlias = Annotated[optax.Updates, Kind.SIGN]
+
+
+@functools.cache
+def kinds(state_type: type) -> dict[str, Kind]:
+    """The kind of each field of a state, in the state's order."""
+    scope = vars(sys.modules[state_type.__module__])
+    hints = inspect.get_annotations(state_type)
+    return {name: _kind(hint, scope) for name, hint in hints.items()}
+
+
+def kinds_of(state: Any) -> dict[str, Kind]:
+    """The kind of each field of a state of a method."""
+    state_type: Any = type(state)
+    return kinds(state_type)
+
+
+def _kind(hint: Any, scope: dict[str, Any]) -> Kind:
+    if isinstance(hint, ForwardRef):  # under `from __future__ import annotations`
+        hint = eval(hint.__forward_arg__, scope)
+    for part in (hint, *get_args(hint)):  # of `Signed | None` too
+        for kind in getattr(part, "__metadata__", ()):
+            if isinstance(kind, Kind):
+                return kind
+    raise TypeError(f"A field of a state is declared as Count, Number or a slot, not as {hint}.")
+
+
+def slots_of(state: Any) -> dict[str, Any]:
+    """The trees of a state that keep a number for each weight, by their names."""
+    shared = (Kind.COUNT, Kind.NUMBER)
+    return {
+        name: getattr(state, name)
+        for name, kind in kinds_of(state).items()
+        if kind not in shared and getattr(state, name) is not None
+    }
+
+
+def is_state(node: Any) -> bool:
+    """Whether a node of a tree is the state of a method, whose fields declare their kinds."""
+    if not hasattr(node, "_fields") or public_name(type(node)).split(".")[0] != "gdmethods":
+        return False
+    try:
+        return bool(kinds_of(node))
+    except TypeError:  # the state of a wrapper
+        return False
+
+
+def states_in(tree: Any, *types: type) -> list[Any]:
+    """The states of these types that stand in a tree."""
+
+    def is_one(node: Any) -> bool:
+        return isinstance(node, types)
+
+    return list(filter(is_one, jax.tree.leaves(tree, is_leaf=is_one)))
+
+
+def map_states(function: Callable[[Any], Any], tree: Any, *types: type) -> Any:
+    """The tree with what `function` makes of each state of these types."""
+
+    def is_one(node: Any) -> bool:
+        return isinstance(node, types)
+
+    return jax.tree.map(
+        lambda node: function(node) if is_one(node) else node, tree, is_leaf=is_one
+    )

@@ -1,0 +1,17 @@
+"""The dtype that JAX gives an array, and the one that a rule computes in."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def dtype_of(leaf: Any) -> jnp.dtype:
+    """As JAX keeps it: NumPy's float64 is float32 unless JAX is in 64-bit mode."""
+    return jax.dtypes.canonicalize_dtype(leaf.dtype if hasattr(leaf, "dtype") else type(leaf))
+
+
+def at_least_float32(dtype: jnp.dtype) -> jnp.dtype:
+    """The real dtype to compute in."""
+    real = jnp.finfo(dtype).dtype
+    return real if jnp.finfo(real).bits >= 32 else jnp.dtype(jnp.float32)
