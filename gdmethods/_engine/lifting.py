@@ -1,15 +1,11 @@
 """A rule of one weight, lifted to a tree of weights.
 
 Every method of this library is a *rule*: a plain function of arrays that holds
-the paper's lines in the paper's order, and takes a gradient and the slots of
-its state to a displacement and the new slots. `lift` runs it over the leaves:
-it compares trees and shapes, computes in float32 or wider (wider where the
-gradient is), and rounds once, when a displacement goes back to its parameter's
-dtype and a slot to its own.
-
-A rule says where a slot is stored, as in `m = keep.mu(b1 * m + (1 - b1) * g)`.
-Where its format has fewer digits than the rule computes with, `keep` returns a
-number that the format has, and the displacement follows from that.
+the paper's lines in the paper's order. It takes a gradient and the state of its
+leaf to a displacement, and stores the new slots. `lift` runs it over the
+leaves: it compares trees and shapes, computes in float32 or wider (wider where
+the gradient is), and rounds once, when a displacement goes back to its
+parameter's dtype and a slot to its own.
 """
 
 import contextlib
@@ -22,32 +18,29 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from gdmethods._engine.leaf_state import LeafState, last_of, new_slots, require_like
 from gdmethods._engine.trees import at_path, misfit
 from gdmethods._numbers.dtypes import at_least_float32, dtype_of
-from gdmethods._numbers.eight_bits import EIGHT_BITS
-from gdmethods._numbers.formats import Keeper, Seed, limited, needs_seed
+from gdmethods._numbers.formats import Seed, is_narrow, limited
 from gdmethods._numbers.fusion import after
 from gdmethods._numbers.kinds import Kind
 
 Rule = jax.tree_util.Partial
-"""`rule(gradient, keep, *slots)` → `(displacement, *slots)`, elementwise: a function at module
+"""`rule(gradient, s)` → displacement, elementwise, where s is a `LeafState`: a function at module
 level, so that all that bind it share their traces, with its scalars bound by name."""
-
-NOT_KEPT = 0.0
-"""What a rule reads from a slot that its state does not keep: the zero it would start from."""
-
 
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
 
 
 def lift(
     rule: Rule,
+    numbers: Mapping[str, Any],
     gradients: optax.Updates,
     slots: Mapping[str, optax.Updates | None],
     kinds: Mapping[str, Kind],
     params: optax.Params | None,
     count: jax.Array,
-    mask: Any = False,
+    mask: Any = None,
     given: optax.Params | None = None,
 ) -> tuple[Any, ...]:
     """Runs `rule` over every leaf: to the tree of displacements, and those of the new slots.
@@ -55,6 +48,7 @@ def lift(
     Arguments:
       rule: arrays among its scalars are inputs of the compiled step, all else
         its constants.
+      numbers: for all weights, which it reads as `s.count`; likewise.
       gradients: a tree like the parameters.
       slots: the state's trees in the rule's order, None for one that is not
         kept and stays so.
@@ -62,8 +56,9 @@ def lift(
       params: lends the displacements its dtypes; without it they take the
         gradients'.
       count: of this update; narrow slots are rounded by it.
-      mask: the weights that the rule is to see as its keyword `w`; a bool for
-        all, or a tree of them that is like the parameters or a prefix of it.
+      mask: the weights that the rule is to see as `s.w`, and 0 for the others; a
+        bool for all, or a tree of them that is like the parameters or a prefix
+        of it. With None there is no `s.w`.
       given: the parameters as the user gave them, for a message.
 
     Raises:
@@ -85,20 +80,24 @@ def lift(
     dtypes = list(map(dtype_of, models))
     _require_real(gradients, dtypes)
     columns = [[None] * len(leaves) if slot is None else column(slot) for slot in slots.values()]
-    flags = [mask] * len(leaves) if isinstance(mask, bool) else _flags(mask, gradients)
-    seen = [{"w": w} if sees else {} for w, sees in zip(models, flags, strict=True)]
+    flags = [False] * len(leaves) if mask is None else _flags(mask, gradients)
+    seen = [w if sees else None for w, sees in zip(models, flags, strict=True)]
     seeds = [
-        Seed(count, None if params is None else w) if needs_seed(row) else None
+        Seed(count, None if params is None else w) if any(map(is_narrow, row)) else None
         for w, *row in zip(models, *columns, strict=True)
     ]
-    scalars, form = jax.tree.flatten(rule)
+    scalars, form = jax.tree.flatten((rule, dict(numbers)))
     arrays = jax.tree.leaves((leaves, columns, scalars))
     traced = any(isinstance(x, jax.core.Tracer) for x in arrays)
     inputs = [x if isinstance(x, _ARRAYS) else None if traced else _number(x) for x in scalars]
     constants = tuple(x if i is None else type(x) for x, i in zip(scalars, inputs, strict=True))
 
-    named_kinds = tuple((name, kinds[name]) for name in slots)
-    static = {"kinds": named_kinds, "form": form, "constants": constants}
+    static = {
+        "kinds": tuple((name, kinds[name]) for name in slots),
+        "form": form,
+        "constants": constants,
+        "weighs": mask is not None,
+    }
     with contextlib.nullcontext() if traced else jax.enable_x64(True):
         rows = [
             _on_leaf(leaf, row, w, seed, inputs, dtype=dtype, **static)
@@ -127,11 +126,11 @@ def _number(x: Any) -> jax.Array | None:
 # An inner jit, because JAX then traces and lowers a rule once for all leaves of one shape and
 # dtype: a thousand leaves cost a thousand calls, not a thousand traces. Outside of jit it also
 # makes an update one fused kernel a leaf.
-@functools.partial(jax.jit, static_argnames=("dtype", "kinds", "form", "constants"))
+@functools.partial(jax.jit, static_argnames=("dtype", "kinds", "form", "constants", "weighs"))
 def _on_leaf(
     gradient: jax.Array,
     slots: list[jax.Array | None],
-    w: dict[str, jax.Array],
+    w: jax.Array | None,
     seed: Seed | None,
     inputs: list[jax.Array | None],
     *,
@@ -139,6 +138,7 @@ def _on_leaf(
     kinds: tuple[tuple[str, Kind], ...],
     form: Any,
     constants: tuple[Any, ...],
+    weighs: bool,
 ) -> tuple[jax.Array | None, ...]:
     def widest(*arrays: jax.Array | None) -> jnp.dtype:
         dtypes = [x.dtype for x in arrays if x is not None]
@@ -148,26 +148,28 @@ def _on_leaf(
     real = widest(*slots)
 
     def widen(x: jax.Array, to: jnp.dtype = real) -> jax.Array:
+        if x.dtype == bool:
+            return x
         return x.astype(jnp.promote_types(to, jnp.complex64) if jnp.iscomplexobj(x) else to)
 
     scalars = [
         c if x is None else x if c is float else widen(x)
         for c, x in zip(constants, inputs, strict=True)
     ]
-    named = {name: x for (name, _), x in zip(kinds, slots, strict=True)}
-    keep = Keeper(named, dict(kinds), gradient, seed)
-    displacement, *new = jax.tree.unflatten(form, scalars)(
-        limited(widen(gradient, widest(gradient, *slots)), named, dict(kinds)),
-        keep,
-        *(NOT_KEPT if x is None else widen(x) for x in keep.numbers.values()),
-        **jax.tree.map(widen, w),
-    )
-    kept = list(map(keep.stored, named, new))
-    displacement = displacement.astype(dtype)
-    tieable = [x for x in kept if x is not None and x.dtype != EIGHT_BITS]
-    for last in tieable[-1:]:  # the others lead to it, or to this one
+    rule, numbers = jax.tree.unflatten(form, scalars)
+    if weighs:
+        numbers |= {"w": 0.0 if w is None else widen(w)}
+    kinds_of, slots_of = dict(kinds), dict(zip(dict(kinds), slots, strict=True))
+    s = LeafState(slots_of, kinds_of, numbers, gradient, seed, widen)
+    g = limited(widen(gradient, widest(gradient, *slots)), slots_of, kinds_of)
+    displacement = rule(g, s)
+    require_like("The rule returned", displacement, gradient)
+    if jnp.iscomplexobj(displacement) and not jnp.issubdtype(dtype, jnp.complexfloating):
+        raise TypeError("The rule returned complex numbers for a real parameter.")
+    displacement, last = displacement.astype(dtype), last_of(s)
+    if last is not None:
         displacement = after(last, displacement)
-    return displacement, *kept
+    return displacement, *new_slots(s)
 
 
 def with_gradients(params: Any, gradients: Any) -> Any:

@@ -5,44 +5,77 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from gdmethods._engine.hyperparameters import at
+from gdmethods._engine.leaf_state import LeafState, without_weights
 from gdmethods._engine.lifting import Rule, lift, with_gradients
 from gdmethods._engine.slots import Slots, State
 from gdmethods._numbers.kinds import Kind
+
+
+class StepState:
+    """What is the same for all weights in a step: the `s` of a function `once`.
+
+    A number of the state reads as the update before left it, and is renewed by
+    an assignment. Any other name that is assigned is a number of this step,
+    which the rule reads as `s.name`. `s.count` is the number of this update, 1
+    in the first.
+    """
+
+    _kinds: dict[str, Kind]
+    _numbers: dict[str, Any]
+
+    def __init__(self, state: Any, kinds: dict[str, Kind], count: jax.Array) -> None:
+        numbers = {name: getattr(state, name) for name, x in kinds.items() if x is Kind.NUMBER}
+        vars(self).update(_kinds=kinds, _numbers={**numbers, "count": count})
+
+    def __getattr__(self, name: str) -> jax.Array:
+        if name in self._numbers:
+            x: jax.Array = self._numbers[name]
+            return x
+        raise AttributeError(f"s has {', '.join(self._numbers)} here, and no {name!r}.")
+
+    def __setattr__(self, name: str, x: float | jax.Array) -> None:
+        kind = self._kinds.get(name)
+        if kind not in (None, Kind.NUMBER):
+            raise AttributeError(f"s.{name} is not a number for all weights; the rule stores it.")
+        if np.shape(x) != ():
+            raise ValueError(
+                f"s.{name} was given an array of shape {np.shape(x)}, and is one number for all "
+                "weights."
+            )
+        self._numbers[name] = x if kind is None else jnp.asarray(x, self._numbers[name].dtype)
 
 
 class Method(optax.GradientTransformationExtraArgs):  # type: ignore[misc]  # Optax is untyped
     """The transformation that keeps some slots and moves by a rule; `method` makes it.
 
     Attributes:
-      slots, rule, numbers: as `method` was given them, so that `around` can
+      slots, rule, once, mask: as `method` was given them, so that `around` can
         build on them.
-      reads_weights: whether the rule reads the weights; then nothing can stand
-        around it.
     """
 
     slots: Slots[Any]
-    rule: Callable[[Any, Any], Rule]
-    numbers: Callable[..., dict[str, Any]]
-    reads_weights: bool
+    rule: Callable[[jax.Array], Rule]
+    once: Callable[..., None]
+    mask: Any
 
 
 def method(
     slots: Slots[State],
-    rule: Callable[[State, State], Rule],
-    numbers: Callable[..., dict[str, Any]] = lambda state, **extra_args: {},
-    mask: Any = False,
+    rule: Callable[[jax.Array], Rule],
+    once: Callable[..., None] = lambda s, **extra_args: None,
+    mask: Any = None,
 ) -> Method:
     """The transformation that keeps `slots` and moves by `rule`.
 
     Arguments:
       slots: the state.
-      rule: from the state before the update, and the same with its numbers
-        renewed, to the rule that lifts the slots from the one to the other.
-      numbers: from the state and update's extra arguments to the new values of
-        its numbers; the count counts by itself.
+      rule: from the number of updates before to the rule of this one.
+      once: computes what is the same for all weights, given a `StepState` and
+        update's extra arguments.
       mask: the weights that the rule reads, as `lift` has it; or a function of
         the parameters.
     """
@@ -57,7 +90,7 @@ def method(
             raise ValueError("update was given None for the gradients. Return them from the loss.")
         given, params = params, with_gradients(params, updates)
         slots.check(state, updates, params)
-        if mask is not False and params is None:
+        if mask is not None and mask is not False and params is None:
             raise ValueError(
                 "Weight decay needs the parameters. Call tx.update(grads, state, params)."
             )
@@ -66,55 +99,67 @@ def method(
                 "State in 8 bits is rounded by the bits of the parameters, and update was given "
                 "none. Call tx.update(grads, state, params)."
             )
-        new = {
-            name: jnp.asarray(number, getattr(state, name).dtype)
-            for name, number in numbers(state, **extra_args).items()
-        }
-        for name in slots.of(Kind.COUNT):
-            new[name] = optax.safe_increment(getattr(state, name))
+        before: jax.Array = state.count  # type: ignore[assignment]  # a field, not tuple.count
+        s = StepState(state, slots.kinds, optax.safe_increment(before))
+        once(s, **extra_args)
+        numbers = s._numbers
         trees = {name: getattr(state, name) for name in slots.trees}
         displacements, *new_trees = lift(
-            rule(state, state._replace(**new)),
+            rule(before),
+            numbers,
             updates,
             trees,
             slots.kinds,
             params,
-            new["count"],
+            numbers["count"],
             mask(params) if callable(mask) else mask,
             given,
         )
-        new |= dict(zip(trees, new_trees, strict=True))
-        return displacements, state._replace(**new)
+        new = {name: numbers[name] for name in slots.of(Kind.COUNT, Kind.NUMBER)}
+        return displacements, state._replace(**new, **dict(zip(trees, new_trees, strict=True)))
 
     made = Method(slots.init, update)
-    made.slots, made.rule, made.numbers = slots, rule, numbers
-    made.reads_weights = mask is not False
+    made.slots, made.rule, made.once, made.mask = slots, rule, once, mask
     return made
 
 
 def around(
     inner: optax.GradientTransformation,
-    outer: Callable[..., tuple[Any, ...]],
-    mask: Any = False,
+    outer: Callable[..., Any],
+    mask: Any = None,
     **scalars: Any,
 ) -> Method:
     """A method with the slots of `inner`, and a rule around its rule.
 
     Arguments:
       inner: another method of ours.
-      outer: a function at module level that takes the rule of `inner` as
-        `rule`.
-      mask: the weights that `outer` reads, as in `method`.
+      outer: a rule at module level that takes the rule of `inner` as `rule`.
+      mask: the weights that `outer` reads, as in `method`, if `inner` reads
+        none; None keeps those that `inner` reads.
       **scalars: of `outer`; a callable is a schedule.
     """
     assert isinstance(inner, Method)
-    assert not inner.reads_weights
+    reads = mask is not None
+    assert not (reads and inner.mask is not None)
 
-    def rule(old: Any, new: Any) -> Rule:
-        own = {name: at(scalar, old.count) for name, scalar in scalars.items()}
-        return Rule(outer, rule=inner.rule(old, new), **own)
+    def rule(count: jax.Array) -> Rule:
+        own = {name: at(scalar, count) for name, scalar in scalars.items()}
+        return Rule(
+            outer, rule=weightless(inner.rule(count)) if reads else inner.rule(count), **own
+        )
 
-    return method(inner.slots, rule, inner.numbers, mask)
+    return method(inner.slots, rule, inner.once, mask if reads else inner.mask)
+
+
+def weightless(rule: Callable[..., Any]) -> Rule:
+    """A rule that is not shown the weights which the rule around it asked for."""
+    return Rule(_weightless, rule=rule)
+
+
+def _weightless(
+    g: jax.Array, s: LeafState, *args: Any, rule: Callable[..., Any], **kwargs: Any
+) -> Any:
+    return rule(g, without_weights(s), *args, **kwargs)
 
 
 def negated(method: optax.GradientTransformation) -> Method:
@@ -122,6 +167,5 @@ def negated(method: optax.GradientTransformation) -> Method:
     return around(method, _negation)
 
 
-def _negation(g: jax.Array, *rest: Any, rule: Rule) -> tuple[Any, ...]:
-    displacement, *new = rule(g, *rest)
-    return -displacement, *new
+def _negation(g: jax.Array, s: LeafState, *, rule: Callable[..., jax.Array]) -> jax.Array:
+    return -rule(g, s)

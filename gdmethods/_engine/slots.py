@@ -47,6 +47,7 @@ class Slots(Generic[State]):
         /,
         **starts: ScalarOrSchedule | None,
     ) -> None:
+        _require_eight_bits(state_type, eight_bits)
         coded = dtype == EIGHT_BITS
         self.state_type, self.eight_bits = state_type, eight_bits if coded else ()
         self.dtype = jnp.dtype(jnp.bfloat16) if coded else dtype
@@ -155,6 +156,24 @@ class Slots(Generic[State]):
                         f"{name} of the state {at_path(path)} has dtype {came}, and this "
                         f"transformation keeps {dtype} for a parameter of {weight}. {way_out}"
                     )
+
+
+def _require_eight_bits(state_type: type, names: Collection[str]) -> None:
+    """Refuses slots that no format keeps in 8 bits."""
+    slots = kinds(state_type)
+    for name in names:
+        if name not in slots:
+            raise TypeError(f"eight_bits names {name!r}, and {state_type.__name__} lacks it.")
+        if slots[name] not in (Kind.SIGNED, Kind.SQUARE):
+            raise TypeError(
+                f"eight_bits names {name!r}, and 8 bits keep only slots that are Square or Signed."
+            )
+        squares = [n for n in names if slots.get(n) is Kind.SQUARE]
+        if not squares:
+            raise TypeError(
+                f"eight_bits names {name!r}, which is kept in 8 bits relative to the root of a "
+                f"Square beside it, and {state_type.__name__} has none in 8 bits."
+            )
 
 
 def is_accumulator(dtype: jnp.dtype) -> bool:

@@ -46,7 +46,10 @@ def kinds(state_type: type) -> dict[str, Kind]:
     """The kind of each field of a state, in the state's order."""
     scope = vars(sys.modules[state_type.__module__])
     hints = inspect.get_annotations(state_type)
-    return {name: _kind(hint, scope) for name, hint in hints.items()}
+    return {
+        name: _kind(f"{name} of {state_type.__name__}", hint, scope)
+        for name, hint in hints.items()
+    }
 
 
 def kinds_of(state: Any) -> dict[str, Kind]:
@@ -55,14 +58,27 @@ def kinds_of(state: Any) -> dict[str, Kind]:
     return kinds(state_type)
 
 
-def _kind(hint: Any, scope: dict[str, Any]) -> Kind:
+def _kind(field: str, hint: Any, scope: dict[str, Any]) -> Kind:
     if isinstance(hint, ForwardRef):  # under `from __future__ import annotations`
-        hint = eval(hint.__forward_arg__, scope)
+        hint = evaluated(field, hint.__forward_arg__, scope)
     for part in (hint, *get_args(hint)):  # of `Signed | None` too
         for kind in getattr(part, "__metadata__", ()):
             if isinstance(kind, Kind):
                 return kind
-    raise TypeError(f"A field of a state is declared as Count, Number or a slot, not as {hint}.")
+    raise TypeError(
+        f"{field} is declared as {getattr(hint, '__name__', hint)}. Declare what it keeps: Count, "
+        "Number, Signed, Positive, Square or Sign of gdmethods.rules, or such a slot | None."
+    )
+
+
+def evaluated(what: str, hint: str, scope: dict[str, Any]) -> Any:
+    """An annotation that `from __future__ import annotations` made a string."""
+    try:
+        return eval(hint, scope)
+    except NameError as error:
+        raise TypeError(
+            f"{what} is annotated with {hint}, and {error}. Import it at the top of the module."
+        ) from error
 
 
 def slots_of(state: Any) -> dict[str, Any]:
@@ -75,14 +91,21 @@ def slots_of(state: Any) -> dict[str, Any]:
     }
 
 
+_METHODS: set[type] = set()
+
+
+def register(state_type: Any) -> None:
+    """Makes a state known as that of a method; refuses one that does not declare its fields."""
+    if not hasattr(state_type, "_fields"):
+        raise TypeError(f"The state of a method is a typing.NamedTuple, and not {state_type!r}.")
+    if kinds(state_type).get("count") is not Kind.COUNT:
+        raise TypeError(f"{state_type.__name__} does not count its updates: add count: Count.")
+    _METHODS.add(serializable(state_type))
+
+
 def is_state(node: Any) -> bool:
     """Whether a node of a tree is the state of a method, whose fields declare their kinds."""
-    if not hasattr(node, "_fields") or public_name(type(node)).split(".")[0] != "gdmethods":
-        return False
-    try:
-        return bool(kinds_of(node))
-    except TypeError:  # the state of a wrapper
-        return False
+    return type(node) in _METHODS
 
 
 def states_in(tree: Any, *types: type) -> list[Any]:

@@ -5,25 +5,24 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
-import optax
 
-from gdmethods._engine.hyperparameters import (
-    Scalar,
-    ScalarOrSchedule,
-    at,
-    float_dtype,
-    scalar,
-    scalar_or_schedule,
+from gdmethods.rules import (
+    Count,
+    Decay,
+    LeafState,
+    NonNegative,
+    Rate,
+    Square,
+    core,
+    divide,
+    optimizer,
+    positive,
+    sqrt,
+    squarable,
+    square,
 )
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import method, negated
-from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import Count, Square, serializable
-from gdmethods._numbers.arithmetic import divide, positive, sqrt, squarable, square
 
 
-@serializable
 class AdaDeltaState(NamedTuple):
     """State of `adadelta` and `scale_by_adadelta`.
 
@@ -39,31 +38,16 @@ class AdaDeltaState(NamedTuple):
     e_x: Square
 
 
-def _rule(
-    g: jax.Array,
-    keep: Any,
-    a: jax.Array,
-    b: jax.Array,
-    *,
-    learning_rate: Any,
-    rho: Any,
-    eps: Any,
-) -> tuple[Any, Any, Any]:
-    g = squarable(g, a)
-    a = keep.e_g(rho * a + (1 - rho) * square(g))
-    delta = sqrt(divide(b + eps, positive(a) + eps)) * g
-    b = keep.e_x(rho * b + (1 - rho) * square(delta))
-    return -learning_rate * delta, a, b
-
-
-@refusing()
+@optimizer(AdaDeltaState)
 def adadelta(
-    learning_rate: ScalarOrSchedule = 1.0,
-    rho: Scalar = 0.95,
-    eps: Scalar = 1e-6,
+    g: jax.Array,
+    s: LeafState,
+    learning_rate: Rate = 1.0,
+    rho: Decay = 0.95,
+    eps: NonNegative = 1e-6,
     *,
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """ADADELTA: no learning rate to choose, but an ε that decides how it starts.
 
         aₜ = ρ aₜ₋₁ + (1 − ρ) |gₜ|²,    a₀ = 0
@@ -114,21 +98,15 @@ def adadelta(
     Source: M. D. Zeiler, ADADELTA: an adaptive learning rate method,
     arXiv:1212.5701, 2012.
     """
-    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
-    rho = scalar("rho", rho, "[0, 1)")
-    eps = scalar("eps", eps, "[0, inf)")
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-
-    def rule(old: AdaDeltaState, new: AdaDeltaState) -> Rule:
-        return Rule(_rule, learning_rate=at(learning_rate, old.count), rho=rho, eps=eps)
-
-    return method(Slots(AdaDeltaState, dtype), rule)
+    g = squarable(g, s.e_g)
+    s.e_g = rho * s.e_g + (1 - rho) * square(g)
+    delta = sqrt(divide(s.e_x + eps, positive(s.e_g) + eps)) * g
+    s.e_x = rho * s.e_x + (1 - rho) * square(delta)
+    return -learning_rate * delta
 
 
-@refusing()
-def scale_by_adadelta(
-    rho: Scalar = 0.95, eps: Scalar = 1e-6, *, accumulator_dtype: Any = None
-) -> optax.GradientTransformationExtraArgs:
+scale_by_adadelta = core(
+    adadelta,
     """The direction of `adadelta`, for a chain that ends with a learning rate.
 
     It is −Δ at η = 1, the paper's δₜ. Arguments, state and errors are those of
@@ -143,5 +121,5 @@ def scale_by_adadelta(
       ... )
 
     Elsewhere: `optax.scale_by_adadelta`, with ρ = 0.9.
-    """
-    return negated(adadelta(1.0, rho, eps, accumulator_dtype=accumulator_dtype))
+    """,
+)

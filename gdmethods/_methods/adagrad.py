@@ -6,26 +6,23 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from gdmethods._engine.hyperparameters import (
+from gdmethods.rules import (
+    Count,
+    Eps,
+    EpsRoot,
+    LeafState,
+    Rate,
     Scalar,
-    ScalarOrSchedule,
-    at,
-    float_dtype,
-    in_eight_bits,
-    scalar,
-    scalar_or_schedule,
+    Square,
+    core,
+    optimizer,
+    positive,
+    squarable,
+    square,
 )
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import method, negated
-from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import Count, Square, serializable
-from gdmethods._numbers.arithmetic import positive, squarable, square
 
 
-@serializable
 class AdaGradState(NamedTuple):
     """State of `adagrad` and `scale_by_rss`.
 
@@ -38,24 +35,21 @@ class AdaGradState(NamedTuple):
     sum_of_squares: Square
 
 
-def _rule(
-    g: jax.Array, keep: Any, s: jax.Array, *, learning_rate: Any, eps: Any, eps_root: Any
-) -> tuple[Any, Any]:
-    g = squarable(g, s)
-    s = keep.sum_of_squares(s + square(g))
-    direction = g / (jnp.sqrt(positive(s) + eps_root) + eps)
-    return -learning_rate * direction, s
+def _starts(initial_accumulator_value: Scalar) -> dict[str, Any]:
+    return {"sum_of_squares": initial_accumulator_value}
 
 
-@refusing()
+@optimizer(AdaGradState, starts=_starts, eight_bits=["sum_of_squares"])
 def adagrad(
-    learning_rate: ScalarOrSchedule,
+    g: jax.Array,
+    s: LeafState,
+    learning_rate: Rate,
     *,
-    eps: Scalar = 1e-10,
-    eps_root: Scalar = 0.0,
-    initial_accumulator_value: Scalar = 0.0,
+    eps: Eps = 1e-10,
+    eps_root: EpsRoot = 0.0,
+    initial_accumulator_value: EpsRoot = 0.0,
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """AdaGrad: large steps for weights whose gradients have been rare or small.
 
         sₜ = sₜ₋₁ + |gₜ|²,    s₀ = initial_accumulator_value
@@ -109,30 +103,14 @@ def adagrad(
     online learning and stochastic optimization, Journal of Machine Learning
     Research 12, 2011.
     """
-    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
-    eps = scalar("eps", eps, "[0, inf)")
-    eps_root = scalar("eps_root", eps_root, "[0, inf)")
-    initial = scalar("initial_accumulator_value", initial_accumulator_value, "[0, inf)")
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-    in_eight_bits("eps", eps, dtype)
-    in_eight_bits("eps_root", eps_root, dtype, power=2)
-    in_eight_bits("initial_accumulator_value", initial, dtype, power=2)
-
-    def rule(old: AdaGradState, new: AdaGradState) -> Rule:
-        return Rule(_rule, learning_rate=at(learning_rate, old.count), eps=eps, eps_root=eps_root)
-
-    slots = Slots(AdaGradState, dtype, ["sum_of_squares"], sum_of_squares=initial)
-    return method(slots, rule)
+    g = squarable(g, s.sum_of_squares)
+    s.sum_of_squares = s.sum_of_squares + square(g)
+    direction = g / (jnp.sqrt(positive(s.sum_of_squares) + eps_root) + eps)
+    return -learning_rate * direction
 
 
-@refusing()
-def scale_by_rss(
-    *,
-    eps: Scalar = 1e-10,
-    eps_root: Scalar = 0.0,
-    initial_accumulator_value: Scalar = 0.0,
-    accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+scale_by_rss = core(
+    adagrad,
     """The direction of `adagrad`, for a chain that ends with a learning rate.
 
     It is −Δ at η = 1: gₜ over the root of the sum of squares. Arguments, state
@@ -148,13 +126,6 @@ def scale_by_rss(
 
     Elsewhere: `optax.scale_by_rss`, whose defaults are those of
     `optax.adagrad`.
-    """
-    return negated(
-        adagrad(
-            1.0,
-            eps=eps,
-            eps_root=eps_root,
-            initial_accumulator_value=initial_accumulator_value,
-            accumulator_dtype=accumulator_dtype,
-        )
-    )
+    """,
+    name="scale_by_rss",
+)

@@ -7,28 +7,28 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from gdmethods._engine.hyperparameters import (
-    Scalar,
-    ScalarOrSchedule,
-    at,
-    flag,
-    float_dtype,
-    in_eight_bits,
-    scalar,
-    scalar_or_schedule,
-)
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import method, negated
-from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import Count, Signed, Square, serializable
-from gdmethods._numbers.arithmetic import one_minus_power, positive, squarable, square
 from gdmethods._numbers.eight_bits import LARGEST_RATIO
+from gdmethods.rules import (
+    Count,
+    Decay,
+    Eps,
+    EpsRoot,
+    LeafState,
+    Rate,
+    Scalar,
+    Signed,
+    Square,
+    StepState,
+    core,
+    one_minus_power,
+    optimizer,
+    positive,
+    squarable,
+    square,
+)
 
 
-@serializable
 class AdamState(NamedTuple):
     """State of `adam` and `scale_by_adam`.
 
@@ -45,39 +45,33 @@ class AdamState(NamedTuple):
     nu: Square
 
 
-def _rule(
-    g: jax.Array,
-    keep: Any,
-    m: jax.Array,
-    v: jax.Array,
-    *,
-    learning_rate: Any,
-    b1: Any,
-    b2: Any,
-    eps: Any,
-    eps_root: Any,
-    correction1: Any,
-    correction2: Any,
-) -> tuple[Any, Any, Any]:
-    g = squarable(g, v)
-    m = b1 * m + (1 - b1) * g
-    v = keep.nu(b2 * v + (1 - b2) * square(g))
-    m = keep.mu(m)  # after v, to whose root it may be relative
-    direction = m / (jnp.sqrt(positive(v) / correction2 + eps_root) + eps)
-    return -learning_rate / correction1 * direction, m, v
+def corrections(s: StepState, b1: Scalar, b2: Scalar, bias_correction: bool) -> None:
+    """Of the bias of starting at zero, once a step."""
+    s.correction1 = one_minus_power(b1, s.count) if bias_correction else 1.0
+    s.correction2 = one_minus_power(b2, s.count) if bias_correction else 1.0
 
 
-@refusing()
+def enough_in_eight_bits(b1: Scalar, b2: Scalar) -> list[str]:
+    """The slots that 8 bits are enough for: v, and m where |m|/√v is bounded and not too noisy."""
+    if not isinstance(b1, float) or not isinstance(b2, float) or b1 > 0.95 or b1**2 >= b2:
+        return ["nu"]
+    largest = (1 - b1) / math.sqrt((1 - b2) * (1 - b1**2 / b2))  # by Cauchy-Schwarz
+    return ["mu", "nu"] if 1.3 * largest < LARGEST_RATIO else ["nu"]  # √v may be rounded down
+
+
+@optimizer(AdamState, eight_bits=enough_in_eight_bits, once=corrections)
 def adam(
-    learning_rate: ScalarOrSchedule,
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 0.0,
+    g: jax.Array,
+    s: LeafState,
+    learning_rate: Rate,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: Eps = 1e-8,
+    eps_root: EpsRoot = 0.0,
     *,
     bias_correction: bool = True,
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """Adam: adaptive moment estimation.
 
         mₜ = β₁ mₜ₋₁ + (1 − β₁) gₜ,    m₀ = 0
@@ -144,49 +138,16 @@ def adam(
     Source: D. P. Kingma, J. Ba, Adam: a method for stochastic optimization,
     ICLR 2015.
     """
-    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
-    b1 = scalar("b1", b1, "[0, 1)")
-    b2 = scalar("b2", b2, "[0, 1)")
-    eps = scalar("eps", eps, "[0, inf)")
-    eps_root = scalar("eps_root", eps_root, "[0, inf)")
-    bias_correction = flag("bias_correction", bias_correction)
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-    in_eight_bits("eps", eps, dtype)
-    in_eight_bits("eps_root", eps_root, dtype, power=2)
-
-    def rule(old: AdamState, new: AdamState) -> Rule:
-        return Rule(
-            _rule,
-            learning_rate=at(learning_rate, old.count),
-            b1=b1,
-            b2=b2,
-            eps=eps,
-            eps_root=eps_root,
-            correction1=one_minus_power(b1, new.count) if bias_correction else 1.0,
-            correction2=one_minus_power(b2, new.count) if bias_correction else 1.0,
-        )
-
-    return method(Slots(AdamState, dtype, _eight_bits(b1, b2)), rule)
+    g = squarable(g, s.nu)
+    m = b1 * s.mu + (1 - b1) * g
+    s.nu = b2 * s.nu + (1 - b2) * square(g)
+    s.mu = m  # after ν, to whose root it may be relative
+    direction = s.mu / (jnp.sqrt(positive(s.nu) / s.correction2 + eps_root) + eps)
+    return -learning_rate / s.correction1 * direction
 
 
-def _eight_bits(b1: Scalar, b2: Scalar) -> list[str]:
-    """The slots that 8 bits are enough for: v, and m where |m|/√v is bounded and not too noisy."""
-    if not isinstance(b1, float) or not isinstance(b2, float) or b1 > 0.95 or b1**2 >= b2:
-        return ["nu"]
-    largest = (1 - b1) / math.sqrt((1 - b2) * (1 - b1**2 / b2))  # by Cauchy-Schwarz
-    return ["mu", "nu"] if 1.3 * largest < LARGEST_RATIO else ["nu"]  # √v may be rounded down
-
-
-@refusing()
-def scale_by_adam(
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 0.0,
-    *,
-    bias_correction: bool = True,
-    accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+scale_by_adam = core(
+    adam,
     """The direction of `adam`, for a chain that ends with a learning rate.
 
     It is −Δ at η = 1: m̂ₜ over the root of v̂ₜ. Arguments, state and errors
@@ -201,15 +162,5 @@ def scale_by_adam(
       ... )
 
     Elsewhere: the same in `optax.scale_by_adam`.
-    """
-    return negated(
-        adam(
-            1.0,
-            b1,
-            b2,
-            eps,
-            eps_root,
-            bias_correction=bias_correction,
-            accumulator_dtype=accumulator_dtype,
-        )
-    )
+    """,
+)

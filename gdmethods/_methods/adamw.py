@@ -5,45 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import optax
 
-from gdmethods._engine.hyperparameters import (
-    Scalar,
-    ScalarOrSchedule,
-    optional,
-    scalar_or_schedule,
+from gdmethods._methods.adam import AdamState, adam, corrections, enough_in_eight_bits
+from gdmethods.rules import (
+    Decay,
+    Eps,
+    EpsRoot,
+    LeafState,
+    NonNegativeOrNone,
+    Rate,
+    optimizer,
+    rule_of,
 )
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import Method, around
-from gdmethods._engine.options import refusing
-from gdmethods._methods.adam import adam
 
 
-def _rule(
-    g: jax.Array,
-    *rest: Any,
-    rule: Rule,
-    rate: Any,
-    weight_decay: Any,
-    w: Any = 0.0,
-) -> tuple[Any, ...]:
-    displacement, *new = rule(g, *rest)
-    return displacement - rate * weight_decay * w, *new
-
-
-@refusing()
+@optimizer(AdamState, eight_bits=enough_in_eight_bits, once=corrections, weights=True)
 def adamw(
-    learning_rate: ScalarOrSchedule,
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 0.0,
+    g: jax.Array,
+    s: LeafState,
+    learning_rate: Rate,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: Eps = 1e-8,
+    eps_root: EpsRoot = 0.0,
     *,
-    weight_decay: Scalar | None = 1e-4,
+    weight_decay: NonNegativeOrNone = 1e-4,
     mask: Any = None,
     bias_correction: bool = True,
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """Adam with decoupled weight decay.
 
         Δₜ = −ηₜ m̂ₜ / (√(v̂ₜ + eps_root) + eps) − ηₜ λ wₜ
@@ -94,33 +84,6 @@ def adamw(
     Source: I. Loshchilov, F. Hutter, Decoupled weight decay regularization,
     ICLR 2019.
     """
-    return decaying(
-        adam(
-            learning_rate,
-            b1,
-            b2,
-            eps,
-            eps_root,
-            bias_correction=bias_correction,
-            accumulator_dtype=accumulator_dtype,
-        ),
-        learning_rate,
-        weight_decay,
-        mask,
-    )
-
-
-def decaying(
-    method: optax.GradientTransformation,
-    learning_rate: ScalarOrSchedule,
-    weight_decay: Scalar | None,
-    mask: Any = None,
-) -> Method:
-    """`method`, and −ηₜ λ wₜ beside it."""
-    return around(
-        method,
-        _rule,
-        True if mask is None else mask,
-        rate=scalar_or_schedule("learning_rate", learning_rate, "[0, inf)"),
-        weight_decay=optional("weight_decay", weight_decay, "[0, inf)"),
-    )
+    step = rule_of(adam)(g, s, learning_rate, b1, b2, eps, eps_root)
+    decay: jax.Array = learning_rate * weight_decay * s.w
+    return step - decay

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from gdmethods._engine.hyperparameters import (
+from gdmethods.rules import (
+    Count,
+    LeafState,
+    MomentumOrNone,
+    NonNegative,
+    Positive,
+    Rate,
     Scalar,
     ScalarOrSchedule,
-    at,
-    choice,
-    float_dtype,
+    Sign,
+    Signed,
+    core,
     is_zero,
-    optional,
+    optimizer,
     ordered,
-    scalar,
-    scalar_or_schedule,
+    sign,
 )
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import method, negated
-from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import Count, Positive, Sign, Signed, serializable
-from gdmethods._numbers.arithmetic import sign
-from gdmethods._numbers.fusion import sign_after
 
 
-@serializable
 class AdaptiveGainsState(NamedTuple):
     """State of `adaptive_gains` and `scale_by_gains`.
 
@@ -49,42 +45,27 @@ class AdaptiveGainsState(NamedTuple):
     sign: Sign
 
 
-def _rule(
-    g: jax.Array,
-    keep: Any,
-    gain: jax.Array,
-    velocity: Any,
-    sign_before: jax.Array,
-    *,
-    learning_rate: Any,
-    momentum: Any,
-    increase: Any,
-    decrease: Any,
-    min_gain: Any,
-    max_gain: Any,
-    agreement: str,
-    first: jax.Array,
-) -> tuple[Any, Any, Any, Any]:
-    agrees = sign(g) * sign_before > 0
-    adapted = jnp.clip(jnp.where(agrees, gain + increase, gain * decrease), min_gain, max_gain)
-    gain = keep.gains(jnp.where(first, gain, adapted) if agreement == "gradient" else adapted)
-    velocity = keep.velocity(momentum * velocity - learning_rate * gain * g)
-    remembered = sign_after(gain, sign(g if agreement == "gradient" else -velocity))
-    return velocity, gain, velocity, remembered
+def _starts(momentum: ScalarOrSchedule, min_gain: Scalar, max_gain: Scalar) -> dict[str, Any]:
+    ordered("min_gain", min_gain, "max_gain", max_gain)
+    ordered("min_gain", min_gain, "the gain at the start", 1.0)
+    ordered("the gain at the start", 1.0, "max_gain", max_gain)
+    return {"gains": 1.0, "velocity": None if is_zero(momentum) else 0.0}
 
 
-@refusing()
+@optimizer(AdaptiveGainsState, starts=_starts)
 def adaptive_gains(
-    learning_rate: ScalarOrSchedule,
-    momentum: ScalarOrSchedule | None = None,
+    g: jax.Array,
+    s: LeafState,
+    learning_rate: Rate,
+    momentum: MomentumOrNone = None,
     *,
-    increase: Scalar = 0.05,
-    decrease: Scalar = 0.95,
-    min_gain: Scalar = 0.1,
-    max_gain: Scalar = 10.0,
-    agreement: str = "gradient",
+    increase: NonNegative = 0.05,
+    decrease: Annotated[Scalar, "(0, 1]"] = 0.95,
+    min_gain: NonNegative = 0.1,
+    max_gain: Annotated[Scalar, "(0, inf]"] = 10.0,
+    agreement: Literal["gradient", "velocity"] = "gradient",
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """Gradient descent with Hinton's adaptive gains: a rate for each weight.
 
         gainₜ = gainₜ₋₁ + increase    if aₜ > 0
@@ -147,46 +128,17 @@ def adaptive_gains(
     Coursera, 2012; R. A. Jacobs, Increased rates of convergence through
     learning rate adaptation, Neural Networks 1, 1988.
     """
-    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
-    momentum = optional("momentum", momentum, "[0, 1]", scalar_or_schedule)
-    increase = scalar("increase", increase, "[0, inf)")
-    decrease = scalar("decrease", decrease, "(0, 1]")
-    min_gain = scalar("min_gain", min_gain, "[0, inf)")
-    max_gain = scalar("max_gain", max_gain, "(0, inf]")
-    ordered("min_gain", min_gain, "max_gain", max_gain)
-    ordered("min_gain", min_gain, "the gain at the start", 1.0)
-    ordered("the gain at the start", 1.0, "max_gain", max_gain)
-    agreement = choice("agreement", agreement, ("gradient", "velocity"))
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-
-    def rule(old: AdaptiveGainsState, new: AdaptiveGainsState) -> Rule:
-        return Rule(
-            _rule,
-            learning_rate=at(learning_rate, old.count),
-            momentum=at(momentum, old.count),
-            increase=increase,
-            decrease=decrease,
-            min_gain=min_gain,
-            max_gain=max_gain,
-            agreement=agreement,
-            first=old.count == 0,
-        )
-
-    velocity = None if is_zero(momentum) else 0.0
-    return method(Slots(AdaptiveGainsState, dtype, gains=1.0, velocity=velocity), rule)
+    agrees = sign(g) * s.sign > 0
+    gain = jnp.where(agrees, s.gains + increase, s.gains * decrease)
+    gain = jnp.clip(gain, min_gain, max_gain)
+    s.gains = jnp.where(s.count == 1, s.gains, gain) if agreement == "gradient" else gain
+    s.velocity = momentum * s.velocity - learning_rate * s.gains * g
+    s.sign = sign(g if agreement == "gradient" else -s.velocity)
+    return s.velocity
 
 
-@refusing()
-def scale_by_gains(
-    momentum: ScalarOrSchedule | None = None,
-    *,
-    increase: Scalar = 0.05,
-    decrease: Scalar = 0.95,
-    min_gain: Scalar = 0.1,
-    max_gain: Scalar = 10.0,
-    agreement: str = "gradient",
-    accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+scale_by_gains = core(
+    adaptive_gains,
     """The direction of `adaptive_gains`, for a chain that ends with a rate.
 
     It is −Δ at η = 1: gainₜ gₜ, and with momentum the velocity that those
@@ -199,16 +151,6 @@ def scale_by_gains(
       ...     optax.add_decayed_weights(1e-4),
       ...     optax.scale(-0.1),
       ... )
-    """
-    return negated(
-        adaptive_gains(
-            1.0,
-            momentum,
-            increase=increase,
-            decrease=decrease,
-            min_gain=min_gain,
-            max_gain=max_gain,
-            agreement=agreement,
-            accumulator_dtype=accumulator_dtype,
-        )
-    )
+    """,
+    name="scale_by_gains",
+)

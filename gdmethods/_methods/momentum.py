@@ -5,17 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
-import optax
 
-from gdmethods._engine.hyperparameters import ScalarOrSchedule, at, float_dtype, scalar_or_schedule
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import method
-from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import Count, Signed, serializable
+from gdmethods.rules import Count, LeafState, Momentum, Rate, Signed, core, optimizer
 
 
-@serializable
 class MomentumState(NamedTuple):
     """State of `momentum` and `velocity`.
 
@@ -28,20 +21,15 @@ class MomentumState(NamedTuple):
     velocity: Signed
 
 
-def _rule(
-    g: jax.Array, keep: Any, velocity: jax.Array, *, learning_rate: Any, momentum: Any
-) -> tuple[Any, Any]:
-    velocity = keep.velocity(momentum * velocity - learning_rate * g)
-    return velocity, velocity
-
-
-@refusing()
+@optimizer(MomentumState)
 def momentum(
-    learning_rate: ScalarOrSchedule,
-    momentum: ScalarOrSchedule = 0.9,
+    g: jax.Array,
+    s: LeafState,
+    learning_rate: Rate,
+    momentum: Momentum = 0.9,
     *,
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """Gradient descent with classical (heavy-ball) momentum.
 
         Δₜ = μₜ Δₜ₋₁ − ηₜ gₜ,    Δ₀ = 0
@@ -93,14 +81,12 @@ def momentum(
     4, 1964; I. Sutskever, J. Martens, G. Dahl, G. Hinton, On the importance of
     initialization and momentum in deep learning, ICML 2013.
     """
-    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
-    return _momentum(learning_rate, momentum, accumulator_dtype)
+    s.velocity = momentum * s.velocity - learning_rate * g
+    return s.velocity
 
 
-@refusing()
-def velocity(
-    momentum: ScalarOrSchedule = 0.9, *, accumulator_dtype: Any = None
-) -> optax.GradientTransformationExtraArgs:
+velocity = core(
+    momentum,
     """The velocity of `momentum`, for a chain that has applied its rate.
 
         Δₜ = μₜ Δₜ₋₁ + uₜ
@@ -115,21 +101,7 @@ def velocity(
       ... )
 
     Elsewhere: `optax.trace(μ)`, for which μ cannot be a schedule.
-    """
-    return _momentum(-1.0, momentum, accumulator_dtype)
-
-
-def _momentum(
-    learning_rate: ScalarOrSchedule, momentum: ScalarOrSchedule, accumulator_dtype: Any
-) -> optax.GradientTransformationExtraArgs:
-    momentum = scalar_or_schedule("momentum", momentum, "[0, 1]")
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-
-    def rule(old: MomentumState, new: MomentumState) -> Rule:
-        return Rule(
-            _rule,
-            learning_rate=at(learning_rate, old.count),
-            momentum=at(momentum, old.count),
-        )
-
-    return method(Slots(MomentumState, dtype), rule)
+    """,
+    name="velocity",
+    rate=-1.0,
+)

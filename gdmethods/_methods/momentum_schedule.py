@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.hyperparameters import Scalar, scalar
+from gdmethods.rules import Scalar, scalar
 
 
 def sutskever_momentum_schedule(

@@ -10,17 +10,22 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
-import optax
 
-from gdmethods._engine.hyperparameters import ScalarOrSchedule, at, float_dtype, scalar_or_schedule
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import method
-from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import Count, Number, Signed, serializable
+from gdmethods.rules import (
+    Count,
+    LeafState,
+    Momentum,
+    Number,
+    Rate,
+    ScalarOrSchedule,
+    Signed,
+    StepState,
+    at,
+    core,
+    optimizer,
+)
 
 
-@serializable
 class NesterovState(NamedTuple):
     """State of `nesterov` and `nesterov_velocity`.
 
@@ -36,26 +41,23 @@ class NesterovState(NamedTuple):
     next_momentum: Number
 
 
-def _rule(
-    g: jax.Array,
-    keep: Any,
-    velocity: jax.Array,
-    *,
-    learning_rate: Any,
-    momentum: Any,
-    next_momentum: Any,
-) -> tuple[Any, Any]:
-    velocity = keep.velocity(momentum * velocity - learning_rate * g)
-    return next_momentum * velocity - learning_rate * g, velocity
+def _first_momentum(momentum: ScalarOrSchedule) -> dict[str, Any]:
+    return {"next_momentum": momentum}
 
 
-@refusing()
+def _look_ahead(s: StepState, momentum: ScalarOrSchedule) -> None:
+    s.momentum, s.next_momentum = s.next_momentum, at(momentum, s.count)
+
+
+@optimizer(NesterovState, starts=_first_momentum, once=_look_ahead)
 def nesterov(
-    learning_rate: ScalarOrSchedule,
-    momentum: ScalarOrSchedule = 0.9,
+    g: jax.Array,
+    s: LeafState,
+    learning_rate: Rate,
+    momentum: Momentum = 0.9,
     *,
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """Nesterov's accelerated gradient, exact for any schedule of μ and η.
 
         yₜ = wₜ + μₜ Δₜ₋₁
@@ -110,14 +112,12 @@ def nesterov(
     of I. Sutskever, J. Martens, G. Dahl, G. Hinton, On the importance of
     initialization and momentum in deep learning, ICML 2013.
     """
-    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
-    return _nesterov(learning_rate, momentum, accumulator_dtype)
+    s.velocity = s.momentum * s.velocity - learning_rate * g
+    return s.next_momentum * s.velocity - learning_rate * g
 
 
-@refusing()
-def nesterov_velocity(
-    momentum: ScalarOrSchedule = 0.9, *, accumulator_dtype: Any = None
-) -> optax.GradientTransformationExtraArgs:
+nesterov_velocity = core(
+    nesterov,
     """The velocity of `nesterov`, for a chain that has applied its rate.
 
         Δₜ = μₜ Δₜ₋₁ + uₜ
@@ -135,25 +135,7 @@ def nesterov_velocity(
       ... )
 
     Elsewhere: `optax.trace(μ, nesterov=True)`, for constant μ.
-    """
-    return _nesterov(-1.0, momentum, accumulator_dtype)
-
-
-def _nesterov(
-    learning_rate: ScalarOrSchedule, momentum: ScalarOrSchedule, accumulator_dtype: Any
-) -> optax.GradientTransformationExtraArgs:
-    momentum = scalar_or_schedule("momentum", momentum, "[0, 1]")
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-
-    def numbers(state: NesterovState, **extra_args: Any) -> dict[str, Any]:
-        return {"next_momentum": at(momentum, optax.safe_increment(state.count))}
-
-    def rule(old: NesterovState, new: NesterovState) -> Rule:
-        return Rule(
-            _rule,
-            learning_rate=at(learning_rate, old.count),
-            momentum=old.next_momentum,
-            next_momentum=new.next_momentum,
-        )
-
-    return method(Slots(NesterovState, dtype, next_momentum=momentum), rule, numbers)
+    """,
+    name="nesterov_velocity",
+    rate=-1.0,
+)

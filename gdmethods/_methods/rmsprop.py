@@ -6,27 +6,24 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from gdmethods._engine.hyperparameters import (
+from gdmethods.rules import (
+    Count,
+    Decay,
+    Eps,
+    EpsRoot,
+    LeafState,
+    MomentumOrNone,
+    Rate,
     Scalar,
     ScalarOrSchedule,
-    at,
-    flag,
-    float_dtype,
-    in_eight_bits,
+    Signed,
+    Square,
+    StepState,
+    core,
     is_zero,
-    optional,
-    scalar,
-    scalar_or_schedule,
-)
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import method, negated
-from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import Count, Signed, Square, serializable
-from gdmethods._numbers.arithmetic import (
     one_minus_power,
+    optimizer,
     positive,
     representable,
     squarable,
@@ -34,7 +31,6 @@ from gdmethods._numbers.arithmetic import (
 )
 
 
-@serializable
 class RMSPropState(NamedTuple):
     """State of `rmsprop` and `scale_by_rms`.
 
@@ -55,47 +51,39 @@ class RMSPropState(NamedTuple):
     velocity: Signed | None
 
 
-def _rule(
-    g: jax.Array,
-    keep: Any,
-    nu: jax.Array,
-    mu: Any,
-    velocity: Any,
-    *,
-    learning_rate: Any,
-    decay: Any,
-    eps: Any,
-    eps_root: Any,
-    centered: bool,
-    momentum: Any,
-    correction: Any,
-    growth: Any,
-) -> tuple[Any, Any, Any, Any]:
-    g = squarable(g, nu)
-    mu = keep.mu(decay * mu + (1 - decay) * g)
-    if centered:  # with g − mₜ = decay (g − mₜ₋₁), so that mₜ can overwrite mₜ₋₁
-        weight = (1 - decay) / representable(decay, g.dtype) * growth
-        nu = keep.nu(decay * nu + weight * square(g - mu / correction))
-    else:
-        nu = keep.nu(decay * nu + (1 - decay) * square(g))
-    direction = g / (jnp.sqrt(positive(nu) / correction + eps_root) + eps)
-    velocity = keep.velocity(momentum * velocity - learning_rate * direction)
-    return velocity, nu, mu, velocity
+def starts(initial_scale: Scalar, centered: bool, momentum: ScalarOrSchedule) -> dict[str, Any]:
+    """Of the slots of which a configuration keeps some."""
+    return {
+        "nu": initial_scale,
+        "mu": 0.0 if centered else None,
+        "velocity": None if is_zero(momentum) else 0.0,
+    }
 
 
-@refusing()
+def corrections(s: StepState, decay: Scalar, bias_correction: bool) -> None:
+    """Of the bias of starting at zero, once a step."""
+    s.correction = s.growth = 1.0
+    if bias_correction:
+        s.correction = one_minus_power(decay, s.count)
+        before = one_minus_power(decay, jnp.maximum(s.count - 1, 1))
+        s.growth = jnp.where(s.count == 1, 0.0, s.correction / before)
+
+
+@optimizer(RMSPropState, starts=starts, eight_bits=["nu"], once=corrections)
 def rmsprop(
-    learning_rate: ScalarOrSchedule,
-    decay: Scalar = 0.9,
-    eps: Scalar = 1e-8,
+    g: jax.Array,
+    s: LeafState,
+    learning_rate: Rate,
+    decay: Decay = 0.9,
+    eps: Eps = 1e-8,
     *,
-    eps_root: Scalar = 0.0,
-    initial_scale: Scalar = 0.0,
+    eps_root: EpsRoot = 0.0,
+    initial_scale: EpsRoot = 0.0,
     centered: bool = False,
-    momentum: ScalarOrSchedule | None = None,
+    momentum: MomentumOrNone = None,
     bias_correction: bool = False,
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """RMSProp: the gradient over the root of the running mean of its square.
 
         νₜ = decay νₜ₋₁ + (1 − decay) |gₜ|²,    ν₀ = initial_scale
@@ -160,61 +148,20 @@ def rmsprop(
     Coursera, 2012; centered: A. Graves, Generating sequences with recurrent
     neural networks, arXiv:1308.0850, 2013.
     """
-    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
-    decay = scalar("decay", decay, "[0, 1)")
-    eps = scalar("eps", eps, "[0, inf)")
-    eps_root = scalar("eps_root", eps_root, "[0, inf)")
-    initial_scale = scalar("initial_scale", initial_scale, "[0, inf)")
-    centered = flag("centered", centered)
-    momentum = optional("momentum", momentum, "[0, 1]", scalar_or_schedule)
-    bias_correction = flag("bias_correction", bias_correction)
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-    in_eight_bits("eps", eps, dtype)
-    in_eight_bits("eps_root", eps_root, dtype, power=2)
-    in_eight_bits("initial_scale", initial_scale, dtype, power=2)
-
-    slots = Slots(
-        RMSPropState,
-        dtype,
-        ["nu"],
-        nu=initial_scale,
-        mu=0.0 if centered else None,
-        velocity=None if is_zero(momentum) else 0.0,
-    )
-
-    def rule(old: RMSPropState, new: RMSPropState) -> Rule:
-        correction: Any = 1.0
-        growth: Any = 1.0
-        if bias_correction:
-            correction = one_minus_power(decay, new.count)
-            before = one_minus_power(decay, jnp.maximum(old.count, 1))
-            growth = jnp.where(old.count == 0, 0.0, correction / before)
-        return Rule(
-            _rule,
-            learning_rate=at(learning_rate, old.count),
-            decay=decay,
-            eps=eps,
-            eps_root=eps_root,
-            centered=centered,
-            momentum=at(momentum, old.count),
-            correction=correction,
-            growth=growth,
-        )
-
-    return method(slots, rule)
+    g = squarable(g, s.nu)
+    s.mu = decay * s.mu + (1 - decay) * g
+    if centered:  # with g − mₜ = decay (g − mₜ₋₁), so that mₜ can overwrite mₜ₋₁
+        weight = (1 - decay) / representable(decay, g.dtype) * s.growth
+        s.nu = decay * s.nu + weight * square(g - s.mu / s.correction)
+    else:
+        s.nu = decay * s.nu + (1 - decay) * square(g)
+    direction = g / (jnp.sqrt(positive(s.nu) / s.correction + eps_root) + eps)
+    s.velocity = momentum * s.velocity - learning_rate * direction
+    return s.velocity
 
 
-@refusing()
-def scale_by_rms(
-    decay: Scalar = 0.9,
-    eps: Scalar = 1e-8,
-    *,
-    eps_root: Scalar = 0.0,
-    initial_scale: Scalar = 0.0,
-    centered: bool = False,
-    bias_correction: bool = False,
-    accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+scale_by_rms = core(
+    rmsprop,
     """The direction of `rmsprop`, for a chain that ends with a learning rate.
 
     It is −Δ at η = 1 without momentum; chain `velocity` after the learning
@@ -230,16 +177,7 @@ def scale_by_rms(
 
     Elsewhere: `optax.scale_by_rms`, and `optax.scale_by_stddev` for the
     centered form; both have ε inside of the root unless eps_in_sqrt=False.
-    """
-    return negated(
-        rmsprop(
-            1.0,
-            decay,
-            eps,
-            eps_root=eps_root,
-            initial_scale=initial_scale,
-            centered=centered,
-            bias_correction=bias_correction,
-            accumulator_dtype=accumulator_dtype,
-        )
-    )
+    """,
+    name="scale_by_rms",
+    momentum=0.0,
+)

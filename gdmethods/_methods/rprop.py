@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from gdmethods._engine.hyperparameters import Scalar, choice, float_dtype, ordered, scalar
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import method, negated
-from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import Count, Number, Positive, Sign, serializable
-from gdmethods._numbers.arithmetic import representable, sign
-from gdmethods._numbers.fusion import sign_after
+from gdmethods.rules import (
+    Count,
+    LeafState,
+    NonNegative,
+    Number,
+    Positive,
+    Scalar,
+    Sign,
+    StepState,
+    core,
+    optimizer,
+    ordered,
+    representable,
+    scalar,
+    sign,
+)
 
 _NO_LOSS = float(jnp.finfo(jnp.float32).max)  # no loss has risen from it
 
 
-@serializable
 class RpropState(NamedTuple):
     """State of `rprop` and `scale_by_rprop`.
 
@@ -41,45 +47,54 @@ class RpropState(NamedTuple):
     value: Number
 
 
-def _rule(
-    g: jax.Array,
-    keep: Any,
-    d: jax.Array,
-    sign_before: jax.Array,
-    *,
-    eta_minus: Any,
-    eta_plus: Any,
-    min_step_size: Any,
-    max_step_size: Any,
-    variant: str,
-    loss_rose: Any,
-    dtype: jnp.dtype | None,
-) -> tuple[Any, Any, Any]:
-    a = sign(g) * sign_before
-    previous_move = -sign_before * d
-    longer = jnp.minimum(d * eta_plus, representable(max_step_size, dtype or d.dtype))
-    shorter = jnp.maximum(d * eta_minus, representable(min_step_size, dtype or d.dtype))
-    d = jnp.where(a > 0, longer, jnp.where(a < 0, shorter, d))
-    d = keep.step_sizes(jnp.where(jnp.isnan(g), g, d))
-    remembered = sign_after(d, sign(g) if variant == "rprop-" else jnp.where(a < 0, 0.0, sign(g)))
-    move = -remembered * d
-    if variant in ("rprop+", "irprop+"):
-        back = -previous_move if variant == "rprop+" else jnp.where(loss_rose, -previous_move, 0.0)
-        move = jnp.where(a < 0, back, move)
-    return move, d, remembered
+def _first_step(name: str, value: Any) -> Scalar:
+    if callable(value):
+        raise TypeError(
+            "learning_rate of rprop is the first step size, which the signs of the gradients "
+            "adapt from then on, so it cannot be a schedule. Pass a number; to scale every move, "
+            "chain optax.scale_by_schedule after it."
+        )
+    return scalar(name, value, "(0, inf)")
 
 
-@refusing()
+def _starts(learning_rate: Scalar, min_step_size: Scalar, max_step_size: Scalar) -> dict[str, Any]:
+    ordered("min_step_size", min_step_size, "learning_rate", learning_rate)
+    ordered("learning_rate", learning_rate, "max_step_size", max_step_size)
+    return {"step_sizes": learning_rate, "value": _NO_LOSS}
+
+
+def _compare(s: StepState, variant: str, value: Any = None) -> None:
+    if variant != "irprop+":
+        return
+    if value is None:
+        raise ValueError(
+            'variant="irprop+" compares losses and was given none. Call '
+            "tx.update(grads, state, params, value=loss)."
+        )
+    if not isinstance(value, int | float | np.number | np.ndarray | jax.Array):
+        raise TypeError(f"value must be the loss, a number, got {value!r}.")
+    if jnp.shape(value) != ():
+        raise ValueError(
+            f"value must be the loss, a scalar, got shape {jnp.shape(value)}. Take the mean "
+            "over examples that the gradient is of."
+        )
+    before, s.value = s.value, jnp.asarray(value)
+    s.loss_rose = s.value > before
+
+
+@optimizer(RpropState, starts=_starts, once=_compare)
 def rprop(
-    learning_rate: Scalar = 0.1,
-    eta_minus: Scalar = 0.5,
-    eta_plus: Scalar = 1.2,
-    min_step_size: Scalar = 1e-6,
-    max_step_size: Scalar = 50.0,
+    g: jax.Array,
+    s: LeafState,
+    learning_rate: Annotated[Scalar, _first_step] = 0.1,
+    eta_minus: Annotated[Scalar, "(0, 1)"] = 0.5,
+    eta_plus: Annotated[Scalar, "(1, inf)"] = 1.2,
+    min_step_size: NonNegative = 1e-6,
+    max_step_size: Annotated[Scalar, "(0, inf]"] = 50.0,
     *,
-    variant: str = "irprop-",
+    variant: Literal["rprop-", "rprop+", "irprop-", "irprop+"] = "irprop-",
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """Resilient backpropagation, for gradients of the full batch.
 
         aₜ = sign(gₜ) · sign(gₜ₋₁)
@@ -148,66 +163,24 @@ def rprop(
     Hüsken, Empirical evaluation of the improved Rprop learning algorithms,
     Neurocomputing 50, 2003.
     """
-    if callable(learning_rate):
-        raise TypeError(
-            "learning_rate of rprop is the first step size, which the signs of the gradients "
-            "adapt from then on, so it cannot be a schedule. Pass a number; to scale every move, "
-            "chain optax.scale_by_schedule after it."
-        )
-    learning_rate = scalar("learning_rate", learning_rate, "(0, inf)")
-    eta_minus = scalar("eta_minus", eta_minus, "(0, 1)")
-    eta_plus = scalar("eta_plus", eta_plus, "(1, inf)")
-    min_step_size = scalar("min_step_size", min_step_size, "[0, inf)")
-    max_step_size = scalar("max_step_size", max_step_size, "(0, inf]")
-    ordered("min_step_size", min_step_size, "learning_rate", learning_rate)
-    ordered("learning_rate", learning_rate, "max_step_size", max_step_size)
-    variant = choice("variant", variant, ("rprop-", "rprop+", "irprop-", "irprop+"))
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-
-    def loss(state: RpropState, *, value: Any = None, **extra_args: Any) -> dict[str, Any]:
-        if variant != "irprop+":
-            return {}
-        if value is None:
-            raise ValueError(
-                'variant="irprop+" compares losses and was given none. Call '
-                "tx.update(grads, state, params, value=loss)."
-            )
-        if not isinstance(value, int | float | np.number | np.ndarray | jax.Array):
-            raise TypeError(f"value must be the loss, a number, got {value!r}.")
-        if jnp.shape(value) != ():
-            raise ValueError(
-                f"value must be the loss, a scalar, got shape {jnp.shape(value)}. Take the mean "
-                "over examples that the gradient is of."
-            )
-        return {"value": value}
-
-    def rule(old: RpropState, new: RpropState) -> Rule:
-        return Rule(
-            _rule,
-            eta_minus=eta_minus,
-            eta_plus=eta_plus,
-            min_step_size=min_step_size,
-            max_step_size=max_step_size,
-            variant=variant,
-            loss_rose=new.value > old.value,
-            dtype=slots.dtype,
-        )
-
-    slots = Slots(RpropState, dtype, step_sizes=learning_rate, value=_NO_LOSS)
-    return method(slots, rule, loss)
+    a = sign(g) * s.sign
+    previous_move = -s.sign * s.step_sizes
+    dtype = accumulator_dtype or s.step_sizes.dtype
+    longer = jnp.minimum(s.step_sizes * eta_plus, representable(max_step_size, dtype))
+    shorter = jnp.maximum(s.step_sizes * eta_minus, representable(min_step_size, dtype))
+    d = jnp.where(a > 0, longer, jnp.where(a < 0, shorter, s.step_sizes))
+    s.step_sizes = jnp.where(jnp.isnan(g), g, d)
+    s.sign = sign(g) if variant == "rprop-" else jnp.where(a < 0, 0.0, sign(g))
+    move = -s.sign * s.step_sizes
+    if variant == "rprop+":
+        move = jnp.where(a < 0, -previous_move, move)
+    if variant == "irprop+":
+        move = jnp.where(a < 0, jnp.where(s.loss_rose, -previous_move, 0.0), move)
+    return move
 
 
-@refusing()
-def scale_by_rprop(
-    learning_rate: Scalar = 0.1,
-    eta_minus: Scalar = 0.5,
-    eta_plus: Scalar = 1.2,
-    min_step_size: Scalar = 1e-6,
-    max_step_size: Scalar = 50.0,
-    *,
-    variant: str = "irprop-",
-    accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+scale_by_rprop = core(
+    rprop,
     """The direction of `rprop`, for a chain that ends with a (negative) scale.
 
     It is −Δ: sign(gₜ) dₜ where no sign turned. Arguments, state and errors are
@@ -219,15 +192,6 @@ def scale_by_rprop(
 
     Elsewhere: `optax.scale_by_rprop`, which lags by one update as
     `optax.rprop` does.
-    """
-    return negated(
-        rprop(
-            learning_rate,
-            eta_minus,
-            eta_plus,
-            min_step_size,
-            max_step_size,
-            variant=variant,
-            accumulator_dtype=accumulator_dtype,
-        )
-    )
+    """,
+    rate=None,
+)

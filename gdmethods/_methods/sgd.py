@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import optax
 
-from gdmethods._engine.hyperparameters import ScalarOrSchedule, at, scalar_or_schedule
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import method
 from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import Count, serializable
+from gdmethods.rules import Count, LeafState, Rate, ScalarOrSchedule, optimizer
 
 
-@serializable
 class SGDState(NamedTuple):
     """State of `sgd`.
 
@@ -26,12 +21,8 @@ class SGDState(NamedTuple):
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
 
 
-def _rule(g: jax.Array, keep: Any, *, learning_rate: Any) -> tuple[Any]:
-    return (-learning_rate * g,)
-
-
-@refusing()
-def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArgs:
+@optimizer(SGDState)
+def sgd(g: jax.Array, s: LeafState, learning_rate: Rate) -> jax.Array:
     """Stochastic gradient descent.
 
         Δₜ = −ηₜ gₜ
@@ -66,12 +57,7 @@ def sgd(learning_rate: ScalarOrSchedule) -> optax.GradientTransformationExtraArg
     Source: H. Robbins, S. Monro, A stochastic approximation method, Annals of
     Mathematical Statistics 22, 1951.
     """
-    learning_rate = scalar_or_schedule("learning_rate", learning_rate, "[0, inf)")
-
-    def rule(old: SGDState, new: SGDState) -> Rule:
-        return Rule(_rule, learning_rate=at(learning_rate, old.count))
-
-    return method(Slots(SGDState), rule)
+    return -learning_rate * g
 
 
 @refusing()

@@ -7,7 +7,6 @@ the arrays on a TPU, whose compiler shares a costly value between two results
 of a kernel only if it is a result itself, in the dtype of the slot.
 """
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from gdmethods._numbers import eight_bits
 from gdmethods._numbers.arithmetic import clipped
 from gdmethods._numbers.eight_bits import EIGHT_BITS
 from gdmethods._numbers.kinds import Kind
-from gdmethods._numbers.rounding import noise, rounded
+from gdmethods._numbers.rounding import rounded
 
 
 class Format(NamedTuple):
@@ -69,7 +68,7 @@ Kinds = Mapping[str, Kind]
 
 def read_slots(slots: Stored, kinds: Kinds) -> dict[str, Any]:
     """The numbers of a leaf's slots."""
-    root = _root(slots, kinds)
+    root = root_beside(slots, kinds)
     return {
         name: None if x is None else format_of(kinds[name], x.dtype).read(x, root)
         for name, x in slots.items()
@@ -83,22 +82,33 @@ def converted_slots(slots: Stored, like: Stored, kinds: Kinds) -> dict[str, Any]
     for name in sorted(slots, key=lambda name: kinds[name] is not Kind.SQUARE):
         x, dtype = slots[name], like[name].dtype
         if x.dtype != dtype:
-            x = format_of(kinds[name], dtype).write(numbers[name], _root(stored, kinds))
+            x = format_of(kinds[name], dtype).write(numbers[name], root_beside(stored, kinds))
         stored[name] = x
     return {name: stored[name] for name in slots}
 
 
-def _root(slots: Stored, kinds: Kinds) -> Any:
-    """The root of the square that is stored in 8 bits; None if none is."""
-    for name, x in slots.items():
-        if x is not None and kinds[name] is Kind.SQUARE and x.dtype == EIGHT_BITS:
-            return eight_bits.root_of(x)
-    return None
+def square_of(slots: Stored, kinds: Kinds) -> str | None:
+    """The first square in 8 bits, to whose root the signed numbers in 8 bits are relative."""
+    squares = (
+        name for name, x in slots.items() if kinds[name] is Kind.SQUARE and in_eight_bits(x)
+    )
+    return next(squares, None)
+
+
+def root_beside(slots: Stored, kinds: Kinds) -> Any:
+    """The root of that square; None without one."""
+    name = square_of(slots, kinds)
+    return None if name is None else eight_bits.root_of(slots[name])
+
+
+def in_eight_bits(x: Any) -> bool:
+    """Whether a slot is kept in codes."""
+    return x is not None and x.dtype == EIGHT_BITS
 
 
 def limited(gradient: jax.Array, slots: Stored, kinds: Kinds) -> jax.Array:
     """The gradient, as far as the squares of its leaf can keep its square."""
-    if _root(slots, kinds) is None:
+    if square_of(slots, kinds) is None:
         return gradient
     return clipped(gradient, eight_bits.LARGEST_ROOT)
 
@@ -115,50 +125,30 @@ class Seed(NamedTuple):
     weight: jax.Array | None
 
 
-def needs_seed(slots: list[Any]) -> bool:
-    """Whether one of a leaf's slots is narrow, so that a step rounds it by noise."""
-    return any(x is not None and x.dtype in (jnp.bfloat16, EIGHT_BITS) for x in slots)
+def is_narrow(slot: Any) -> bool:
+    """Whether a slot is kept in fewer bits than a rule computes with, so that noise rounds it."""
+    return slot is not None and slot.dtype in (jnp.bfloat16, EIGHT_BITS)
 
 
-class Keeper:
-    """Stores the new slots of a leaf: `keep.mu(m)` is m as the slot mu then has it.
+def store(
+    x: Any, kind: Kind, dtype: jnp.dtype, root: Any, noise: Callable[[], jax.Array]
+) -> tuple[jax.Array, Any]:
+    """A number as its slot keeps it, and as a step then reads it.
 
-    Attributes:
-      numbers: of the old slots.
+    Arguments:
+      x: the number.
+      kind, dtype: of the slot.
+      root: of the square beside it, as `Format` has it.
+      noise: draws 32 random bits for each number, if there is something to round.
     """
-
-    def __init__(
-        self, slots: Stored, kinds: Kinds, gradient: jax.Array, seed: Seed | None
-    ) -> None:
-        self._slots, self._kinds, self._gradient, self._seed = slots, kinds, gradient, seed
-        self._stored: dict[str, jax.Array] = {}
-        self.numbers = read_slots(slots, kinds)
-
-    def __getattr__(self, name: str) -> Callable[[Any], Any]:
-        return functools.partial(self._keep, name)
-
-    def _keep(self, name: str, x: Any) -> Any:
-        slot = self._slots[name]
-        if not needs_seed([slot]):
-            return x
-        if slot.dtype == EIGHT_BITS:
-            x = _without_derivative(x)
-        format, root = format_of(self._kinds[name], slot.dtype), _root(self._stored, self._kinds)
-        stored = format.write(x, root, self._noise(name))
-        self._stored[name] = _made_once(stored) if slot.dtype == EIGHT_BITS else stored
-        return format.read(self._stored[name], root).astype(x.dtype)
-
-    def _noise(self, name: str) -> jax.Array:
-        assert self._seed is not None
-        place, old = list(self._slots).index(name), self.numbers[name]
-        return noise(self._seed.count, place, self._gradient, self._seed.weight, old)
-
-    def stored(self, name: str, x: Any) -> Any:
-        """A new slot, for which the rule returns x."""
-        slot = self._slots[name]
-        if slot is None or name in self._stored:
-            return self._stored.get(name)
-        return format_of(self._kinds[name], slot.dtype).write(x, None)
+    format = format_of(kind, dtype)
+    if dtype == EIGHT_BITS:
+        stored = _made_once(format.write(_without_derivative(x), root, noise()))
+    elif dtype == jnp.bfloat16:
+        stored = format.write(x, root, noise())
+    else:
+        return format.write(x, root), x
+    return stored, format.read(stored, root).astype(x.dtype)
 
 
 def _made_once(codes: jax.Array) -> jax.Array:

@@ -5,7 +5,7 @@ stored at last in the formats that `tx` keeps. A count that the other library
 does not keep is asked for only where an update reads it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -101,8 +101,16 @@ def _is_read(untold: set[Any], tx: Any, params: Any, state: Any) -> bool:
     known = {i: x for i, (path, x) in enumerate(leaves) if path not in untold}
     shapes = jax.eval_shape(lambda *trees: trees, jnp.int32(0), known, params)
     jaxpr = jax.make_jaxpr(step)(*shapes).jaxpr
-    read = {atom for atom in jaxpr.outvars if isinstance(atom, Var)}
+    return 0 in _arguments_read(jaxpr, range(len(jaxpr.outvars)))
+
+
+def _arguments_read(jaxpr: Any, results: Iterable[int]) -> set[int]:
+    """The arguments that these results depend on, by their places; also through inner jits."""
+    read = {jaxpr.outvars[i] for i in results if isinstance(jaxpr.outvars[i], Var)}
     for equation in reversed(jaxpr.eqns):
-        if not read.isdisjoint(equation.outvars):
-            read |= {atom for atom in equation.invars if isinstance(atom, Var)}
-    return jaxpr.invars[0] in read
+        wanted = [i for i, var in enumerate(equation.outvars) if var in read]
+        places: Iterable[int] = range(len(equation.invars)) if wanted else ()
+        if wanted and equation.primitive.name == "jit":
+            places = _arguments_read(equation.params["jaxpr"].jaxpr, wanted)
+        read |= {equation.invars[i] for i in places if isinstance(equation.invars[i], Var)}
+    return {i for i, var in enumerate(jaxpr.invars) if var in read}

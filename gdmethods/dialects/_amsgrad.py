@@ -4,18 +4,24 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from gdmethods._engine.hyperparameters import Scalar, ScalarOrSchedule, at, float_dtype
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import method
-from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import Count, Signed, Square, serializable
-from gdmethods._numbers.arithmetic import one_minus_power, positive, squarable, square
+from gdmethods._methods.adam import corrections
 from gdmethods._numbers.eight_bits import EIGHT_BITS
+from gdmethods.rules import (
+    Count,
+    Decay,
+    LeafState,
+    NonNegative,
+    Rate,
+    Signed,
+    Square,
+    optimizer,
+    positive,
+    squarable,
+    square,
+)
 
 
-@serializable
 class AMSGradState(NamedTuple):
     """State of `amsgrad`.
 
@@ -34,55 +40,32 @@ class AMSGradState(NamedTuple):
     nu_max: Square
 
 
-def _rule(
-    g: jax.Array,
-    keep: Any,
-    m: jax.Array,
-    v: jax.Array,
-    v_max: jax.Array,
-    *,
-    learning_rate: Any,
-    b1: Any,
-    b2: Any,
-    eps: Any,
-    correction1: Any,
-    correction2: Any,
-) -> tuple[Any, Any, Any, Any]:
-    g = squarable(g, v)
-    m = keep.mu(b1 * m + (1 - b1) * g)
-    v = keep.nu(b2 * v + (1 - b2) * square(g))
-    v_max = keep.nu_max(jnp.maximum(v_max, v))
-    direction = m / (jnp.sqrt(positive(v_max) / correction2) + eps)
-    return -learning_rate / correction1 * direction, m, v, v_max
-
-
-def amsgrad(
-    learning_rate: ScalarOrSchedule,
-    b1: Scalar,
-    b2: Scalar,
-    eps: Scalar,
-    *,
-    bias_correction: bool,
-    accumulator_dtype: Any,
-) -> optax.GradientTransformationExtraArgs:
-    """`adam` with v̂ of the largest v so far; its arguments have been checked."""
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-    if dtype == EIGHT_BITS:
+def _starts(accumulator_dtype: Any) -> dict[str, Any]:
+    if accumulator_dtype == EIGHT_BITS:
         raise ValueError(
             'accumulator_dtype="8bit" is not for amsgrad, whose largest v so far would climb by '
             "its roundings: to 2.6 v after 20,000 steps, where float32 has 1.1 v. Take "
             "jnp.bfloat16, or amsgrad=False."
         )
+    return {}
 
-    def rule(old: AMSGradState, new: AMSGradState) -> Rule:
-        return Rule(
-            _rule,
-            learning_rate=at(learning_rate, old.count),
-            b1=b1,
-            b2=b2,
-            eps=eps,
-            correction1=one_minus_power(b1, new.count) if bias_correction else 1.0,
-            correction2=one_minus_power(b2, new.count) if bias_correction else 1.0,
-        )
 
-    return method(Slots(AMSGradState, dtype), rule)
+@optimizer(AMSGradState, starts=_starts, once=corrections)
+def amsgrad(
+    g: jax.Array,
+    s: LeafState,
+    learning_rate: Rate,
+    b1: Decay,
+    b2: Decay,
+    eps: NonNegative,
+    *,
+    bias_correction: bool,
+    accumulator_dtype: Any,
+) -> jax.Array:
+    """`adam` with v̂ of the largest v so far; its arguments have been checked."""
+    g = squarable(g, s.nu)
+    s.mu = b1 * s.mu + (1 - b1) * g
+    s.nu = b2 * s.nu + (1 - b2) * square(g)
+    s.nu_max = jnp.maximum(s.nu_max, s.nu)
+    direction = s.mu / (jnp.sqrt(positive(s.nu_max) / s.correction2) + eps)
+    return -learning_rate / s.correction1 * direction

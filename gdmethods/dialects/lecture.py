@@ -15,27 +15,28 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.hyperparameters import (
-    Scalar,
-    ScalarOrSchedule,
-    at,
-    float_dtype,
-    scalar,
-    scalar_or_schedule,
-)
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import method
+from gdmethods._engine.hyperparameters import scalar_or_schedule
 from gdmethods._engine.options import refusing
-from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import Count, Positive, Sign, serializable
 from gdmethods._methods.adagrad import adagrad as published_adagrad
 from gdmethods._methods.adam import adam as published_adam
 from gdmethods._methods.adaptive_gains import adaptive_gains as published_adaptive_gains
 from gdmethods._methods.momentum import momentum as published_momentum
 from gdmethods._methods.nesterov import nesterov as published_nesterov
 from gdmethods._methods.rmsprop import rmsprop as published_rmsprop
-from gdmethods._numbers.arithmetic import representable, sign
-from gdmethods._numbers.fusion import sign_after
+from gdmethods.rules import (
+    Count,
+    LeafState,
+    Positive,
+    Rate,
+    Scalar,
+    ScalarOrSchedule,
+    Sign,
+    at,
+    optimizer,
+    representable,
+    scalar,
+    sign,
+)
 
 
 @refusing()
@@ -218,7 +219,6 @@ def adadelta(
     return rmsprop(eta, beta, eps, accumulator_dtype=accumulator_dtype)
 
 
-@serializable
 class RpropState(NamedTuple):
     """State of `rprop`.
 
@@ -233,21 +233,9 @@ class RpropState(NamedTuple):
     sign: Sign
 
 
-def _rprop_rule(
-    g: jax.Array, keep: Any, gain: jax.Array, sign_before: jax.Array, *, eta: Any
-) -> tuple[Any, Any, Any]:
-    least, most = representable(0.0, gain.dtype), representable(math.inf, gain.dtype)
-    longer, shorter = jnp.minimum(1.2 * gain, most), jnp.maximum(0.5 * gain, least)
-    gain = jnp.where(sign(g) * sign_before > 0, longer, shorter)
-    gain = keep.gains(jnp.where(jnp.isnan(g), g, gain))
-    remembered = sign_after(gain, sign(g))
-    return -eta * gain * remembered, gain, remembered
-
-
-@refusing()
-def rprop(
-    eta: ScalarOrSchedule, *, accumulator_dtype: Any = None
-) -> optax.GradientTransformationExtraArgs:
+# From 2, because the first product is 0 and halves it to 1.
+@optimizer(RpropState, starts={"gains": 2.0})
+def rprop(g: jax.Array, s: LeafState, eta: Rate, *, accumulator_dtype: Any = None) -> jax.Array:
     """Rprop; without limits, and a zero product shortens the step.
 
         Δ = −η g(t) sign(∂E/∂w(t)),    g(1) = 1
@@ -272,14 +260,12 @@ def rprop(
       >>> from gdmethods.dialects import lecture
       >>> tx = lecture.rprop(0.1)
     """
-    eta = scalar_or_schedule("eta", eta, "[0, inf)")
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-
-    def rule(old: RpropState, new: RpropState) -> Rule:
-        return Rule(_rprop_rule, eta=at(eta, old.count))
-
-    # From 2, because the first product is 0 and halves it to 1.
-    return method(Slots(RpropState, dtype, gains=2.0), rule)
+    least, most = representable(0.0, s.gains.dtype), representable(math.inf, s.gains.dtype)
+    longer, shorter = jnp.minimum(1.2 * s.gains, most), jnp.maximum(0.5 * s.gains, least)
+    gain = jnp.where(sign(g) * s.sign > 0, longer, shorter)
+    s.gains = jnp.where(jnp.isnan(g), g, gain)
+    s.sign = sign(g)
+    return -eta * s.gains * s.sign
 
 
 @refusing()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import method
+from gdmethods import rules
 from gdmethods._engine.slots import Slots
 from gdmethods._engine.states import (
     Count,
@@ -31,18 +30,17 @@ class LionState(NamedTuple):
     mu: Signed
 
 
-def _rule(g: jax.Array, keep: Any, m: jax.Array, *, learning_rate: Any, b1: Any, b2: Any) -> Any:
-    direction = jnp.sign(b1 * m + (1 - b1) * g)
-    return -learning_rate * direction, b2 * m + (1 - b2) * g
-
-
+@rules.optimizer(LionState)
 def lion(
-    learning_rate: float, b1: float = 0.9, b2: float = 0.99
-) -> optax.GradientTransformationExtraArgs:
-    def rule(old: LionState, new: LionState) -> Rule:
-        return Rule(_rule, learning_rate=learning_rate, b1=b1, b2=b2)
-
-    return method(Slots(LionState), rule)
+    g: jax.Array,
+    s: rules.LeafState,
+    learning_rate: rules.Rate,
+    b1: rules.Decay = 0.9,
+    b2: rules.Decay = 0.99,
+) -> jax.Array:
+    direction = jnp.sign(b1 * s.mu + (1 - b1) * g)
+    s.mu = b2 * s.mu + (1 - b2) * g
+    return -learning_rate * direction
 
 
 def test_a_tenth_method_is_optax_lion():
@@ -82,7 +80,7 @@ def test_a_field_without_a_kind():
         count: Count  # type: ignore[assignment]
         trace: jax.Array
 
-    with pytest.raises(TypeError, match="declared as Count, Number or a slot"):
+    with pytest.raises(TypeError, match="trace of State is declared as"):
         Slots(State)
 
 

@@ -8,28 +8,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.hyperparameters import (
-    Scalar,
-    ScalarOrSchedule,
-    at,
-    flag,
-    float_dtype,
-    is_zero,
-    optional,
-    scalar,
-    scalar_or_schedule,
-)
+from gdmethods._engine.hyperparameters import flag, float_dtype, optional, scalar_or_schedule
 from gdmethods._engine.options import ELSEWHERE, refusing
+from gdmethods._engine.weight_decay import decaying
 from gdmethods._methods.adadelta import adadelta as published_adadelta
 from gdmethods._methods.adagrad import adagrad as published_adagrad
 from gdmethods._methods.adam import adam as published_adam
-from gdmethods._methods.adamw import decaying
 from gdmethods._methods.momentum import momentum as published_momentum
 from gdmethods._methods.nesterov import nesterov as published_nesterov
 from gdmethods._methods.rmsprop import rmsprop as published_rmsprop
 from gdmethods._methods.sgd import sgd as published_sgd
-from gdmethods._numbers.arithmetic import one_minus_power
 from gdmethods.dialects._amsgrad import amsgrad as largest_squares
+from gdmethods.rules import Scalar, ScalarOrSchedule, at, is_zero, one_minus_power, scalar
 
 _AVERAGE = (
     "which averages the weights beside the method; in the loop, from the first weights on, "

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gdmethods._engine.hyperparameters import (
-    Scalar,
-    ScalarOrSchedule,
-    at,
-    flag,
-    float_dtype,
-    in_eight_bits,
-    is_zero,
-    optional,
-    ordered,
-    pair,
-    scalar,
-    scalar_or_schedule,
-)
-from gdmethods._engine.lifting import Rule
-from gdmethods._engine.method import around, method
+from gdmethods._engine.hyperparameters import flag, optional, pair, scalar_or_schedule
+from gdmethods._engine.method import around
 from gdmethods._engine.options import ELSEWHERE, refusing
-from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import Count, Signed, Square, serializable
+from gdmethods._engine.weight_decay import decaying
 from gdmethods._methods.adadelta import adadelta as published_adadelta
 from gdmethods._methods.adagrad import adagrad as published_adagrad
 from gdmethods._methods.adam import adam as published_adam
-from gdmethods._methods.adamw import decaying
-from gdmethods._methods.rmsprop import _rule as published_rmsprop_rule
+from gdmethods._methods.rmsprop import rmsprop as published_rmsprop
+from gdmethods._methods.rmsprop import starts as rmsprop_starts
 from gdmethods._methods.rprop import rprop as published_rprop
 from gdmethods.dialects._amsgrad import amsgrad
+from gdmethods.rules import (
+    Count,
+    Decay,
+    Eps,
+    LeafState,
+    NonNegativeOrNone,
+    Rate,
+    Scalar,
+    ScalarOrSchedule,
+    Signed,
+    Square,
+    StepState,
+    at,
+    is_zero,
+    optimizer,
+    ordered,
+    rule_of,
+    scalar,
+)
 
 _RUNS = "which chooses how PyTorch runs and not what it computes; jax.jit compiles every update"
 _REFUSED = ELSEWHERE | {
@@ -45,7 +50,9 @@ _REFUSED = ELSEWHERE | {
 }
 
 
-@serializable
+UnitOrNone: TypeAlias = Annotated[Any, Annotated[Scalar, "[0, 1]"] | None]
+
+
 class SGDState(NamedTuple):
     """State of `sgd`.
 
@@ -59,31 +66,35 @@ class SGDState(NamedTuple):
     velocity: Signed | None
 
 
-def _sgd_rule(
-    g: jax.Array,
-    keep: Any,
-    b: Any,
-    *,
-    learning_rate: Any,
-    momentum: Any,
-    share: Any,
-    nesterov: bool,
-) -> tuple[Any, Any]:
-    b = keep.velocity(momentum * b + share * g)
-    return -learning_rate * (g + momentum * b if nesterov else b), b
+def _sgd_starts(momentum: Scalar, dampening: Scalar, nesterov: bool) -> dict[str, Any]:
+    if nesterov and (is_zero(momentum) or not is_zero(dampening)):
+        raise ValueError("nesterov=True wants a momentum > 0 and dampening=0, as in PyTorch.")
+    return {"velocity": None if is_zero(momentum) else 0.0}
 
 
-@refusing(_REFUSED)
+def _decays(weight_decay: Scalar) -> bool:
+    return not is_zero(weight_decay)
+
+
+def _descended(g: jax.Array, s: LeafState, maximize: bool, weight_decay: Any) -> jax.Array:
+    """What PyTorch does to its gradient: its sign, and the decay."""
+    g = -g if maximize else g
+    return g if is_zero(weight_decay) else g + weight_decay * s.w
+
+
+@optimizer(SGDState, starts=_sgd_starts, weights=_decays, reasons=_REFUSED)
 def sgd(
-    lr: ScalarOrSchedule = 1e-3,
-    momentum: Scalar | None = None,
-    dampening: Scalar | None = None,
-    weight_decay: Scalar | None = None,
+    g: jax.Array,
+    s: LeafState,
+    lr: Rate = 1e-3,
+    momentum: UnitOrNone = None,
+    dampening: UnitOrNone = None,
+    weight_decay: NonNegativeOrNone = None,
     nesterov: bool = False,
     *,
     maximize: bool = False,
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """`torch.optim.SGD`.
 
         b₁ = g₁,    bₜ = μ bₜ₋₁ + (1 − dampening) gₜ
@@ -124,27 +135,11 @@ def sgd(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
     """
-    lr = scalar_or_schedule("lr", lr, "[0, inf)")
-    mu = optional("momentum", momentum, "[0, 1]")
-    lost = optional("dampening", dampening, "[0, 1]")
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-    if flag("nesterov", nesterov) and (is_zero(mu) or not is_zero(lost)):
-        raise ValueError("nesterov=True wants a momentum > 0 and dampening=0, as in PyTorch.")
-    undamped = is_zero(mu) or is_zero(lost)
-
-    def rule(old: SGDState, new: SGDState) -> Rule:
-        return Rule(
-            _sgd_rule,
-            learning_rate=at(lr, old.count),
-            momentum=mu,
-            share=1.0 if undamped else jnp.where(old.count == 0, 1.0, 1.0 - lost),
-            nesterov=nesterov,
-        )
-
-    velocity = None if is_zero(mu) else 0.0
-    return _descent(
-        maximize, weight_decay, method(Slots(SGDState, dtype, velocity=velocity), rule)
-    )
+    g = _descended(g, s, maximize, weight_decay)
+    undamped = is_zero(momentum) or is_zero(dampening)
+    share = 1.0 if undamped else jnp.where(s.count == 1, 1.0, 1.0 - dampening)
+    s.velocity = momentum * s.velocity + share * g
+    return -lr * (g + momentum * s.velocity if nesterov else s.velocity)
 
 
 @refusing(_REFUSED)
@@ -319,7 +314,6 @@ def rprop(
     )
 
 
-@serializable
 class RMSPropState(NamedTuple):
     """State of `rmsprop`.
 
@@ -339,25 +333,35 @@ class RMSPropState(NamedTuple):
     velocity: Signed | None
 
 
-def _rmsprop_rule(
-    g: jax.Array, keep: Any, nu: jax.Array, mu: Any, b: Any, *, learning_rate: Any, **scalars: Any
-) -> tuple[Any, Any, Any, Any]:
-    _, nu, mu, b = published_rmsprop_rule(g, keep, nu, mu, b, learning_rate=-1.0, **scalars)
-    return -learning_rate * b, nu, mu, b
+def _rmsprop_starts(momentum: Scalar, centered: bool) -> dict[str, Any]:
+    return rmsprop_starts(0.0, centered, momentum)
 
 
-@refusing(_REFUSED)
+def _no_corrections(s: StepState) -> None:
+    s.correction = s.growth = 1.0
+
+
+@optimizer(
+    RMSPropState,
+    starts=_rmsprop_starts,
+    eight_bits=["nu"],
+    once=_no_corrections,
+    weights=_decays,
+    reasons=_REFUSED,
+)
 def rmsprop(
-    lr: ScalarOrSchedule = 1e-2,
-    alpha: Scalar = 0.99,
-    eps: Scalar = 1e-8,
-    weight_decay: Scalar | None = None,
-    momentum: Scalar | None = None,
+    g: jax.Array,
+    s: LeafState,
+    lr: Rate = 1e-2,
+    alpha: Decay = 0.99,
+    eps: Eps = 1e-8,
+    weight_decay: NonNegativeOrNone = None,
+    momentum: UnitOrNone = None,
     centered: bool = False,
     *,
     maximize: bool = False,
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """`torch.optim.RMSprop`.
 
         νₜ = α νₜ₋₁ + (1 − α) gₜ²
@@ -395,35 +399,9 @@ def rmsprop(
     Source:
     https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html
     """
-    lr = scalar_or_schedule("lr", lr, "[0, inf)")
-    alpha = scalar("alpha", alpha, "[0, 1)")
-    eps = scalar("eps", eps, "[0, inf)")
-    mu = optional("momentum", momentum, "[0, 1]")
-    centered = flag("centered", centered)
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-    in_eight_bits("eps", eps, dtype)
-
-    def rule(old: RMSPropState, new: RMSPropState) -> Rule:
-        return Rule(
-            _rmsprop_rule,
-            learning_rate=at(lr, old.count),
-            decay=alpha,
-            eps=eps,
-            eps_root=0.0,
-            centered=centered,
-            momentum=mu,
-            correction=1.0,
-            growth=1.0,
-        )
-
-    slots = Slots(
-        RMSPropState,
-        dtype,
-        ["nu"],
-        mu=0.0 if centered else None,
-        velocity=None if is_zero(mu) else 0.0,
-    )
-    return _descent(maximize, weight_decay, method(slots, rule))
+    g = _descended(g, s, maximize, weight_decay)
+    published = rule_of(published_rmsprop)
+    return -lr * published(g, s, -1.0, alpha, eps, centered=centered, momentum=momentum)
 
 
 @refusing(_REFUSED)
@@ -556,14 +534,13 @@ def _adam(
 
 def _rule(
     g: jax.Array,
-    *rest: Any,
-    rule: Rule,
+    s: LeafState,
+    *,
+    rule: Callable[..., jax.Array],
     maximize: bool,
     weight_decay: Any,
-    w: Any = 0.0,
-) -> tuple[Any, ...]:
-    displacement, *new = rule((-g if maximize else g) + weight_decay * w, *rest)
-    return displacement, *new
+) -> jax.Array:
+    return rule(_descended(g, s, maximize, weight_decay), s)
 
 
 def _descent(
@@ -575,4 +552,6 @@ def _descent(
     decays = not is_zero(decay)
     if not (maximize or decays):
         return method
-    return around(method, _rule, mask=decays, maximize=maximize, weight_decay=decay)
+    return around(
+        method, _rule, mask=True if decays else None, maximize=maximize, weight_decay=decay
+    )

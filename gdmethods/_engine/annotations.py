@@ -1,0 +1,132 @@
+"""What a rule's signature says of its hyperparameters: an interval, and whether schedules may be.
+
+    learning_rate: Annotated[ScalarOrSchedule, "[0, inf)"]
+
+`bool` is a flag and `Literal` a choice, both known before compilation. A
+function among the annotations checks by itself: it takes a name and a value
+and returns the value.
+"""
+
+import enum
+import functools
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
+
+from gdmethods._engine.hyperparameters import (
+    Scalar,
+    ScalarOrSchedule,
+    choice,
+    flag,
+    float_dtype,
+    in_eight_bits,
+    scalar,
+    scalar_or_schedule,
+)
+from gdmethods._engine.states import evaluated
+
+
+class Beside(enum.Enum):
+    """What a number is added to, which may be kept in 8 bits."""
+
+    ROOT = 1
+    SQUARE = 2
+
+
+Rate: TypeAlias = Annotated[ScalarOrSchedule, "[0, inf)"]
+Momentum: TypeAlias = Annotated[ScalarOrSchedule, "[0, 1]"]
+Decay: TypeAlias = Annotated[Scalar, "[0, 1)"]
+NonNegative: TypeAlias = Annotated[Scalar, "[0, inf)"]
+Eps: TypeAlias = Annotated[Scalar, "[0, inf)", Beside.ROOT]
+MomentumOrNone: TypeAlias = Annotated[Any, Momentum | None]
+NonNegativeOrNone: TypeAlias = Annotated[Any, NonNegative | None]
+EpsRoot: TypeAlias = Annotated[Scalar, "[0, inf)", Beside.SQUARE]
+
+
+class Says(str):
+    """What `help` shows for a hyperparameter."""
+
+    __repr__ = str.__str__
+
+
+class Declared(NamedTuple):
+    """A hyperparameter: from its name and a value to the value.
+
+    Attributes:
+      says: what it may be, for `help`.
+      beside: what it is added to.
+    """
+
+    check: Callable[[str, Any], Any]
+    says: Any
+    beside: Beside | None = None
+
+
+def declared(rule: Callable[..., Any]) -> dict[str, Declared]:
+    """The hyperparameters of a rule, which follow its gradient and its slots."""
+    scope = {**rule.__globals__, **inspect.getclosurevars(rule).nonlocals}
+    made = {}
+    for name, parameter in [*inspect.signature(rule).parameters.items()][2:]:
+        hint = parameter.annotation
+        if isinstance(hint, str):  # under `from __future__ import annotations`
+            hint = evaluated(f"{name} of {rule.__name__}", hint, scope)
+        if name == "accumulator_dtype":
+            made[name] = Declared(float_dtype, Says("dtype or '8bit' or None"))
+        elif name != "mask":
+            made[name] = hyperparameter(f"{name} of {rule.__name__}", hint)
+    return made
+
+
+def checked(given: Mapping[str, Any], declarations: Mapping[str, Declared]) -> dict[str, Any]:
+    """The hyperparameters as a rule may take them."""
+    values = {name: each.check(name, given[name]) for name, each in declarations.items()}
+    for name, each in declarations.items():
+        if each.beside:
+            dtype = values.get("accumulator_dtype")
+            in_eight_bits(name, values[name], dtype, power=each.beside.value)
+    return values
+
+
+def hyperparameter(name: str, hint: Any) -> Declared:
+    """What an annotation says."""
+    origin, args = get_origin(hint), get_args(hint)
+    if hint is bool:
+        return Declared(flag, bool)
+    if origin is Literal:
+        return Declared(lambda name, value: choice(name, value, args), hint)
+    if origin in (Union, types.UnionType) and type(None) in args and len(args) == 2:
+        inner = hyperparameter(name, next(arg for arg in args if arg is not type(None)))
+        return inner._replace(check=_or_none(inner.check), says=Says(f"{inner.says} or None"))
+    if origin is Annotated:
+        base, *notes = args
+        if base is Any:  # for a type checker it is the number that the rule is given
+            return hyperparameter(name, notes[0])
+        beside = next((note for note in notes if isinstance(note, Beside)), None)
+        own = next(filter(callable, notes), None)
+        interval = next((note for note in notes if isinstance(note, str)), None)
+        if own is not None:
+            return Declared(own, Says("number"), beside)
+        if interval is not None:
+            schedule = any(map(callable, _members(base)))
+            return Declared(
+                functools.partial(_within, scalar_or_schedule if schedule else scalar, interval),
+                Says(f"number{' or schedule' * schedule} in {interval}"),
+                beside,
+            )
+    raise TypeError(
+        f"{name} does not say what it may be. Annotate it with Rate or Decay of gdmethods.rules, "
+        'bool, Literal["…"], or an interval: Annotated[Scalar, "[0, 1)"].'
+    )
+
+
+def _within(check: Callable[..., Any], interval: str, name: str, value: Any) -> Any:
+    return check(name, value, interval)
+
+
+def _members(base: Any) -> list[Any]:
+    return [arg for arg in get_args(base) or (base,) if get_origin(arg) is not None]
+
+
+def _or_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    return lambda name, value: 0.0 if value is None else check(name, value)

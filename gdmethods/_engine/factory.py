@@ -1,0 +1,332 @@
+"""From a rule to the factory of its optimizer."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, overload
+
+import jax
+import optax
+
+from gdmethods._engine.annotations import (
+    Declared,
+    NonNegativeOrNone,
+    checked,
+    declared,
+    hyperparameter,
+)
+from gdmethods._engine.hyperparameters import ScalarOrSchedule, at
+from gdmethods._engine.leaf_state import LeafState
+from gdmethods._engine.lifting import Rule
+from gdmethods._engine.method import Method, StepState, method, negated, weightless
+from gdmethods._engine.options import ELSEWHERE, refusing
+from gdmethods._engine.slots import Slots
+from gdmethods._engine.states import register
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+Transformation: TypeAlias = optax.GradientTransformationExtraArgs
+
+
+def optimizer(
+    state_type: type[Any],
+    *,
+    starts: Mapping[str, Any] | Callable[..., Mapping[str, Any]] | None = None,
+    eight_bits: Collection[str] | Callable[..., Collection[str]] = (),
+    once: Callable[..., None] | None = None,
+    weights: bool | Callable[..., bool] = False,
+    reasons: Mapping[str, str] = ELSEWHERE,
+) -> Callable[[Callable[Concatenate[jax.Array, LeafState, P], Any]], Callable[P, Transformation]]:
+    """Decorates a rule, which becomes the factory of its optimizer.
+
+    A rule is a function `(g, s, *hyperparameters)` of one leaf: from its
+    gradient g and its state s to the displacement Δ that is added to its
+    weights. It is written for one weight, and knows nothing of trees, dtypes
+    and formats:
+
+        class MomentumState(NamedTuple):
+            count: Count
+            velocity: Signed
+
+        @optimizer(MomentumState)
+        def momentum(g, s, learning_rate: Rate, momentum: Momentum = 0.9):
+            s.velocity = momentum * s.velocity - learning_rate * g
+            return s.velocity
+
+    The factory has the rule's name, docstring and hyperparameters. Each
+    hyperparameter says by its annotation what it may be: a name of
+    `gdmethods.rules` such as `Rate`, an interval
+    (`Annotated[Scalar, "(0, 1)"]`), `bool`, or `Literal["a", "b"]`. Where a
+    schedule is allowed, the rule is given its value. `accumulator_dtype` needs
+    no annotation; a rule without this argument keeps its slots in float32 or
+    wider. s is a `LeafState`.
+
+    A function among the arguments below is called when the optimizer is built,
+    with those hyperparameters that its parameters name; a schedule is passed
+    as it is.
+
+    Arguments:
+      state_type: a NamedTuple with `count: Count`, whose other fields are
+        `Signed`, `Positive`, `Square`, `Sign` (one number a weight) or `Number`
+        (one for all).
+      starts: where fields start that do not start at 0, and None for one that
+        this configuration does not keep; a dict, or a function that returns
+        one. The function may also refuse hyperparameters that do not go
+        together.
+      eight_bits: the slots for which 8 bits are enough: squares, and signed
+        numbers m whose |m|/√v stays below 59, for the first square v of the
+        state. Where accumulator_dtype="8bit" is asked for, the others are
+        bfloat16.
+      once: `once(s, …)` computes, before the rule runs on the leaves, what is
+        the same for all of them; s is a `StepState`. Parameters that are no
+        hyperparameters are keyword arguments of `tx.update`.
+      weights: whether the rule reads the weight, as `s.w`. An argument `mask`
+        of the rule then chooses the weights that it sees, as in
+        `gdmethods.adamw`; the others read as 0.
+      reasons: what is said of options that the factory does not have.
+
+    Raises:
+      TypeError: a field or a hyperparameter is not declared, or a function
+        names a hyperparameter that there is not.
+    """
+    register(state_type)
+
+    def decorate(
+        rule: Callable[Concatenate[jax.Array, LeafState, P], Any],
+    ) -> Callable[P, Transformation]:
+        parameters = [*inspect.signature(rule).parameters.values()][2:]
+        made = _Optimizer(
+            state_type, rule, declared(rule), parameters, starts or {}, eight_bits, once, weights
+        )
+        made.require_known_names()
+        factory: Callable[P, Transformation] = refusing(reasons)(made.factory(rule))
+        return factory
+
+    return decorate
+
+
+@dataclasses.dataclass(frozen=True)
+class _Optimizer:
+    """What `optimizer` was given, and what the rule that it decorates declares."""
+
+    state_type: Any
+    rule: Callable[..., Any]
+    declared: dict[str, Declared]
+    parameters: list[inspect.Parameter]
+    starts: Any
+    eight_bits: Any
+    once: Any
+    weights: Any
+
+    def require_known_names(self) -> None:
+        for function in filter(callable, (self.starts, self.eight_bits, self.weights)):
+            for name in inspect.signature(function).parameters:
+                if name not in self.declared:
+                    raise TypeError(
+                        f"{function.__name__} asks for {name!r}, which is no hyperparameter of "
+                        f"{self.rule.__name__}: {', '.join(self.declared) or 'it has none'}."
+                    )
+
+    def factory(
+        self, like: Any, fixed: Mapping[str, Any] | None = None, negative: bool = False
+    ) -> Any:
+        """The factory that is named as `like`, with some hyperparameters fixed."""
+        fixed = fixed or {}
+        signature = inspect.Signature(
+            [
+                p.replace(annotation=self.declared[p.name].says) if p.name in self.declared else p
+                for p in self.parameters
+                if p.name not in fixed
+            ],
+            return_annotation=Transformation,
+        )
+
+        def factory(*args: Any, **kwargs: Any) -> Transformation:
+            given = signature.bind(*args, **kwargs)
+            given.apply_defaults()
+            made = self.build(given.arguments, fixed)
+            return negated(made) if negative else made
+
+        for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+            setattr(factory, name, getattr(like, name))
+        factory.__signature__ = signature  # type: ignore[attr-defined]
+        factory.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+        factory.__annotations__ |= {"return": Transformation}
+        factory._optimizer = self  # type: ignore[attr-defined]
+        return factory
+
+    def build(self, given: Mapping[str, Any], fixed: Mapping[str, Any]) -> Method:
+        """The transformation of one choice of hyperparameters."""
+        free = {name: each for name, each in self.declared.items() if name not in fixed}
+        values = {**checked(given, free), **fixed}
+        starts = _called(self.starts, values)  # first, since it may refuse
+        dtype = values.get("accumulator_dtype")
+        slots = Slots(self.state_type, dtype, _called(self.eight_bits, values), **starts)
+        mask = True if given.get("mask") is None else given["mask"]
+        reads_weights = _called(self.weights, values)
+        stored = {"accumulator_dtype": slots.dtype} if "accumulator_dtype" in values else {}
+
+        def rule(count: jax.Array) -> Rule:
+            numbers = {name: at(value, count) for name, value in values.items()}
+            return Rule(self.rule, **numbers | stored)
+
+        def once(s: StepState, **extra_args: Any) -> None:
+            if self.once is not None:
+                _called(self.once, {**extra_args, **values}, s)
+
+        return method(slots, rule, once, mask if reads_weights else None)
+
+
+def _called(function: Any, values: Mapping[str, Any], *args: Any) -> Any:
+    """What a function makes of the values that its parameters name; or itself, if it is none."""
+    if not callable(function):
+        return function
+    parameters = [*inspect.signature(function).parameters.values()][len(args) :]
+    for parameter in parameters:
+        if parameter.name not in values and parameter.default is parameter.empty:
+            raise ValueError(
+                f"{function.__name__} needs {parameter.name!r}, which is no hyperparameter. Call "
+                f"tx.update(grads, state, params, {parameter.name}=…)."
+            )
+    return function(*args, **{p.name: values[p.name] for p in parameters if p.name in values})
+
+
+def _optimizer_of(factory: Any) -> _Optimizer:
+    made: _Optimizer | None = getattr(factory, "_optimizer", None)
+    if made is None:
+        name = getattr(factory, "__name__", repr(factory))
+        raise TypeError(f"{name} is no factory of gdmethods.rules.optimizer.")
+    return made
+
+
+@overload
+def core(
+    factory: Callable[Concatenate[ScalarOrSchedule, P], Transformation],
+    doc: str = ...,
+    *,
+    name: str = ...,
+    rate: float = ...,
+    **fixed: Any,
+) -> Callable[P, Transformation]: ...
+@overload
+def core(
+    factory: Callable[P, Transformation],
+    doc: str = ...,
+    *,
+    name: str = ...,
+    rate: None,
+    **fixed: Any,
+) -> Callable[P, Transformation]: ...
+def core(
+    factory: Any, doc: str = "", *, name: str = "", rate: float | None = 1.0, **fixed: Any
+) -> Any:
+    """The direction of an optimizer, for a chain that ends with a learning rate.
+
+        scale_by_lion = core(lion)
+
+    It is −Δ at η = 1, where η is the first hyperparameter of the factory.
+
+    Arguments:
+      factory: what `optimizer` made.
+      doc: the docstring.
+      name: "scale_by_" and that of the factory, unless given.
+      rate: η; −1 for a core that is given −ηₜ gₜ by the chain before it, and
+        returns Δ. None for a factory whose first hyperparameter is no such
+        rate, which the core then keeps, and returns −Δ.
+      **fixed: other hyperparameters that the core does not have.
+    """
+    made = _optimizer_of(factory)
+    if rate is not None:
+        fixed = {made.parameters[0].name: rate} | fixed
+
+    name = name or f"scale_by_{factory.__name__}"
+    doc = doc or (
+        f"The direction of `{factory.__name__}`, for a chain that ends with a learning rate.\n\n"
+        f"    It is −Δ at η = 1. Arguments, state and errors are those of `{factory.__name__}`.\n"
+    )
+    like = _named(name, factory.__module__, doc)
+    return refusing()(made.factory(like, fixed, negative=rate is None or rate > 0))
+
+
+def decayed(
+    factory: Callable[..., Transformation],
+    weight_decay: float | None = 1e-4,
+    doc: str = "",
+    *,
+    name: str = "",
+) -> Callable[..., Transformation]:
+    """An optimizer whose weights decay beside its rule.
+
+        lionw = decayed(lion, 0.01)
+
+    Its displacement is Δₜ − ηₜ λ wₜ, where η is the first hyperparameter of the
+    factory, and λ the new one, `weight_decay`. `mask` chooses the weights that
+    decay, as in `gdmethods.adamw`. The decay is no part of the gradient, so
+    that it is the same for weights of large and of small gradients.
+
+    Arguments:
+      factory: what `optimizer` made; its rule reads no weights.
+      weight_decay: the default of λ.
+      doc: the docstring.
+      name: that of the factory and a "w", unless given.
+    """
+    made = _optimizer_of(factory)
+    if made.weights:
+        raise TypeError(
+            f"The rule of {factory.__name__} reads the weights. Write the decay into the rule: "
+            "− learning_rate * weight_decay * s.w."
+        )
+    rate = made.parameters[0].name
+
+    def rule(g: jax.Array, s: LeafState, *, weight_decay: Any, **others: Any) -> jax.Array:
+        displacement: jax.Array = weightless(made.rule)(g, s, **others)
+        decay: jax.Array = others[rate] * weight_decay * s.w
+        return displacement - decay
+
+    positional = [p for p in made.parameters if p.kind is not p.KEYWORD_ONLY]
+    own = [
+        inspect.Parameter("weight_decay", inspect.Parameter.KEYWORD_ONLY, default=weight_decay),
+        inspect.Parameter("mask", inspect.Parameter.KEYWORD_ONLY, default=None),
+    ]
+    decay = hyperparameter("weight_decay", NonNegativeOrNone)
+    decaying = dataclasses.replace(
+        made,
+        rule=rule,
+        declared=made.declared | {"weight_decay": decay},
+        parameters=[*positional, *own, *made.parameters[len(positional) :]],
+        weights=True,
+    )
+    name = name or f"{factory.__name__}w"
+    doc = doc or (
+        f"`{factory.__name__}` with decoupled weight decay.\n\n"
+        f"    Δₜ is that of `{factory.__name__}` − ηₜ λ wₜ, where λ is weight_decay. It is 0 for\n"
+        "    weights that `mask` leaves out: a tree of bools like the parameters or a\n"
+        "    prefix of it, or a function from the parameters to one.\n"
+    )
+    return refusing()(decaying.factory(_named(name, factory.__module__, doc)))
+
+
+def _named(name: str, module: str, doc: str) -> Any:
+    """Something of that name and docstring."""
+
+    def like() -> None: ...
+
+    like.__name__ = like.__qualname__ = name
+    like.__module__, like.__doc__ = module, doc
+    return like
+
+
+def rule_of(
+    factory: Callable[P, Transformation],
+) -> Callable[Concatenate[jax.Array, LeafState, P], jax.Array]:
+    """The rule of a factory, for a rule around it.
+
+        displacement = rule_of(adam)(g, s, learning_rate, b1, b2)
+
+    It stores its slots in s. The state of the outer rule has those slots, and
+    its `once` computes the numbers that the inner one reads.
+    """
+    made = _optimizer_of(factory)
+    return made.rule if made.weights else weightless(made.rule)

@@ -1,0 +1,176 @@
+"""The state of one leaf, as its rule reads and stores it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gdmethods._numbers.formats import (
+    Kinds,
+    Seed,
+    Stored,
+    in_eight_bits,
+    read_slots,
+    root_beside,
+    square_of,
+    store,
+)
+from gdmethods._numbers.fusion import sign_after
+from gdmethods._numbers.kinds import Kind
+from gdmethods._numbers.rounding import noise
+
+_NOT_KEPT = 0.0  # what a rule reads from a slot that its state does not keep
+
+
+class LeafState:
+    """The state `s` of a rule `(g, s, …)`: `s.mu` reads a slot, and `s.mu = m` stores it.
+
+    From then on `s.mu` is what is stored, so that a step is made of what a
+    resumed run reads. A slot that the configuration does not keep reads as 0,
+    and then as what was assigned to it. `s.count` is the number of this update,
+    1 in the first, and other names are the numbers that `once` computed.
+    `s.w` is the weight, for a rule that asked for it.
+
+    Each slot is stored once. One in 8 bits that is relative to the root of a
+    square is stored after that square.
+    """
+
+    _slots: Stored
+    _kinds: Kinds
+    _old: dict[str, Any]
+    _read: dict[str, Any]
+    _numbers: dict[str, Any]
+    _gradient: jax.Array
+    _seed: Seed | None
+    _stored: dict[str, Any]
+
+    def __init__(
+        self,
+        slots: Stored,
+        kinds: Kinds,
+        numbers: Mapping[str, Any],
+        gradient: jax.Array,
+        seed: Seed | None,
+        computing: Any,
+    ) -> None:
+        """The state of a leaf.
+
+        Arguments:
+          slots, kinds: as they are stored.
+          numbers: what else can be read; no weight can set it.
+          gradient, seed: which the noise is drawn from.
+          computing: from an array to the same in the dtype of the rule.
+        """
+        old = read_slots(slots, kinds)
+        vars(self).update(
+            _slots=slots,
+            _kinds=kinds,
+            _old=old,
+            _read={n: _NOT_KEPT if x is None else computing(x) for n, x in old.items()},
+            _numbers=dict(numbers),
+            _gradient=gradient,
+            _seed=seed,
+            _stored={},
+        )
+
+    def __getattr__(self, name: str) -> jax.Array:
+        for known in (self._read, self._numbers):
+            if name in known:
+                x: jax.Array = known[name]
+                return x
+        raise AttributeError(self._lacks(name))
+
+    def __setattr__(self, name: str, x: jax.Array) -> None:
+        if name in self._numbers:
+            raise AttributeError(
+                f"s.{name} is the same for all weights, and a rule computes for one. Renew it in "
+                "the function that optimizer is given as `once`."
+            )
+        if name not in self._slots:
+            raise AttributeError(self._lacks(name))
+        if name in self._stored:
+            raise AttributeError(
+                f"s.{name} is stored twice. Compute with a variable, and store its last value."
+            )
+        require_like(f"s.{name} was given", x, self._gradient)
+        if jnp.iscomplexobj(x) and self._kinds[name] is not Kind.SIGNED:
+            raise TypeError(
+                f"s.{name} is real, and was given a complex number. Store square(g), or declare "
+                "the field as Signed."
+            )
+        self._read[name] = self._store(name, x)
+
+    def _lacks(self, name: str) -> str:
+        if name == "w":
+            return "The rule reads the weight s.w: say optimizer(…, weights=True)."
+        known = [*self._slots, *self._numbers]
+        return f"The state has no field {name!r}, and s has {', '.join(known)}."
+
+    def _store(self, name: str, x: Any) -> Any:
+        slot, kind = self._slots[name], self._kinds[name]
+        if kind is Kind.SIGN and self._kept():
+            x = sign_after(self._read[self._kept()[0]], x)
+        if slot is None:
+            self._stored[name] = None
+            return x
+        square = square_of(self._slots, self._kinds)
+        if in_eight_bits(slot) and kind is not Kind.SQUARE and square not in self._stored:
+            raise AttributeError(
+                f"s.{name} is stored before s.{square}, to whose root it is relative in 8 bits. "
+                f"Store s.{square} first."
+            )
+        root = root_beside(self._stored, self._kinds)
+        self._stored[name], x = store(x, kind, slot.dtype, root, lambda: self._noise(name))
+        return x
+
+    def _kept(self) -> list[str]:
+        """The slots that have been stored, in that order."""
+        return [name for name, x in self._stored.items() if x is not None]
+
+    def _noise(self, name: str) -> jax.Array:
+        assert self._seed is not None
+        place, old = list(self._slots).index(name), self._old[name]
+        return noise(self._seed.count, place, self._gradient, self._seed.weight, old)
+
+
+def without_weights(s: LeafState) -> LeafState:
+    """The same state for a rule that did not ask for `s.w`, within one that did."""
+    same = LeafState.__new__(LeafState)
+    others = {name: x for name, x in s._numbers.items() if name != "w"}
+    vars(same).update(vars(s), _numbers=others)
+    return same
+
+
+def new_slots(s: LeafState) -> list[Any]:
+    """What the rule has stored, in the state's order."""
+    for name, slot in s._slots.items():
+        if slot is not None and name not in s._stored:
+            raise AttributeError(
+                f"The rule never stores s.{name}. Write s.{name} = …, or take {name} out of the "
+                "state."
+            )
+    return [s._stored.get(name) for name in s._slots]
+
+
+def last_of(s: LeafState) -> jax.Array | None:
+    """The slot that was stored last, to which the others lead; codes have no NaN to tie by."""
+    kept = [s._stored[name] for name in s._kept()]
+    return next((x for x in reversed(kept) if not in_eight_bits(x)), None)
+
+
+def require_like(what: str, x: Any, gradient: jax.Array) -> None:
+    """Refuses what is no array of the gradient's shape."""
+    if not isinstance(x, jax.Array):
+        raise TypeError(
+            f"{what} {x!r}, which is no array."
+            if isinstance(x, int | float)
+            else f"{what} a {type(x).__name__}, and not an array like the gradient."
+        )
+    if x.shape != gradient.shape:
+        raise ValueError(
+            f"{what} an array of shape {x.shape}, for a gradient of shape {gradient.shape}. A "
+            "rule computes for each weight by itself."
+        )

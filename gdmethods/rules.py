@@ -1,0 +1,102 @@
+"""Write the rule, get the optimizer.
+
+    class LionState(NamedTuple):
+        count: Count
+        mu: Signed
+
+    @optimizer(LionState)
+    def lion(
+        g, s, learning_rate: Rate, b1: Decay = 0.9, b2: Decay = 0.99, *, accumulator_dtype=None
+    ):
+        direction = sign(b1 * s.mu + (1 - b1) * g)
+        s.mu = b2 * s.mu + (1 - b2) * g
+        return -learning_rate * direction
+
+`lion(1e-4)` is then an Optax transformation like those of gdmethods, which are
+written in the same words: in one kernel on a TPU and a GPU, for parameters of
+every floating-point dtype, with schedules and injected hyperparameters, with
+state in bfloat16, and with all that gdmethods has for states.
+
+A state declares its fields: `Count` (updates so far; each state has one),
+`Number` (one for all weights), and of each weight `Signed`, `Positive` (a
+factor), `Square` (a mean or sum of squares) or `Sign` (-1, 0 or 1).
+
+Hyperparameters say by annotation what they may be: `Rate` (a number or a
+schedule, ≥ 0), `Momentum` (likewise, in [0, 1]), `Decay` (in [0, 1)),
+`NonNegative`, `Eps` and `EpsRoot` (added to a root, or to a square, that may be
+kept in 8 bits), and an interval of one's own: `Annotated[Scalar, "(0, 1)"]` or
+`Annotated[ScalarOrSchedule, "(0, 1)"]`. `MomentumOrNone` and
+`NonNegativeOrNone` also take None, which the rule is given as 0.
+
+The operations are those that floating point does not get right by itself.
+"""
+
+from gdmethods._engine.annotations import (
+    Decay,
+    Eps,
+    EpsRoot,
+    Momentum,
+    MomentumOrNone,
+    NonNegative,
+    NonNegativeOrNone,
+    Rate,
+)
+from gdmethods._engine.factory import core, decayed, optimizer, rule_of
+from gdmethods._engine.hyperparameters import (
+    Scalar,
+    ScalarOrSchedule,
+    at,
+    is_zero,
+    ordered,
+    scalar,
+)
+from gdmethods._engine.leaf_state import LeafState
+from gdmethods._engine.method import StepState
+from gdmethods._engine.states import Count, Number, Positive, Sign, Signed, Square
+from gdmethods._numbers.arithmetic import (
+    divide,
+    one_minus_power,
+    positive,
+    representable,
+    sign,
+    sqrt,
+    squarable,
+    square,
+)
+
+__all__ = [
+    "optimizer",
+    "core",
+    "decayed",
+    "rule_of",
+    "LeafState",
+    "StepState",
+    "Count",
+    "Number",
+    "Signed",
+    "Positive",
+    "Square",
+    "Sign",
+    "Rate",
+    "Momentum",
+    "MomentumOrNone",
+    "Decay",
+    "NonNegative",
+    "NonNegativeOrNone",
+    "Eps",
+    "EpsRoot",
+    "Scalar",
+    "ScalarOrSchedule",
+    "at",
+    "is_zero",
+    "ordered",
+    "scalar",
+    "squarable",
+    "square",
+    "positive",
+    "divide",
+    "sqrt",
+    "sign",
+    "representable",
+    "one_minus_power",
+]
