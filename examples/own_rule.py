@@ -1,0 +1,165 @@
+"""A rule of one's own: NAdam from its paper, with all that the methods of gdmethods have.
+
+    python -m examples.own_rule
+
+The rule is written once, for one weight. It is then held to the laws of an Optax transformation,
+compared with a loop of NumPy in float64, stored in 4 bytes a weight, compiled for two chips that
+need not be here (with the extra accelerators), and trained on MNIST beside Adam.
+
+Source: T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import gdmethods
+from examples.mnist.data import Dataset, load
+from examples.mnist.training import train
+from examples.programs import Console, Parser, Progress, positive
+from gdmethods import rules
+from gdmethods.rules import Count, Decay, Eps, LeafState, Rate, Signed, Square, StepState
+from gdmethods.testing import check_contract
+
+
+class NAdamState(NamedTuple):
+    count: Count  # type: ignore[assignment]  # a field, not tuple.count
+    mu: Signed
+    nu: Square
+
+
+def corrections(s: StepState, b1: float, b2: float) -> None:
+    """What is the same for all weights is computed once a step."""
+    s.of_mu = rules.one_minus_power(b1, s.count)
+    s.of_next_mu = rules.one_minus_power(b1, s.count + 1)
+    s.of_nu = rules.one_minus_power(b2, s.count)
+
+
+@rules.optimizer(NAdamState, once=corrections, eight_bits=["mu", "nu"])
+def nadam(
+    g: jax.Array,
+    s: LeafState,
+    learning_rate: Rate,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: Eps = 1e-8,
+    *,
+    accumulator_dtype: Any = None,
+) -> jax.Array:
+    """Adam that looks ahead along its momentum."""
+    s.nu = b2 * s.nu + (1 - b2) * rules.square(g)
+    s.mu = b1 * s.mu + (1 - b1) * g
+    ahead = b1 * s.mu / s.of_next_mu + (1 - b1) * g / s.of_mu
+    return -learning_rate * ahead / (jnp.sqrt(s.nu / s.of_nu) + eps)
+
+
+def laws_kept(accumulator_dtype: Any) -> int:
+    """How many laws of an Optax transformation hold; narrow state is held to float32's steps."""
+
+    def make() -> optax.GradientTransformationExtraArgs:
+        return nadam(0.1, accumulator_dtype=accumulator_dtype)
+
+    if accumulator_dtype is None:
+        report = check_contract(make)
+    else:
+        report = check_contract(
+            make, claims=["rounds_stochastically"], reference=lambda: nadam(0.1)
+        )
+    report.require()
+    return len(report.kept)
+
+
+def in_four_bytes(learning_rate: float) -> optax.GradientTransformationExtraArgs:
+    """Of bfloat16 weights: 2 bytes each, and 2 of state."""
+    return gdmethods.with_stochastic_rounding(nadam(learning_rate, accumulator_dtype="8bit"))
+
+
+def difference_from_numpy(steps: int = 100) -> float:
+    """The largest between weights of the paper's loop and those of `nadam`, both in float64."""
+    gradients = np.random.default_rng(0).normal(size=(steps, 50))
+    w, m, v = np.ones(50), np.zeros(50), np.zeros(50)
+    for t, g in enumerate(gradients, 1):
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * g**2
+        ahead = 0.9 * m / (1 - 0.9 ** (t + 1)) + 0.1 * g / (1 - 0.9**t)
+        w = w - 0.01 * ahead / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    with jax.enable_x64(True):
+        tx, ours = nadam(0.01), jnp.ones(50)
+        state, step = tx.init(ours), jax.jit(tx.update)
+        for g in jnp.asarray(gradients):
+            updates, state = step(g, state, ours)
+            ours = optax.apply_updates(ours, updates)
+        return float(np.abs(np.asarray(ours) - w).max())
+
+
+def step_on(device: str) -> str:
+    """What a step moves there, with 4 bytes a weight."""
+    w = jax.ShapeDtypeStruct((2**13, 2**13), jnp.bfloat16)
+    try:
+        step = gdmethods.step_bytes(in_four_bytes(0.01), w, device=device)
+    except ImportError:
+        return 'its compiler is missing; pip install "gdmethods[accelerators]"'
+    moved, least = step.moved / 2**26, step.least / 2**26
+    return f"kernels {step.kernels}, bytes a weight moved {moved:.0f}, at least {least:.0f}"
+
+
+def cost(
+    tx: optax.GradientTransformationExtraArgs, dtype: Any, data: Dataset, passes: int, seed: int
+) -> float:
+    """Of training images at the end."""
+    *_, last = train(
+        tx,
+        data,
+        passes=passes,
+        batch_size=100,
+        seed=seed,
+        eval_params=lambda state, params: params,
+        param_dtype=dtype,
+    )
+    return last.train_cost
+
+
+FORMATS: dict[str, Any] = {"float32": None, "bfloat16": jnp.bfloat16, "8 bits": "8bit"}
+
+RUNS: dict[str, tuple[Callable[[], optax.GradientTransformationExtraArgs], Any]] = {
+    "adam, 12 bytes a weight": (lambda: gdmethods.adam(1e-3), jnp.float32),
+    "nadam, 12 bytes a weight": (lambda: nadam(1e-3), jnp.float32),
+    "nadam, 4 bytes a weight": (lambda: in_four_bytes(1e-3), jnp.bfloat16),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = Parser("examples.own_rule", "NAdam as a rule of one's own, checked and trained.")
+    parser.add_argument(
+        "--passes", metavar="N", type=positive, default=2, help="over MNIST (%(default)s)"
+    )
+    parser.add_argument(
+        "--seeds", metavar="N", type=positive, default=3, help="to average over (%(default)s)"
+    )
+    options = parser.parse_args(arguments)
+
+    data, console = load(), Console(soft_wrap=True)
+    with Progress(len(FORMATS) + len(RUNS) * options.seeds) as progress:
+        for name, dtype in FORMATS.items():
+            progress.tell(f"laws in {name}")
+            kept = laws_kept(dtype)
+            console.print(f"state in {name}: {kept} laws kept, none broken")
+            progress.tell(name, done=1)
+        console.print(f"largest difference from NumPy: {difference_from_numpy():.0e}")
+        for device in ("v5e", "h100"):
+            console.print(f"{device}: {step_on(device)}", markup=False)
+        for name, (make_run, dtype) in RUNS.items():
+            costs = []
+            for seed in range(options.seeds):
+                progress.tell(name)
+                costs.append(cost(make_run(), dtype, data, options.passes, seed))
+                progress.tell(name, done=1)
+            console.print(f"{name}: training cost {np.mean(costs):.4f} ± {np.std(costs):.4f}")
+
+
+if __name__ == "__main__":
+    main()
