@@ -44,7 +44,8 @@ Sign: TypeAlias = Annotated[optax.Updates, Kind.SIGN]
 @functools.cache
 def kinds(state_type: type) -> dict[str, Kind]:
     """The kind of each field of a state, in the state's order."""
-    scope = vars(sys.modules[state_type.__module__])
+    module = sys.modules.get(state_type.__module__)
+    scope = vars(module) if module else {}
     hints = inspect.get_annotations(state_type)
     return {
         name: _kind(f"{name} of {state_type.__name__}", hint, scope)

@@ -35,11 +35,11 @@ class AdaGradState(NamedTuple):
     sum_of_squares: Square
 
 
-def _starts(initial_accumulator_value: Scalar) -> dict[str, Any]:
+def starts(initial_accumulator_value: Scalar) -> dict[str, Any]:
     return {"sum_of_squares": initial_accumulator_value}
 
 
-@optimizer(AdaGradState, starts=_starts, eight_bits=["sum_of_squares"])
+@optimizer(AdaGradState, starts=starts, eight_bits=["sum_of_squares"])
 def adagrad(
     g: jax.Array,
     s: LeafState,

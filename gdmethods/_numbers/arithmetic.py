@@ -70,6 +70,12 @@ def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array,
 
 def sign(x: jax.Array) -> jax.Array:
     """−1, 0 or 1, and 0 of NaN; of denormal numbers too, which XLA compares as if they were 0."""
+    if jnp.iscomplexobj(x):
+        raise TypeError(
+            "A complex number has no sign. Wrap the transformation in "
+            "optax.contrib.split_real_and_imaginary, or leave complex weights out with "
+            "optax.masked."
+        )
     integer = jnp.dtype(f"int{8 * x.dtype.itemsize}")
     one, infinity = np.array([1.0, np.inf], x.dtype).view(integer)
     bits = jax.lax.bitcast_convert_type(x, integer)

@@ -14,8 +14,11 @@ from gdmethods._engine.hyperparameters import flag, optional, pair, scalar_or_sc
 from gdmethods._engine.method import around
 from gdmethods._engine.options import ELSEWHERE, refusing
 from gdmethods._engine.weight_decay import decaying
+from gdmethods._methods.adadelta import AdaDeltaState
 from gdmethods._methods.adadelta import adadelta as published_adadelta
+from gdmethods._methods.adagrad import AdaGradState
 from gdmethods._methods.adagrad import adagrad as published_adagrad
+from gdmethods._methods.adagrad import starts as adagrad_starts
 from gdmethods._methods.adam import adam as published_adam
 from gdmethods._methods.rmsprop import rmsprop as published_rmsprop
 from gdmethods._methods.rmsprop import starts as rmsprop_starts
@@ -25,7 +28,9 @@ from gdmethods.rules import (
     Count,
     Decay,
     Eps,
+    EpsRoot,
     LeafState,
+    NonNegative,
     NonNegativeOrNone,
     Rate,
     Scalar,
@@ -33,7 +38,6 @@ from gdmethods.rules import (
     Signed,
     Square,
     StepState,
-    at,
     is_zero,
     optimizer,
     ordered,
@@ -142,17 +146,25 @@ def sgd(
     return -lr * (g + momentum * s.velocity if nesterov else s.velocity)
 
 
-@refusing(_REFUSED)
+@optimizer(
+    AdaGradState,
+    starts=adagrad_starts,
+    eight_bits=["sum_of_squares"],
+    weights=_decays,
+    reasons=_REFUSED,
+)
 def adagrad(
-    lr: ScalarOrSchedule = 1e-2,
-    lr_decay: Scalar | None = None,
-    weight_decay: Scalar | None = None,
-    initial_accumulator_value: Scalar = 0.0,
-    eps: Scalar = 1e-10,
+    g: jax.Array,
+    s: LeafState,
+    lr: Rate = 1e-2,
+    lr_decay: NonNegativeOrNone = None,
+    weight_decay: NonNegativeOrNone = None,
+    initial_accumulator_value: EpsRoot = 0.0,
+    eps: Eps = 1e-10,
     *,
     maximize: bool = False,
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """`torch.optim.Adagrad`.
 
         sₜ = sₜ₋₁ + gₜ²,    s₀ = initial_accumulator_value
@@ -183,31 +195,23 @@ def adagrad(
     Source:
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html
     """
-    lr = scalar_or_schedule("lr", lr, "[0, inf)")
-    fall = optional("lr_decay", lr_decay, "[0, inf)")
-
-    def fallen(count: jax.Array) -> Any:
-        return at(lr, count) / (1.0 + count.astype(jnp.result_type(float)) * fall)
-
-    adagrad = published_adagrad(
-        lr if is_zero(fall) else fallen,
-        eps=eps,
-        initial_accumulator_value=initial_accumulator_value,
-        accumulator_dtype=accumulator_dtype,
-    )
-    return _descent(maximize, weight_decay, adagrad)
+    g = _descended(g, s, maximize, weight_decay)
+    rate = lr if is_zero(lr_decay) else lr / (1.0 + (s.count - 1.0) * lr_decay)
+    return rule_of(published_adagrad)(g, s, rate, eps=eps)
 
 
-@refusing(_REFUSED)
+@optimizer(AdaDeltaState, weights=_decays, reasons=_REFUSED)
 def adadelta(
-    lr: ScalarOrSchedule = 1.0,
-    rho: Scalar = 0.9,
-    eps: Scalar = 1e-6,
-    weight_decay: Scalar | None = None,
+    g: jax.Array,
+    s: LeafState,
+    lr: Rate = 1.0,
+    rho: Decay = 0.9,
+    eps: NonNegative = 1e-6,
+    weight_decay: NonNegativeOrNone = None,
     *,
     maximize: bool = False,
     accumulator_dtype: Any = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> jax.Array:
     """`torch.optim.Adadelta`.
 
         aₜ = ρ aₜ₋₁ + (1 − ρ) gₜ²
@@ -239,12 +243,8 @@ def adadelta(
     Source:
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Adadelta.html
     """
-    lr = scalar_or_schedule("lr", lr, "[0, inf)")
-    return _descent(
-        maximize,
-        weight_decay,
-        published_adadelta(lr, rho, eps, accumulator_dtype=accumulator_dtype),
-    )
+    g = _descended(g, s, maximize, weight_decay)
+    return rule_of(published_adadelta)(g, s, lr, rho, eps)
 
 
 @refusing(_REFUSED)
