@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 
 import gdmethods
-from gdmethods import dialects, testing
+from gdmethods import dialects, rules, testing
 from gdmethods._engine.public_name import public_name
 
 NAMES = [
@@ -181,6 +181,53 @@ LAWS = [
 ]
 
 
+RULES = [
+    "optimizer",
+    "core",
+    "decayed",
+    "rule_of",
+    "LeafState",
+    "StepState",
+    "Count",
+    "Number",
+    "Signed",
+    "Positive",
+    "Square",
+    "Sign",
+    "Rate",
+    "Momentum",
+    "MomentumOrNone",
+    "Decay",
+    "NonNegative",
+    "NonNegativeOrNone",
+    "Eps",
+    "EpsRoot",
+    "Scalar",
+    "ScalarOrSchedule",
+    "at",
+    "is_zero",
+    "ordered",
+    "scalar",
+    "squarable",
+    "square",
+    "positive",
+    "divide",
+    "sqrt",
+    "sign",
+    "representable",
+    "one_minus_power",
+]
+
+
+def test_the_words_for_rules():
+    assert rules.__all__ == RULES
+    functions = [
+        getattr(rules, name) for name in RULES if inspect.isfunction(getattr(rules, name))
+    ]
+    assert len(functions) == 14
+    assert all(function.__doc__ for function in functions)
+
+
 def test_the_checker():
     assert testing.__all__ == TESTING
     assert list(testing.LAWS) == LAWS
@@ -261,6 +308,7 @@ def shown():
     """All that a user asks help for."""
     yield from (getattr(gdmethods, name) for name in NAMES)
     yield from (getattr(testing, name) for name in TESTING if not name.isupper())
+    yield from (thing for thing in vars(rules).values() if hasattr(thing, "__qualname__"))
     for dialect in (dialects.keras, dialects.lecture, dialects.torch):
         for name, thing in vars(dialect).items():
             if getattr(thing, "__module__", "").startswith(dialect.__name__) and name[0] != "_":
@@ -273,7 +321,12 @@ def test_help_fits_a_terminal(thing):
     for line in inspect.getdoc(thing).splitlines():
         if "after a gradient of" not in line:  # a message that is shown as it is printed
             assert sum(not unicodedata.combining(letter) for letter in line) <= 76, line
-    if inspect.isfunction(thing) and thing.__module__ != "gdmethods.testing._contract":
+    takes_functions = thing.__module__ in (
+        "gdmethods.testing._contract",
+        "gdmethods._engine.factory",
+        "gdmethods._engine.hyperparameters",
+    )
+    if inspect.isfunction(thing) and not takes_functions:
         assert "Callable" not in str(inspect.signature(thing))  # an alias that was taken apart
 
 

@@ -14,6 +14,8 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
 
+import optax
+
 from gdmethods._engine.hyperparameters import (
     Scalar,
     ScalarOrSchedule,
@@ -39,9 +41,10 @@ Momentum: TypeAlias = Annotated[ScalarOrSchedule, "[0, 1]"]
 Decay: TypeAlias = Annotated[Scalar, "[0, 1)"]
 NonNegative: TypeAlias = Annotated[Scalar, "[0, inf)"]
 Eps: TypeAlias = Annotated[Scalar, "[0, inf)", Beside.ROOT]
+EpsRoot: TypeAlias = Annotated[Scalar, "[0, inf)", Beside.SQUARE]
+# For a type checker they are the number that the rule is given; None is 0.
 MomentumOrNone: TypeAlias = Annotated[Any, Momentum | None]
 NonNegativeOrNone: TypeAlias = Annotated[Any, NonNegative | None]
-EpsRoot: TypeAlias = Annotated[Scalar, "[0, inf)", Beside.SQUARE]
 
 
 class Says(str):
@@ -64,7 +67,7 @@ class Declared(NamedTuple):
 
 
 def declared(rule: Callable[..., Any]) -> dict[str, Declared]:
-    """The hyperparameters of a rule, which follow its gradient and its slots."""
+    """The hyperparameters of a rule, which follow its gradient and its state."""
     scope = {**rule.__globals__, **inspect.getclosurevars(rule).nonlocals}
     made = {}
     for name, parameter in [*inspect.signature(rule).parameters.items()][2:]:
@@ -100,7 +103,7 @@ def hyperparameter(name: str, hint: Any) -> Declared:
         return inner._replace(check=_or_none(inner.check), says=Says(f"{inner.says} or None"))
     if origin is Annotated:
         base, *notes = args
-        if base is Any:  # for a type checker it is the number that the rule is given
+        if base is Any:
             return hyperparameter(name, notes[0])
         beside = next((note for note in notes if isinstance(note, Beside)), None)
         own = next(filter(callable, notes), None)
@@ -108,7 +111,7 @@ def hyperparameter(name: str, hint: Any) -> Declared:
         if own is not None:
             return Declared(own, Says("number"), beside)
         if interval is not None:
-            schedule = any(map(callable, _members(base)))
+            schedule = optax.Schedule in get_args(base)
             return Declared(
                 functools.partial(_within, scalar_or_schedule if schedule else scalar, interval),
                 Says(f"number{' or schedule' * schedule} in {interval}"),
@@ -122,10 +125,6 @@ def hyperparameter(name: str, hint: Any) -> Declared:
 
 def _within(check: Callable[..., Any], interval: str, name: str, value: Any) -> Any:
     return check(name, value, interval)
-
-
-def _members(base: Any) -> list[Any]:
-    return [arg for arg in get_args(base) or (base,) if get_origin(arg) is not None]
 
 
 def _or_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:

@@ -1,7 +1,5 @@
 """From a rule to the factory of its optimizer."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 from collections.abc import Callable, Collection, Mapping
@@ -22,6 +20,7 @@ from gdmethods._engine.leaf_state import LeafState
 from gdmethods._engine.lifting import Rule
 from gdmethods._engine.method import Method, StepState, method, negated, weightless
 from gdmethods._engine.options import ELSEWHERE, refusing
+from gdmethods._engine.public_name import public_name
 from gdmethods._engine.slots import Slots
 from gdmethods._engine.states import register
 
@@ -41,31 +40,21 @@ def optimizer(
 ) -> Callable[[Callable[Concatenate[jax.Array, LeafState, P], Any]], Callable[P, Transformation]]:
     """Decorates a rule, which becomes the factory of its optimizer.
 
-    A rule is a function `(g, s, *hyperparameters)` of one leaf: from its
-    gradient g and its state s to the displacement Δ that is added to its
-    weights. It is written for one weight, and knows nothing of trees, dtypes
-    and formats:
-
-        class MomentumState(NamedTuple):
-            count: Count
-            velocity: Signed
-
-        @optimizer(MomentumState)
-        def momentum(g, s, learning_rate: Rate, momentum: Momentum = 0.9):
-            s.velocity = momentum * s.velocity - learning_rate * g
-            return s.velocity
+    A rule is a function `(g, s, *hyperparameters)` of one leaf. It takes the
+    gradient g and the state s to the displacement Δ that is added to the
+    weights, and stores the new state in s, which is a `LeafState`. It is
+    written for one weight, and knows nothing of trees, dtypes and formats.
 
     The factory has the rule's name, docstring and hyperparameters. Each
     hyperparameter says by its annotation what it may be: a name of
-    `gdmethods.rules` such as `Rate`, an interval
-    (`Annotated[Scalar, "(0, 1)"]`), `bool`, or `Literal["a", "b"]`. Where a
-    schedule is allowed, the rule is given its value. `accumulator_dtype` needs
-    no annotation; a rule without this argument keeps its slots in float32 or
-    wider. s is a `LeafState`.
+    `gdmethods.rules` such as `Rate`, an interval (`Annotated[Scalar, "(0, 1)"]`),
+    `bool`, or `Literal["a", "b"]`. Where a schedule is allowed, the rule is
+    given its value. `accumulator_dtype` needs no annotation. A rule without
+    this argument keeps its slots in float32 or wider.
 
-    A function among the arguments below is called when the optimizer is built,
-    with those hyperparameters that its parameters name; a schedule is passed
-    as it is.
+    A function among the arguments below is called when an optimizer is built,
+    with those hyperparameters that its parameters name. A schedule is passed as
+    it is.
 
     Arguments:
       state_type: a NamedTuple with `count: Count`, whose other fields are
@@ -77,8 +66,8 @@ def optimizer(
         together.
       eight_bits: the slots for which 8 bits are enough: squares, and signed
         numbers m whose |m|/√v stays below 59, for the first square v of the
-        state. Where accumulator_dtype="8bit" is asked for, the others are
-        bfloat16.
+        state. A rule stores v before m. Where accumulator_dtype="8bit" is asked
+        for, the other slots are bfloat16.
       once: `once(s, …)` computes, before the rule runs on the leaves, what is
         the same for all of them; s is a `StepState`. Parameters that are no
         hyperparameters are keyword arguments of `tx.update`.
@@ -87,9 +76,28 @@ def optimizer(
         `gdmethods.adamw`; the others read as 0.
       reasons: what is said of options that the factory does not have.
 
+    Returns:
+      The decorator.
+
     Raises:
       TypeError: a field or a hyperparameter is not declared, or a function
         names a hyperparameter that there is not.
+
+    Example:
+      >>> from typing import NamedTuple
+      >>> import jax.numpy as jnp
+      >>> from gdmethods.rules import Count, Momentum, Rate, Signed, optimizer
+      >>> class HeavyBallState(NamedTuple):
+      ...     count: Count
+      ...     velocity: Signed
+      >>> @optimizer(HeavyBallState)
+      ... def heavy_ball(g, s, learning_rate: Rate, momentum: Momentum = 0.9):
+      ...     s.velocity = momentum * s.velocity - learning_rate * g
+      ...     return s.velocity
+      >>> tx, w = heavy_ball(0.1), jnp.array([1.0, -2.0])
+      >>> updates, state = tx.update(2 * w, tx.init(w), w)
+      >>> print(updates)
+      [-0.2  0.4]
     """
     register(state_type)
 
@@ -144,7 +152,10 @@ class _Optimizer:
         )
 
         def factory(*args: Any, **kwargs: Any) -> Transformation:
-            given = signature.bind(*args, **kwargs)
+            try:
+                given = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{public_name(like)}: {error}") from None
             given.apply_defaults()
             made = self.build(given.arguments, fixed)
             return negated(made) if negative else made
@@ -168,8 +179,11 @@ class _Optimizer:
         reads_weights = _called(self.weights, values)
         stored = {"accumulator_dtype": slots.dtype} if "accumulator_dtype" in values else {}
 
-        def rule(count: jax.Array) -> Rule:
-            numbers = {name: at(value, count) for name, value in values.items()}
+        def rule(count: jax.Array, computed: Mapping[str, Any]) -> Rule:
+            numbers = {
+                name: computed[name] if name in computed else at(value, count)
+                for name, value in values.items()
+            }
             return Rule(self.rule, **numbers | stored)
 
         def once(s: StepState, **extra_args: Any) -> None:
@@ -236,6 +250,18 @@ def core(
         returns Δ. None for a factory whose first hyperparameter is no such
         rate, which the core then keeps, and returns −Δ.
       **fixed: other hyperparameters that the core does not have.
+
+    Returns:
+      The factory of the core.
+
+    Raises:
+      TypeError: `factory` is none that `optimizer` made.
+
+    Example:
+      >>> import gdmethods, optax
+      >>> from gdmethods.rules import core
+      >>> scale_by_adam = core(gdmethods.adam)
+      >>> tx = optax.chain(scale_by_adam(b1=0.8), optax.scale(-0.1))
     """
     made = _optimizer_of(factory)
     if rate is not None:
@@ -259,18 +285,34 @@ def decayed(
 ) -> Callable[..., Transformation]:
     """An optimizer whose weights decay beside its rule.
 
-        lionw = decayed(lion, 0.01)
+        Δₜ − ηₜ λ wₜ
 
-    Its displacement is Δₜ − ηₜ λ wₜ, where η is the first hyperparameter of the
-    factory, and λ the new one, `weight_decay`. `mask` chooses the weights that
-    decay, as in `gdmethods.adamw`. The decay is no part of the gradient, so
-    that it is the same for weights of large and of small gradients.
+    η is the first hyperparameter of the factory, and λ a new one,
+    `weight_decay`. `mask` chooses the weights that decay, as in
+    `gdmethods.adamw`. The decay is no part of the gradient, so that it is the
+    same for weights of large and of small gradients.
 
     Arguments:
       factory: what `optimizer` made; its rule reads no weights.
       weight_decay: the default of λ.
       doc: the docstring.
       name: that of the factory and a "w", unless given.
+
+    Returns:
+      The factory.
+
+    Raises:
+      TypeError: `factory` is none that `optimizer` made, or its rule reads the
+        weights.
+
+    Example:
+      >>> import gdmethods, jax.numpy as jnp
+      >>> from gdmethods.rules import decayed
+      >>> rmspropw = decayed(gdmethods.rmsprop, 0.5)
+      >>> tx, w = rmspropw(0.1), jnp.array([1.0, 2.0])
+      >>> updates, state = tx.update(jnp.zeros(2), tx.init(w), w)
+      >>> print(updates)
+      [-0.05 -0.1 ]
     """
     made = _optimizer_of(factory)
     if made.weights:
@@ -325,8 +367,14 @@ def rule_of(
 
         displacement = rule_of(adam)(g, s, learning_rate, b1, b2)
 
-    It stores its slots in s. The state of the outer rule has those slots, and
-    its `once` computes the numbers that the inner one reads.
+    It stores its slots in s. So the state of the outer rule has those slots,
+    and its `once` computes the numbers that the inner rule reads.
+
+    Arguments:
+      factory: what `optimizer` made.
+
+    Raises:
+      TypeError: it is none.
     """
     made = _optimizer_of(factory)
     return made.rule if made.weights else weightless(made.rule)

@@ -22,7 +22,16 @@ ScalarOrSchedule: TypeAlias = float | jax.Array | optax.Schedule
 
 
 def scalar(name: str, value: Any, interval: str) -> Scalar:
-    """The hyperparameter as a Python float or JAX scalar, in `interval` ("[0, 1)") if concrete."""
+    """The hyperparameter as a Python float or a JAX scalar.
+
+    Arguments:
+      name: for messages.
+      value: Python's, NumPy's or JAX' number.
+      interval: such as "[0, 1)"; a tracer has no value to check.
+
+    Raises:
+      ValueError, TypeError: it is out of the interval, no scalar or no number.
+    """
     if callable(value):
         raise TypeError(
             f"{name} must be a number in {interval}, got a function. Only learning rates and the "
@@ -97,12 +106,15 @@ def pair(name: str, value: Any) -> tuple[Any, Any]:
 
 
 def at(value: ScalarOrSchedule, count: jax.Array) -> Scalar:
-    """The hyperparameter in the update that has `count` updates before it."""
+    """The value of a schedule after `count` updates; or the number, if it is one."""
     return jnp.asarray(value(count)) if callable(value) else value
 
 
 def is_zero(value: ScalarOrSchedule) -> bool:
-    """Whether it is Python's 0, which no step can change: its slot need not be kept."""
+    """Whether it is Python's 0, which no step can change.
+
+    A slot that is multiplied by it need not be kept.
+    """
     return isinstance(value, float) and value == 0.0
 
 

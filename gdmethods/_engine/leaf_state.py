@@ -26,13 +26,14 @@ _NOT_KEPT = 0.0  # what a rule reads from a slot that its state does not keep
 
 
 class LeafState:
-    """The state `s` of a rule `(g, s, …)`: `s.mu` reads a slot, and `s.mu = m` stores it.
+    """The state `s` of a rule `(g, s, …)`.
 
-    From then on `s.mu` is what is stored, so that a step is made of what a
-    resumed run reads. A slot that the configuration does not keep reads as 0,
-    and then as what was assigned to it. `s.count` is the number of this update,
-    1 in the first, and other names are the numbers that `once` computed.
-    `s.w` is the weight, for a rule that asked for it.
+    `s.mu` reads a slot, and `s.mu = m` stores a new value in it. From then on
+    `s.mu` is what is stored, so that a step is made of what a resumed run
+    reads. A slot that the configuration does not keep reads as 0, and then as
+    what was assigned to it. `s.count` is the number of this update, 1 in the
+    first, and other names are the numbers that `once` computed. `s.w` is the
+    weight, for a rule that asked for it.
 
     Each slot is stored once. One in 8 bits that is relative to the root of a
     square is stored after that square.

@@ -1,6 +1,6 @@
 """A method: the slots that it keeps, and the rule that moves them, as an Optax transformation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -20,8 +20,8 @@ class StepState:
 
     A number of the state reads as the update before left it, and is renewed by
     an assignment. Any other name that is assigned is a number of this step,
-    which the rule reads as `s.name`. `s.count` is the number of this update, 1
-    in the first.
+    which the rule reads as `s.name`; that of a hyperparameter takes its place
+    in this step. `s.count` is the number of this update, 1 in the first.
     """
 
     _kinds: dict[str, Kind]
@@ -58,14 +58,14 @@ class Method(optax.GradientTransformationExtraArgs):  # type: ignore[misc]  # Op
     """
 
     slots: Slots[Any]
-    rule: Callable[[jax.Array], Rule]
+    rule: Callable[[jax.Array, Mapping[str, Any]], Rule]
     once: Callable[..., None]
     mask: Any
 
 
 def method(
     slots: Slots[State],
-    rule: Callable[[jax.Array], Rule],
+    rule: Callable[[jax.Array, Mapping[str, Any]], Rule],
     once: Callable[..., None] = lambda s, **extra_args: None,
     mask: Any = None,
 ) -> Method:
@@ -73,7 +73,8 @@ def method(
 
     Arguments:
       slots: the state.
-      rule: from the number of updates before to the rule of this one.
+      rule: from the number of updates before, and the numbers that `once` has
+        computed, to the rule of this one.
       once: computes what is the same for all weights, given a `StepState` and
         update's extra arguments.
       mask: the weights that the rule reads, as `lift` has it; or a function of
@@ -105,7 +106,7 @@ def method(
         numbers = s._numbers
         trees = {name: getattr(state, name) for name in slots.trees}
         displacements, *new_trees = lift(
-            rule(before),
+            rule(before, numbers),
             numbers,
             updates,
             trees,
@@ -142,11 +143,10 @@ def around(
     reads = mask is not None
     assert not (reads and inner.mask is not None)
 
-    def rule(count: jax.Array) -> Rule:
+    def rule(count: jax.Array, computed: Mapping[str, Any]) -> Rule:
         own = {name: at(scalar, count) for name, scalar in scalars.items()}
-        return Rule(
-            outer, rule=weightless(inner.rule(count)) if reads else inner.rule(count), **own
-        )
+        of_inner = inner.rule(count, computed)
+        return Rule(outer, rule=weightless(of_inner) if reads else of_inner, **own)
 
     return method(inner.slots, rule, inner.once, mask if reads else inner.mask)
 

@@ -112,7 +112,7 @@ def nesterov(
     of I. Sutskever, J. Martens, G. Dahl, G. Hinton, On the importance of
     initialization and momentum in deep learning, ICML 2013.
     """
-    s.velocity = s.momentum * s.velocity - learning_rate * g
+    s.velocity = momentum * s.velocity - learning_rate * g
     return s.next_momentum * s.velocity - learning_rate * g
 
 

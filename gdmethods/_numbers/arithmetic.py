@@ -9,13 +9,27 @@ import numpy as np
 
 
 def squarable(x: jax.Array, slot: jax.Array) -> jax.Array:
-    """x as a number whose square `slot` can keep: clipped at ±2⁶² (4.6e18; 2⁵¹⁰ for float64).
+    """x as a number whose square `slot` can keep.
+
+        min(max(x, −2⁶²), 2⁶²),    2⁵¹⁰ in float64
 
     So its square is finite, and the sum of ten such, and the square of a
     difference of two. Infinities are clipped, too, and both parts of a complex
-    number. It is one operation, which XLA repeats where g is read; one that
-    kept infinities is two, and XLA stores its result: a pass more.
+    number.
+
+    Arguments:
+      x: a gradient.
+      slot: the square beside it, as in `g = squarable(g, s.nu)`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from gdmethods.rules import squarable
+      >>> x = jnp.array([-jnp.inf, 3.0])
+      >>> print(squarable(x, x))
+      [-4.611686e+18  3.000000e+00]
     """
+    # One operation, which XLA repeats where g is read. One that kept infinities is two, and XLA
+    # stores its result: a pass more.
     if jnp.iscomplexobj(x):
         return jax.lax.complex(squarable(x.real, slot), squarable(x.imag, slot))
     return clipped(x, 2.0 ** (jnp.finfo(slot.dtype).maxexp // 2 - 2)).astype(slot.dtype)
@@ -34,10 +48,16 @@ def square(x: jax.Array) -> jax.Array:
 
 
 def positive(x: jax.Array) -> jax.Array:
-    """x, and the smallest normal number where x ≥ 0 is smaller: what a root may be divided by.
+    """x ≥ 0, or the smallest normal number if x is smaller.
 
-    A square that underflows is not known better, and 0/0 is 0: what had no
-    gradient stays.
+    Divide by its root: a square that underflowed is not known better, and 0/0
+    is 0, so that a weight that had no gradient stays.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from gdmethods.rules import positive
+      >>> print(jnp.zeros(1) / jnp.sqrt(positive(jnp.zeros(1))))
+      [0.]
     """
     return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
 
@@ -57,7 +77,16 @@ def _(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> tuple[
 
 @jax.custom_jvp
 def sqrt(x: jax.Array) -> jax.Array:
-    """√x with the derivative 0 at 0, so that `jax.grad` of a whole training run is finite."""
+    """√x with the derivative 0 at 0.
+
+    So `jax.grad` of a whole training run is finite.
+
+    Example:
+      >>> import jax
+      >>> from gdmethods.rules import sqrt
+      >>> print(jax.grad(sqrt)(0.0))
+      0.0
+    """
     return jnp.sqrt(x)
 
 
@@ -69,7 +98,19 @@ def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array,
 
 
 def sign(x: jax.Array) -> jax.Array:
-    """−1, 0 or 1, and 0 of NaN; of denormal numbers too, which XLA compares as if they were 0."""
+    """−1, 0 or 1, and 0 of NaN.
+
+    Also of denormal numbers, which XLA compares as if they were 0.
+
+    Raises:
+      TypeError: x is complex.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from gdmethods.rules import sign
+      >>> print(sign(jnp.array([-2.0, 0.0, 1e-40])))
+      [-1.  0.  1.]
+    """
     if jnp.iscomplexobj(x):
         raise TypeError(
             "A complex number has no sign. Wrap the transformation in "
@@ -85,10 +126,21 @@ def sign(x: jax.Array) -> jax.Array:
 
 
 def representable(x: float | jax.Array, dtype: jnp.dtype) -> float | jax.Array:
-    """x, or the nearest positive number that this dtype keeps and no operation flushes to 0.
+    """x, or the nearest positive number that is normal in a dtype.
 
     A factor between two such limits is never 0 or infinite, which no other
     factor would change.
+
+    Arguments:
+      x: a limit, ≥ 0.
+      dtype: of the slot that is limited, as in
+        `jnp.minimum(s.gains, representable(limit, s.gains.dtype))`.
+
+    Example:
+      >>> import math, jax.numpy as jnp
+      >>> from gdmethods.rules import representable
+      >>> print(f"{representable(math.inf, jnp.dtype('float32')):.5g}")
+      3.4028e+38
     """
     computed = jnp.finfo(jnp.promote_types(dtype, jnp.float32))
     least = max(float(jnp.finfo(dtype).smallest_subnormal), float(computed.tiny))
@@ -97,7 +149,16 @@ def representable(x: float | jax.Array, dtype: jnp.dtype) -> float | jax.Array:
 
 
 def one_minus_power(base: float | jax.Array, exponent: jax.Array) -> jax.Array:
-    """1 − baseᵉ for e ≥ 1, whose digits a subtraction would lose while baseᵉ is near 1."""
+    """1 − baseᵉ, for a base in [0, 1) and e ≥ 1.
+
+    It is −expm1(e log base): a subtraction loses digits while baseᵉ is near 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from gdmethods.rules import one_minus_power
+      >>> print(f"{one_minus_power(0.999, jnp.array(2)):.6f}")  # 1 − 0.999²
+      0.001999
+    """
     dtype = jnp.result_type(float)
     if isinstance(base, float):
         return -jnp.expm1(exponent.astype(dtype) * (math.log(base) if base else -math.inf))

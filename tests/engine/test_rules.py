@@ -343,17 +343,19 @@ class TestAroundARule:
             decayed(own)
 
     def test_a_schedule_is_called_once_an_update(self):
-        for make in (
-            lion,
-            decayed(lion),
-            gdmethods.adamw,
-            gdmethods.rmsprop,
-            core(own, rate=None),
-        ):
-            calls = []
-            tx = make(lambda count, calls=calls: calls.append(count) or 0.1)
+        calls = []
+
+        def schedule(count):
+            calls.append(count)
+            return 0.1
+
+        rated = (lion, decayed(lion), own, gdmethods.adamw, gdmethods.rmsprop)
+        looking_ahead = (gdmethods.momentum(0.1, schedule), gdmethods.nesterov(0.1, schedule))
+        for tx in (*(make(schedule) for make in rated), *looking_ahead):
             params = {"w": jnp.ones(2)}
-            tx.update(params, tx.init(params), params, value=1.0)
+            state = tx.init(params)
+            calls.clear()
+            tx.update(params, state, params, value=1.0)
             assert len(calls) == 1
 
     def test_a_rule_around_another_does_not_show_it_the_weights(self):
@@ -377,11 +379,7 @@ def step(tx, params=None, **extra_args):
 
 def made(rule, state_type=MomentsState, **options):
     """The first step of a rule without hyperparameters."""
-    return lambda: step(optimizer(state_type, **options)(rule)(), accumulator(rule))
-
-
-def accumulator(rule):
-    return None
+    return lambda: step(optimizer(state_type, **options)(rule)())
 
 
 def _reads_unknown(g, s):
@@ -527,6 +525,18 @@ def test_complex_weights():
     with pytest.raises(TypeError, match=r"s\.nu is real.*square"):
         step(careless(), w)
     assert step(optax.contrib.split_real_and_imaginary(lion(0.1)), w)[0].dtype == jnp.complex64
+
+
+def test_what_once_assigns_takes_the_place_of_a_hyperparameter():
+    def warmed_up(s, learning_rate):
+        s.learning_rate = learning_rate * jnp.minimum(s.count / 10, 1.0)
+
+    @optimizer(MomentState, once=warmed_up)
+    def warm(g, s, learning_rate: Rate):
+        s.mu = g
+        return -learning_rate * g
+
+    assert float(step(warm(1.0))[0][0]) == pytest.approx(-0.1)
 
 
 @pytest.mark.parametrize("value", [-1.0, "fast", jnp.ones(2)])
