@@ -47,9 +47,9 @@ def optimizer(
 
     The factory has the rule's name, docstring and hyperparameters. Each
     hyperparameter says by its annotation what it may be: a name of
-    `gdmethods.rules` such as `Rate`, an interval (`Annotated[Scalar, "(0, 1)"]`),
-    `bool`, or `Literal["a", "b"]`. Where a schedule is allowed, the rule is
-    given its value. `accumulator_dtype` needs no annotation. A rule without
+    `gdmethods.rules` such as `Rate`, `bool`, `Literal["a", "b"]`, or an
+    interval: `Annotated[Scalar, "(0, 1)"]`. Where a schedule is allowed, the
+    rule is given its value. `accumulator_dtype` needs no annotation. A rule without
     this argument keeps its slots in float32 or wider.
 
     A function among the arguments below is called when an optimizer is built,

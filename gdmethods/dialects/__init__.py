@@ -2,8 +2,8 @@
 
 Each function takes its peer's argument names and defaults, and computes its
 peer's numbers, as an ordinary Optax transformation: port a training run
-without tuning it again. None holds an update rule of its own; it maps names,
-and picks options of the one implementation in the method's file.
+without tuning it again. Most map names to options of our methods. PyTorch's SGD
+and RMSprop, AMSGrad and the slide's Rprop have rules of their own.
 
 `torch.from_state_dict` and `keras.from_variables` take over a run that has
 begun, with its state; `to_state_dict` and `to_variables` are the way back.
