@@ -32,12 +32,13 @@ GROUPS: Mapping[str, Mapping[str, Row]] = {
     "wrappers": rows.WRAPPERS,
     "masters": rows.MASTERS,
     "eight_bits": rows.EIGHT_BITS,
+    "rules": rows.RULES,
     "reductions": rows.REDUCTIONS,
     "optax": rows.OPTAX,
 }
 HELD = {
     name
-    for group in ("methods", "cores", "dialects", "wrappers", "masters", "eight_bits")
+    for group in ("methods", "cores", "dialects", "wrappers", "masters", "eight_bits", "rules")
     for name in GROUPS[group]
 }
 """The steps of ours without a reduction over all gradients."""

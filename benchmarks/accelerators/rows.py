@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import optax
 
 import gdmethods
+from examples import own_rule
 from gdmethods.dialects import keras, lecture, torch
 
 
@@ -123,6 +124,12 @@ EIGHT_BITS: Mapping[str, Row] = {
             gdmethods.adam(RATE, accumulator_dtype="8bit")
         ),
     }.items()
+}
+
+RULES: Mapping[str, Row] = {
+    "a rule of one's own, nadam": Row(own_rule.nadam(RATE)),
+    "a rule of one's own, nadam, 8-bit state": Row(own_rule.nadam(RATE, accumulator_dtype="8bit")),
+    "a rule of one's own, nadam, in 4 bytes": Row(own_rule.in_four_bytes(RATE)),
 }
 
 REDUCTIONS: Mapping[str, Row] = {

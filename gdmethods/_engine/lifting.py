@@ -20,7 +20,7 @@ import optax
 
 from gdmethods._engine.leaf_state import LeafState, last_of, new_slots, require_like
 from gdmethods._engine.trees import at_path, misfit
-from gdmethods._numbers.dtypes import at_least_float32, dtype_of
+from gdmethods._numbers.dtypes import at_least_float32, dtype_of, promoted
 from gdmethods._numbers.formats import Seed, is_narrow, limited
 from gdmethods._numbers.fusion import after
 from gdmethods._numbers.kinds import Kind
@@ -143,14 +143,14 @@ def _on_leaf(
     def widest(*arrays: jax.Array | None) -> jnp.dtype:
         dtypes = [x.dtype for x in arrays if x is not None]
         floats = [x for x in dtypes if jnp.issubdtype(x, jnp.inexact)]
-        return functools.reduce(jnp.promote_types, map(at_least_float32, [dtype, *floats]))
+        return promoted(*map(at_least_float32, [dtype, *floats]))
 
     real = widest(*slots)
 
     def widen(x: jax.Array, to: jnp.dtype = real) -> jax.Array:
         if x.dtype == bool:
             return x
-        return x.astype(jnp.promote_types(to, jnp.complex64) if jnp.iscomplexobj(x) else to)
+        return x.astype(promoted(to, jnp.complex64) if jnp.iscomplexobj(x) else to)
 
     scalars = [
         c if x is None else x if c is float else widen(x)
@@ -162,7 +162,8 @@ def _on_leaf(
     kinds_of, slots_of = dict(kinds), dict(zip(dict(kinds), slots, strict=True))
     s = LeafState(slots_of, kinds_of, numbers, gradient, seed, widen)
     g = limited(widen(gradient, widest(gradient, *slots)), slots_of, kinds_of)
-    displacement = rule(g, s)
+    with jax.numpy_dtype_promotion("standard"):  # a complex mean over a real root, for one
+        displacement = rule(g, s)
     require_like("The rule returned", displacement, gradient)
     if jnp.iscomplexobj(displacement) and not jnp.issubdtype(dtype, jnp.complexfloating):
         raise TypeError("The rule returned complex numbers for a real parameter.")

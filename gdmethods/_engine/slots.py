@@ -18,7 +18,7 @@ from gdmethods._engine.foreign_states import require_state
 from gdmethods._engine.hyperparameters import ScalarOrSchedule, at
 from gdmethods._engine.states import kinds
 from gdmethods._engine.trees import at_path, by_path
-from gdmethods._numbers.dtypes import at_least_float32, dtype_of
+from gdmethods._numbers.dtypes import at_least_float32, dtype_of, promoted
 from gdmethods._numbers.eight_bits import EIGHT_BITS
 from gdmethods._numbers.formats import format_of
 from gdmethods._numbers.kinds import Kind
@@ -178,7 +178,7 @@ def _require_eight_bits(state_type: type, names: Collection[str]) -> None:
 
 def is_accumulator(dtype: jnp.dtype) -> bool:
     """Whether a dtype is one of those that `accumulator_dtype` chooses between."""
-    return bool(dtype == EIGHT_BITS or jnp.issubdtype(dtype, jnp.floating))
+    return bool(dtype == EIGHT_BITS or jnp.issubdtype(dtype, jnp.inexact))
 
 
 def _slot_dtype(kind: Kind, weight: jnp.dtype, asked: jnp.dtype | None) -> jnp.dtype:
@@ -187,7 +187,7 @@ def _slot_dtype(kind: Kind, weight: jnp.dtype, asked: jnp.dtype | None) -> jnp.d
     if kind is Kind.SIGN:
         dtype = jnp.dtype(jnp.int8)
     elif kind is Kind.SIGNED and jnp.issubdtype(weight, jnp.complexfloating):
-        dtype = jnp.promote_types(dtype, jnp.complex64)
+        dtype = promoted(dtype, jnp.complex64)
     return dtype
 
 

@@ -14,6 +14,7 @@ import optax
 from gdmethods._engine.states import states_in
 from gdmethods._engine.trees import at_path, by_path
 from gdmethods._methods.nesterov import NesterovState
+from gdmethods._numbers.dtypes import promoted
 
 
 def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> optax.Params:
@@ -103,7 +104,7 @@ def _joined(velocity: optax.Updates) -> optax.Updates:
         return type(node).__name__ == "SplitRealAndImaginaryArrays"  # which Optax keeps private
 
     def join(*pair: jax.Array) -> jax.Array:
-        return jax.lax.complex(*(x.astype(jnp.result_type(x.dtype, jnp.float32)) for x in pair))
+        return jax.lax.complex(*(x.astype(promoted(x.dtype, jnp.float32)) for x in pair))
 
     return jax.tree.map(
         lambda node: jax.tree.map(join, *node) if is_pair(node) else node,
@@ -120,7 +121,7 @@ def _behind(y: jax.Array, momentum: jax.Array, velocity: jax.Array) -> jax.Array
             f"{velocity.shape} that does not begin so. Map an ensemble along its leading axes: "
             "jax.vmap with in_axes=0 and out_axes=0."
         )
-    dtype = jnp.result_type(y.dtype, velocity.dtype, jnp.float32)
+    dtype = promoted(y.dtype, velocity.dtype, jnp.float32)
     momentum = jnp.expand_dims(momentum, range(momentum.ndim, velocity.ndim))
     w = y.astype(dtype) - momentum.astype(dtype) * velocity.astype(dtype)
     return w.astype(y.dtype)

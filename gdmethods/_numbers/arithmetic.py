@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gdmethods._numbers.dtypes import promoted
+
 
 def squarable(x: jax.Array, slot: jax.Array) -> jax.Array:
     """x as a number whose square `slot` can keep.
@@ -142,7 +144,7 @@ def representable(x: float | jax.Array, dtype: jnp.dtype) -> float | jax.Array:
       >>> print(f"{representable(math.inf, jnp.dtype('float32')):.5g}")
       3.4028e+38
     """
-    computed = jnp.finfo(jnp.promote_types(dtype, jnp.float32))
+    computed = jnp.finfo(promoted(dtype, jnp.float32))
     least = max(float(jnp.finfo(dtype).smallest_subnormal), float(computed.tiny))
     most = float(jnp.finfo(dtype).max)
     return min(max(x, least), most) if isinstance(x, float) else jnp.clip(x, least, most)

@@ -1,5 +1,6 @@
 """The dtype that JAX gives an array, and the one that a rule computes in."""
 
+import functools
 from typing import Any
 
 import jax
@@ -15,3 +16,9 @@ def at_least_float32(dtype: jnp.dtype) -> jnp.dtype:
     """The real dtype to compute in."""
     real = jnp.finfo(dtype).dtype
     return real if jnp.finfo(real).bits >= 32 else jnp.dtype(jnp.float32)
+
+
+def promoted(*dtypes: Any) -> jnp.dtype:
+    """The dtype that holds them all, also where JAX is told to promote nothing by itself."""
+    with jax.numpy_dtype_promotion("standard"):
+        return functools.reduce(jnp.promote_types, dtypes)

@@ -68,7 +68,7 @@ def update_to(m: jax.Array, remainder: jax.Array, w: jax.Array) -> jax.Array:
     new = float32_of(bits_of(m, jnp.int32) - remainder.astype(jnp.int32))
     old = float32_of(bits_of(w, jnp.int16).astype(jnp.int32) << 16)
     # Else it is infinite, and not NaN where the weight is infinite, too; or NaN.
-    return jnp.where(jnp.abs(m) < _OVERFLOW, new - old, m * jnp.inf)
+    return jnp.where(jnp.abs(m) < _OVERFLOW, new - old, m + m)
 
 
 @update_to.defjvp

@@ -141,7 +141,9 @@ def _require_convertible(x: Any, like: Any, path: Any) -> None:
             f"The state was made for other parameters: the shape {at_path(path)} is "
             f"{jnp.shape(x)}, and this transformation keeps {like.shape}."
         )
-    if x.dtype != like.dtype and not (is_accumulator(x.dtype) and is_accumulator(like.dtype)):
+    both = jnp.iscomplexobj(x) == jnp.issubdtype(like.dtype, jnp.complexfloating)
+    stored = is_accumulator(x.dtype) and is_accumulator(like.dtype)
+    if x.dtype != like.dtype and not (stored and both):
         raise TypeError(
             f"The leaf of the state {at_path(path)} is {x.dtype}, and this transformation keeps "
             f"{like.dtype}. Pass the state of another accumulator_dtype."

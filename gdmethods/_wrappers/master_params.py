@@ -108,9 +108,13 @@ def init_from_float32(
         )
         if w is not m
     }
+    init = transformation("tx", tx).init
+    of_masters = iter(states_in(init(params), Float32MasterState))  # as `inner` starts from them
     state = map_states(
-        lambda node: _with_masters(node, masters),
-        transformation("tx", tx).init(weights),
+        lambda node: _with_masters(node, masters)._replace(
+            inner_state=next(of_masters).inner_state
+        ),
+        init(weights),
         Float32MasterState,
     )
     kept = {path for node in states_in(state, Float32MasterState) for path in kept_of(node)}
@@ -132,6 +136,7 @@ def _with_masters(
     def keep(path: Path, x: jax.Array) -> jax.Array:
         if path not in masters:
             return x
-        return remainder_of(masters[path]) if x.dtype == jnp.int16 else masters[path]
+        m = masters[path]  # as a copy, since a state may be donated, and these are the user's
+        return remainder_of(m) if x.dtype == jnp.int16 else jnp.array(m, copy=True)
 
     return with_kept(state, {path: keep(path, x) for path, x in kept_of(state).items()})

@@ -114,13 +114,17 @@ def skip_nonfinite_steps(
     ) -> tuple[optax.Updates, SkipNonfiniteStepsState]:
         require_state(state, SkipNonfiniteStepsState, SkipNonfiniteStepsState._fields)
         finite = _all_finite(updates)
-        updates, inner_state = inner.update(updates, state.inner_state, params, **extra_args)
+        count = optax.safe_increment(state.notfinite_count)
+        given_up = False if limit is None else count > limit
+        # What is skipped is 0 for `inner`, whose derivative at infinity would make NaN of 0 · ∞.
+        seen = jax.tree.map(functools.partial(_if_taken, finite | given_up), updates)
+        updates, inner_state = inner.update(seen, state.inner_state, params, **extra_args)
         if check_updates:
             finite &= _all_finite(updates)
-        count = jnp.where(finite, 0, optax.safe_increment(state.notfinite_count))
+        count = jnp.where(finite, 0, count)
         total = state.total_notfinite
         total = jnp.where(finite, total, optax.safe_increment(total))
-        taken = finite if limit is None else finite | (count > limit)
+        taken = finite | given_up
         inner_state = jax.tree.map(
             functools.partial(jnp.where, taken), inner_state, state.inner_state
         )
@@ -155,7 +159,7 @@ def _after(state: optax.OptState, updates: optax.Updates) -> optax.Updates:
 
 
 def _if_taken(taken: jax.Array, update: Any) -> Any:
-    """The update, or −0.0, which leaves a weight of −0.0 what it is."""
+    """The gradient or update, or −0.0, which leaves a weight of −0.0 what it is."""
     if dtype_of(update) == jax.dtypes.float0:  # the gradient of an integer, as JAX has it
         return update
     return jnp.where(taken, update, -jnp.zeros((), dtype_of(update)))

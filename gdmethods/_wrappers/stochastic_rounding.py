@@ -155,7 +155,8 @@ def _to_rounded_sum(
 ) -> jax.Array:
     wide = w.astype(jnp.float32)
     moved = (wide + displacement).astype(jnp.float32)
-    return rounded(moved, noise(count, _WEIGHT, gradient, w)) - wide
+    to_rounded = rounded(moved, noise(count, _WEIGHT, gradient, w)) - wide
+    return jnp.where(moved == wide, 0.0, to_rounded)  # also where both are infinite
 
 
 def _any_narrow(params: optax.Params) -> bool:

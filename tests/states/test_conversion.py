@@ -31,6 +31,16 @@ def test_a_narrow_state_reads_as_the_wide_one_that_it_is(method):
     chex.assert_trees_all_equal_dtypes(back, state)
 
 
+def test_complex_numbers_into_wider_ones():
+    w = jnp.array([1.0 + 2.0j, 3.0 - 1.0j])
+    state = after_a_step(gdmethods.adam(0.1), w)
+    with jax.enable_x64(True):
+        wide = gdmethods.adam(0.1, accumulator_dtype=jnp.float64)
+        converted = gdmethods.convert_state(wide, w, state)
+        chex.assert_trees_all_equal_dtypes(converted, wide.init(w))
+        chex.assert_trees_all_close(converted, state, rtol=1e-7)
+
+
 def test_to_the_nearest():
     """1 − β₂ = 0.001 is between two numbers of bfloat16, and so is 0.1 · 1/3."""
     state = after_a_step(gdmethods.adam(0.1), jnp.full(1000, 1 / 3))

@@ -204,6 +204,15 @@ def test_overflow(dtype, remainder):
     np.testing.assert_array_equal(after, clipped.astype(dtype))
 
 
+@BOTH
+def test_a_master_of_0_is_no_nan(remainder):
+    with jax.disable_jit(), jax.debug_nans(True):
+        tx = gdmethods.with_float32_master(gdmethods.sgd(1.0), remainder=remainder)
+        w = jnp.array([1.0, 0.0], jnp.bfloat16)
+        new, _ = step(tx, w, tx.init(w), w)
+    np.testing.assert_array_equal(new, [0, 0])
+
+
 @FORMS
 def test_infinite_masters(dtype, remainder):
     """As in float32, where an infinity stays, and two of different signs make NaN."""
@@ -410,6 +419,26 @@ class TestFromFloat32:
         assert all(leaf.dtype == jnp.bfloat16 for leaf in jax.tree.leaves(w))
         chex.assert_trees_all_equal(gdmethods.master_params(state, w), FLOAT32)
         chex.assert_trees_all_equal_shapes_and_dtypes(state, tx.init(w))
+
+    @BOTH
+    @pytest.mark.parametrize(
+        "inner",
+        [optax.contrib.schedule_free_sgd(0.1), optax.contrib.dog(), optax.contrib.prodigy()],
+        ids=["schedule_free", "dog", "prodigy"],
+    )
+    def test_inner_starts_from_the_masters(self, inner, remainder):
+        """These keep the first weights in their state."""
+        tx = optax.chain(gdmethods.with_float32_master(inner, remainder=remainder))
+        _, (state,) = gdmethods.init_from_float32(tx, FLOAT32)
+        chex.assert_trees_all_equal(state.inner_state, inner.init(FLOAT32))
+
+    @BOTH
+    def test_the_state_may_be_given_away(self, remainder):
+        tx = gdmethods.with_float32_master(gdmethods.sgd(0.1), remainder=remainder)
+        params = jax.tree.map(jnp.array, FLOAT32)
+        _, state = gdmethods.init_from_float32(tx, params)
+        jax.jit(lambda state: jax.tree.map(jnp.copy, state), donate_argnums=0)(state)
+        chex.assert_trees_all_equal(params, FLOAT32)
 
     def test_a_part(self):
         """As the mask has it; what is left in float32 needs no master."""

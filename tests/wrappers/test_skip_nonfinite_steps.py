@@ -205,14 +205,34 @@ def test_each_member_of_an_ensemble_skips_for_itself():
     np.testing.assert_array_equal(state.inner_state.count, [1, 0, 1])
 
 
+@pytest.mark.parametrize("bad", [jnp.inf, jnp.nan])
+def test_a_skipped_step_has_no_derivative(bad):
+    """That of a run is that of the same run without the step."""
+
+    def end(rate, gradients):
+        tx = gdmethods.skip_nonfinite_steps(gdmethods.adam(rate), 5)
+        w = jnp.array([1.0, 2.0])
+        state = tx.init(w)
+        for g in gradients:
+            w, state = step(tx, g, state, w)
+        return jnp.sum(w**2)
+
+    first, last = jnp.array([1.0, 2.0]), jnp.array([1.0, -2.0])
+    expected = jax.grad(end)(0.1, [first, last])
+    assert expected != 0
+    skipped = jnp.array([bad, 1.0])
+    actual = jax.grad(end)(0.1, [first, skipped, last])
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("leaves", [1, 5])
 def test_one_choice_for_each_array_and_no_branch(leaves):
-    """And one for each count, one in each sum that makes them, and a tie for each slot."""
+    """Of gradients, slots and updates; one a count, one in each sum of them, a tie a slot."""
     tx = gdmethods.skip_nonfinite_steps(optax.trace(0.9), 1)
     w = [jnp.ones(2)] * leaves
     with jax.disable_jit():  # so that all is written out
         program = str(jax.make_jaxpr(tx.update)(w, tx.init(w), w))
-    assert program.count(" = select_n ") == 2 * leaves + 4 + leaves
+    assert program.count(" = select_n ") == 3 * leaves + 4 + leaves
     compiled = jax.jit(tx.update).lower(w, tx.init(w), w).compile().as_text()
     assert not any(word in compiled for word in ("conditional(", "while(", "custom-call("))
 

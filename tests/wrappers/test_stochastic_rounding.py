@@ -142,6 +142,14 @@ WIDE = {
 }
 
 
+def test_an_infinite_weight_stays():
+    w = jnp.array([jnp.inf, -jnp.inf, 1.0], jnp.bfloat16)
+    tx = gdmethods.with_stochastic_rounding(gdmethods.sgd(0.1))
+    for gradient in (0.0, 1.0):
+        updates, _ = tx.update(jnp.full(3, gradient, jnp.bfloat16), tx.init(w), w)
+        np.testing.assert_array_equal(optax.apply_updates(w, updates)[:2], w[:2])
+
+
 def test_wide_and_complex_parameters_are_updated_directly():
     inner = gdmethods.adam(0.1)
     tx = gdmethods.with_stochastic_rounding(inner)
