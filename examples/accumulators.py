@@ -107,5 +107,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    take_no_arguments()
+    take_no_arguments("accumulators", __doc__)
     main()

@@ -123,6 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.output and options.output.suffix not in WRITERS:
         parser.error(f"--output {options.output} must end with .md or .html")
+    if options.output and not options.output.parent.is_dir():
+        parser.error(f"--output {options.output}: there is no directory {options.output.parent}")
     chosen = _chosen(options.names, parser)
 
     print(f"Optax {optax.__version__}")

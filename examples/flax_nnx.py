@@ -18,7 +18,7 @@ from flax import nnx
 import gdmethods
 from examples.programs import take_no_arguments
 
-take_no_arguments()
+take_no_arguments("flax_nnx", __doc__)
 
 # On a symmetric interval a gradient would be 0 but for its rounding, and still move its bias.
 X = jnp.linspace(-2, 4, 100)[:, None]

@@ -20,7 +20,7 @@ import optax
 import gdmethods
 from examples.programs import take_no_arguments
 
-take_no_arguments()
+take_no_arguments("layers", __doc__)
 
 LAYERS = {
     "first": optax.set_to_zero(),

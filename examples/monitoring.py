@@ -21,7 +21,7 @@ import optax
 import gdmethods
 from examples.programs import take_no_arguments
 
-take_no_arguments()
+take_no_arguments("monitoring", __doc__)
 
 CURVATURE = {"flat": jnp.array(0.01), "steep": jnp.array(4.0)}
 

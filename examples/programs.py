@@ -55,15 +55,10 @@ class Parser(argparse.ArgumentParser):
             )
 
 
-def take_no_arguments() -> None:
-    """Of a script that has nothing to choose: says so when there are arguments, or `--help`."""
-    if arguments := sys.argv[1:]:
-        asked = arguments[0] in ("-h", "--help")
-        print(
-            "This example has nothing to choose; run it without arguments.",
-            file=sys.stdout if asked else sys.stderr,
-        )
-        sys.exit(0 if asked else 2)
+def take_no_arguments(program: str, description: str | None) -> None:
+    """Of a script that has nothing to choose: `--help` says what it does."""
+    first, *_ = (description or "").split("\n\n")
+    Parser(f"examples.{program}", first).parse_args()
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -17,7 +17,7 @@ from flax import nnx
 import gdmethods
 from examples.programs import take_no_arguments
 
-take_no_arguments()
+take_no_arguments("quickstart", __doc__)
 
 
 def loss(model: nnx.Sequential, x: jax.Array) -> jax.Array:

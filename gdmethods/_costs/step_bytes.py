@@ -113,7 +113,14 @@ def step_bytes(
 
     def step(*leaves: Any) -> tuple[Any, ...]:
         (params, state), (gradients, inputs) = jax.tree.unflatten(structure, leaves)
-        updates, state = tx.update(gradients, state, params, **extra_args | inputs)
+        try:
+            updates, state = tx.update(gradients, state, params, **extra_args | inputs)
+        except (TypeError, ValueError) as error:
+            error.add_note(
+                "step_bytes hands its keyword arguments on to update: step_bytes(tx, params, "
+                "value=0.0)."
+            )
+            raise
         return tuple(jax.tree.leaves((optax.apply_updates(params, updates), state)))
 
     where = layouts.of((replaced, others))

@@ -17,7 +17,7 @@ from gdmethods._engine.annotations import (
 )
 from gdmethods._engine.hyperparameters import ScalarOrSchedule, at
 from gdmethods._engine.leaf_state import LeafState
-from gdmethods._engine.lifting import Rule
+from gdmethods._engine.lifting import Rule, known_before_compilation
 from gdmethods._engine.method import Method, StepState, method, negated, weightless
 from gdmethods._engine.options import ELSEWHERE, refusing
 from gdmethods._engine.public_name import public_name
@@ -175,7 +175,7 @@ class _Optimizer:
         starts = _called(self.starts, values)  # first, since it may refuse
         dtype = values.get("accumulator_dtype")
         slots = Slots(self.state_type, dtype, _called(self.eight_bits, values), **starts)
-        mask = True if given.get("mask") is None else given["mask"]
+        mask = True if given.get("mask") is None else known_before_compilation(given["mask"])
         reads_weights = _called(self.weights, values)
         stored = {"accumulator_dtype": slots.dtype} if "accumulator_dtype" in values else {}
 

@@ -7,6 +7,7 @@ input of the compiled step, while Python's numbers are constants of it.
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -64,10 +65,25 @@ def scalar(name: str, value: Any, interval: str) -> Scalar:
 def scalar_or_schedule(name: str, value: Any, interval: str) -> ScalarOrSchedule:
     """As `scalar`; a callable of the step count is called by `at`, and must return a scalar."""
     if callable(value):
+        _require_schedule(name, value)
         return functools.partial(_scheduled, name, value)
     if isinstance(value, int | float | np.number | np.ndarray | jax.Array):
         return scalar(name, value, interval)
     raise TypeError(f"{name} must be a number in {interval} or a schedule, got {value!r}.")
+
+
+def _require_schedule(name: str, value: Callable[..., Any]) -> None:
+    """Refuses a function that cannot be called with a count, such as a factory of schedules."""
+    try:
+        inspect.signature(value).bind(0)
+    except TypeError as error:
+        what = getattr(value, "__name__", repr(value))
+        raise TypeError(
+            f"{name} must be a number or a schedule, which is called with the step count, and "
+            f"{what} cannot be: {error}. If it makes schedules, call it: {name}={what}(…)."
+        ) from None
+    except ValueError:  # it has no signature to look at
+        pass
 
 
 def _scheduled(name: str, schedule: Callable[[Any], Any], count: jax.Array) -> Any:
@@ -149,6 +165,15 @@ def whole_number(name: str, value: Any) -> int | None:
     return int(value)
 
 
+_MEANT = {
+    **dict.fromkeys(["8-bit", "8 bit", "8bits", "8", "fp8", "float8"], '"8bit"'),
+    **dict.fromkeys(["bf16", "bfloat16"], "jnp.bfloat16"),
+    **dict.fromkeys(["fp32", "f32", "float32", "float"], "jnp.float32"),
+    **dict.fromkeys(["fp64", "f64", "float64", "double"], "jnp.float64"),
+}
+"""Other names of dtypes, PyTorch's among them, and how they are written here."""
+
+
 def float_dtype(name: str, value: Any) -> jnp.dtype | None:
     """The dtype asked for, None for each parameter's own widened to float32.
 
@@ -162,10 +187,14 @@ def float_dtype(name: str, value: Any) -> jnp.dtype | None:
         return EIGHT_BITS
     if isinstance(value, jax.Array):  # optax.inject_hyperparams calls jnp.bfloat16 as a schedule
         value = value.dtype
+    meant = _MEANT.get(str(value).removeprefix("torch."), "")
     try:
         dtype: jnp.dtype = jnp.dtype(value)
     except TypeError as error:
-        raise TypeError(f'{name} must be a dtype, "8bit" or None, got {value!r}.') from error
+        hint = f" Write {meant}." if meant else ""
+        raise TypeError(f'{name} must be a dtype, "8bit" or None, got {value!r}.{hint}') from error
+    if dtype in (jnp.uint8, jnp.int8):
+        raise TypeError(f'{name} must be a dtype, "8bit" or None, got {dtype}. Write "8bit".')
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"{name} must be a real floating-point dtype or None, got {dtype}.")
     if dtype not in (jnp.bfloat16, jnp.float32, jnp.float64):
@@ -179,10 +208,22 @@ def float_dtype(name: str, value: Any) -> jnp.dtype | None:
     return dtype
 
 
-def in_eight_bits(name: str, value: Scalar, dtype: jnp.dtype | None, *, power: int = 1) -> None:
-    """Refuses a concrete number > 0 that is smaller than any √v (or v, to its power) in 8 bits."""
-    least = LEAST_ROOT**power
-    if dtype == EIGHT_BITS and not _is_traced(value) and 0 < value < least:
+def in_eight_bits(
+    name: str,
+    value: Scalar,
+    dtype: jnp.dtype | None,
+    *,
+    power: int = 1,
+    times: Scalar = 1.0,
+) -> None:
+    """Refuses a concrete number > 0 that 8 bits do not tell from 0.
+
+    Multiplied by `times` it is smaller than any √v, or v with a power of 2.
+    """
+    if dtype != EIGHT_BITS or _is_traced(value) or _is_traced(times):
+        return
+    least = LEAST_ROOT**power / float(times)
+    if 0 < value < least:
         raise ValueError(
             f'{name} must be 0 or at least {least:.2g} with accumulator_dtype="8bit", got '
             f"{float(value)}: 8 bits keep no smaller {'root of a ' * (power == 1)}square beside "

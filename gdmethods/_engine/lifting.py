@@ -78,7 +78,7 @@ def lift(
 
     models = leaves if params is None else column(params)
     dtypes = list(map(dtype_of, models))
-    _require_real(gradients, dtypes)
+    _require_dtypes(gradients, dtypes)
     columns = [[None] * len(leaves) if slot is None else column(slot) for slot in slots.values()]
     flags = [False] * len(leaves) if mask is None else _flags(mask, gradients)
     seen = [w if sees else None for w, sees in zip(models, flags, strict=True)]
@@ -186,23 +186,38 @@ def with_gradients(params: Any, gradients: Any) -> Any:
         return params
 
 
-def _flags(mask: Any, gradients: Any) -> list[bool]:
-    wanted = "mask must be a tree of bools like the parameters, or a prefix of it"
-    try:
-        flags: list[bool] = jax.tree.leaves(jax.tree.broadcast(mask, gradients))
-    except ValueError as error:
-        raise ValueError(f"{wanted}: {error}") from error
-    for flag in flags:
+_MASK = "mask must be a tree of bools like the parameters, or a prefix of it"
+
+
+def known_before_compilation(mask: Any) -> Any:
+    """A mask, if it is one: a tree of bools, or a function that may return one."""
+    for flag in () if callable(mask) else jax.tree.leaves(mask):
         if not isinstance(flag, bool | np.bool_):
-            raise TypeError(f"{wanted}, and holds {flag!r}.")
+            raise TypeError(f"{_MASK}, and holds {flag!r}.")
+    return mask
+
+
+def _flags(mask: Any, gradients: Any) -> list[bool]:
+    try:
+        broadcast = jax.tree.broadcast(known_before_compilation(mask), gradients)
+    except ValueError as error:
+        raise ValueError(f"{_MASK}: {error}") from error
+    flags: list[bool] = jax.tree.leaves(broadcast)
     return flags
 
 
-def _require_real(gradients: optax.Updates, dtypes: list[jnp.dtype]) -> None:
-    """Raises the first complex gradient of a parameter of a real dtype."""
-    for leaf, dtype in zip(jax.tree.leaves(gradients), dtypes, strict=True):
-        if np.iscomplexobj(leaf) and not jnp.issubdtype(dtype, jnp.complexfloating):
-            path = next(path for path, x in jax.tree.leaves_with_path(gradients) if x is leaf)
+def _require_dtypes(gradients: optax.Updates, dtypes: list[jnp.dtype]) -> None:
+    """Raises the first gradient of integers, or complex one of a parameter of a real dtype."""
+    for (path, leaf), dtype in zip(jax.tree.leaves_with_path(gradients), dtypes, strict=True):
+        came = dtype_of(leaf)
+        if not jnp.issubdtype(came, jnp.inexact):
+            raise TypeError(
+                f"The gradient {at_path(path)} has dtype {came}, and gradients are floating-point "
+                "numbers. Pass what jax.grad returns."
+            )
+        if jnp.issubdtype(came, jnp.complexfloating) and not jnp.issubdtype(
+            dtype, jnp.complexfloating
+        ):
             raise TypeError(
                 f"The gradient {at_path(path)} is complex, and its parameter has dtype {dtype}. "
                 "Differentiate a real-valued loss, or make the parameter complex."

@@ -67,6 +67,8 @@ class Slots(Generic[State]):
 
     def init(self, params: optax.Params) -> State:
         """A new state."""
+        if params is None:
+            raise ValueError("init was given None for the parameters.")
         self._require_movable(params)
         count = jnp.zeros([], jnp.int32)
 

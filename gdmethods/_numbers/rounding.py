@@ -28,7 +28,8 @@ def noise(
     The count draws a function h(x) = a x + b mod 2³², a odd, and x is hashed by
     it. So the bits of one weight are uniform over the steps, and those of two
     weights with different x independent, each pair of them (Dietzfelbinger's
-    multiply-add-shift). It is one multiplication, which is what TPUs are slow
+    multiply-add-shift) but for x that differ in their upper bits alone: by 2³¹
+    they are half a turn apart. It is one multiplication, which is what TPUs are slow
     at. Signs are left out of x, so that the mirrored run is the mirror image.
 
     Arguments:

@@ -106,7 +106,7 @@ def convert_state(
     (leaves, structure), (models, model_structure) = flat
     if structure != model_structure:
         raise TypeError(
-            f"The state is {structure}, and this transformation keeps {model_structure}. "
+            f"The state is {_named(state)}, and this transformation keeps {_named(like)}. "
             "convert_state changes how slots are stored, and nothing else: build tx with the "
             "arguments that the state was made with, but for accumulator_dtype."
         )
@@ -114,6 +114,25 @@ def convert_state(
     for leaf, model, path in zip(leaves, models, paths, strict=True):
         _require_convertible(leaf, model, path)
     return jax.tree.map(_converted, state, like, is_leaf=is_state)
+
+
+def _named(state: Any) -> str:
+    """What a state consists of, for a message."""
+    nodes: list[Any] = []
+
+    def is_named(node: Any) -> bool:
+        if hasattr(node, "_fields"):
+            nodes.append(node)
+        return False
+
+    jax.tree.leaves(state, is_leaf=is_named)
+    described = (
+        f"{type(node).__name__}({', '.join(slots_of(node))})"
+        if is_state(node)
+        else type(node).__name__
+        for node in nodes
+    )
+    return ", ".join(described) or f"a {type(state).__name__} of other parameters"
 
 
 def _converted(x: Any, like: Any) -> Any:

@@ -66,7 +66,8 @@ def with_stochastic_rounding(
     Chance is a hash of the gradient, the weight and the count of updates. There
     is no key to carry, and a resumed run goes on to the bit; sharded,
     `jax.vmap`ped and permuted weights round alike. Equal weights with equal
-    gradients round alike as well, and stay equal.
+    gradients round alike as well, and stay equal. So weights that meet, and
+    have equal gradients from then on, stay together.
 
     u is float32 for a bfloat16 weight, and `optax.apply_updates(w, u)`, which
     adds in float32 and rounds the sum, is qₜ to the bit. Do not add by w + u:

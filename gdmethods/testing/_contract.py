@@ -10,7 +10,7 @@ from typing import Any
 import optax
 
 from gdmethods._engine.transformations import is_transformation
-from gdmethods.testing._report import ContractReport, Outcome, Verdict
+from gdmethods.testing._report import NEEDLESS, ContractReport, Outcome, Verdict
 from gdmethods.testing._subject import Subject
 from gdmethods.testing.laws import CLAIMED, LAWS, REFERENCED, statement
 
@@ -282,7 +282,7 @@ class _Contract:
                 return Verdict(name, Outcome.NOT_PROMISED, reason)
         if reason is None:
             return Verdict(name, Outcome.KEPT)
-        return Verdict(name, Outcome.NOT_PROMISED, f"{reason} (no case found against it)")
+        return Verdict(name, Outcome.NOT_PROMISED, f"{reason} {NEEDLESS}")
 
     @cached_property
     def _lacking(self) -> Exception | None:

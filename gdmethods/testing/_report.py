@@ -5,6 +5,7 @@ import textwrap
 from dataclasses import dataclass
 
 WIDTH = 80
+NEEDLESS = "(no case found against it)"
 
 
 class Outcome(enum.Enum):
@@ -65,8 +66,15 @@ class ContractReport:
         return tuple(v.law for v in self.verdicts if v.outcome is Outcome.KEPT)
 
     def require(self) -> None:
-        """Raises an `AssertionError` with each broken law and its case."""
-        lines = []
+        """Raises an `AssertionError` with each broken law and its case.
+
+        A law that is allowed not to hold, and holds, raises as well.
+        """
+        lines = [
+            f"allow has {v.law}, and no case was found against it. Take it out of allow."
+            for v in self.verdicts
+            if v.message.endswith(NEEDLESS)
+        ]
         for outcome in (Outcome.BROKEN, Outcome.NOT_TRIED):
             messages = self._messages(outcome)
             if messages:
