@@ -146,10 +146,9 @@ class _Past(NamedTuple):
     def within(self, hyperparams: Mapping[str, Any]) -> _Past:
         """Within `optax.inject_hyperparams`, whose arrays a framework may have wrapped."""
         injected = {name: x for name, each in hyperparams.items() for x in jax.tree.leaves(each)}
-        if isinstance(self.rate, Mapping):
+        if isinstance(self.rate, Mapping) or "learning_rate" not in injected:
             return self._replace(injected=injected)
-        rate = injected.get("learning_rate", self.rate)
-        return self._replace(rate=rate, injected=injected, scaled=[])
+        return self._replace(rate=injected["learning_rate"], injected=injected, scaled=[])
 
 
 def _carried(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) -> Any:

@@ -282,6 +282,17 @@ def test_an_injected_rate_of_two_velocities_may_be_neither_s() -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), actual, expected)
 
 
+def test_one_rate_is_refused_for_velocities_whose_rates_are_injected_under_another_name() -> None:
+    def build(sgd: Any) -> Any:
+        inject = optax.inject_hyperparams(lambda lr: sgd(lr))
+        return optax.partition({"a": inject(0.01), "b": inject(0.1)}, {"w": "a", "v": "b"})
+
+    old, tx = build(functools.partial(optax.sgd, momentum=0.9)), build(gdmethods.momentum)
+    w = {"w": jnp.ones(2), "v": jnp.ones(2)}
+    with refuses(ValueError, "for two velocities"):
+        gdmethods.from_optax(tx, w, old.init(w), learning_rate=0.1)
+
+
 def test_labels_want_a_partition() -> None:
     w = jnp.ones(2)
     old = optax.sgd(0.1, momentum=0.9)
