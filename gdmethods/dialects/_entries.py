@@ -172,7 +172,8 @@ def _filled(state: Any, conversion: Conversion, entries: Entries, table: Table) 
             if x.shape != conversion.shapes[name]:
                 raise ValueError(
                     f"{names[slot]} of {name!r} has the shape {x.shape}, and the parameter "
-                    f"{conversion.shapes[name]}. Give the parameters in the optimizer's order."
+                    f"{conversion.shapes[name]}. Give the parameters in the optimizer's order, "
+                    "group by group."
                 )
         for slot, x in words.ours({slot: wide(x) for slot, x in came.items()}).items():
             slots[slot][name] = x

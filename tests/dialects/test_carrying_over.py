@@ -451,6 +451,51 @@ def test_names_that_the_optimizer_knows_are_its_order() -> None:
     np.testing.assert_array_equal(state.mu["bias"], state_dict["state"][1]["exp_avg"])
 
 
+@jax.enable_x64(True)
+def test_groups_in_another_order_than_the_model() -> None:
+    """The head's group stands first; in NumPy bₜ = μ bₜ₋₁ + g and Δ = −η bₜ."""
+    weights = {"body": np.array([1.0, 2.0]), "head": np.array([3.0, 4.0]), "bias": np.ones(1)}
+    buffers = {"head": np.array([0.5, 0.25]), "body": np.array([-1, 2.0]), "bias": np.array([8.0])}
+    groups: list[Any] = [{"lr": 0.1, "params": [0]}, {"lr": 0.01, "params": [1, 2]}]
+    entries = {i: {"momentum_buffer": b} for i, b in enumerate(buffers.values())}
+    state_dict = {"state": entries, "param_groups": groups}
+    tx = optax.partition(
+        {"fast": torch.sgd(0.1, momentum=0.9), "slow": torch.sgd(0.01, momentum=0.9)},
+        {"body": "slow", "head": "fast", "bias": "slow"},
+    )
+    optimizers_order = {name: weights[name] for name in buffers}
+    for parameters in (weights, optimizers_order):  # which look alike
+        first, second = (name for name in parameters if name != "bias")
+        words = [f"'{first}' and '{second}', of the shape (2,)", "param_names"]
+        with refuses(ValueError, *words):
+            torch.from_state_dict(tx, parameters, state_dict, dict)
+        with refuses(ValueError, *words):
+            params = jax.tree.map(jnp.asarray, weights)
+            torch.to_state_dict(tx, params, tx.init(params), parameters, state_dict, dict)
+    groups[0]["param_names"], groups[1]["param_names"] = ["head"], ["body", "bias"]
+    g = {name: np.full(w.shape, 0.5) for name, w in weights.items()}
+    for parameters in (weights, optimizers_order):
+        params, state = torch.from_state_dict(tx, parameters, state_dict, dict)
+        updates, _ = tx.update(g, state, params)
+        for name, rate in (("head", 0.1), ("bias", 0.01), ("body", 0.01)):
+            expected = -rate * (0.9 * buffers[name] + g[name])
+            np.testing.assert_allclose(updates[name], expected, rtol=1e-12)
+        back = torch.to_state_dict(tx, params, state, parameters, state_dict, dict)
+        assert_identical(back, (parameters, state_dict))
+
+
+def test_groups_of_different_shapes_need_no_names() -> None:
+    """As weights with a decay, and biases without one."""
+    shapes = {"0.weight": (2, 2), "1.weight": (2, 2), "0.bias": 3, "1.bias": 3}
+    weights = {name: np.ones(shape) for name, shape in shapes.items()}
+    entries = {i: {"momentum_buffer": i * x} for i, x in enumerate(weights.values())}
+    state_dict = {"state": entries, "param_groups": [{"params": [0, 1]}, {"params": [2, 3]}]}
+    tx = torch.sgd(momentum=0.9)
+    _, state = torch.from_state_dict(tx, weights, state_dict, dict)
+    for i, name in enumerate(weights):
+        np.testing.assert_array_equal(state.velocity[name], i)
+
+
 def test_a_master_takes_the_weights_that_came() -> None:
     weights, state_dict = saved(*ADAM)
     for dtype in (jnp.bfloat16, jnp.float16):

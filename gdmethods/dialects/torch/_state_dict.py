@@ -62,8 +62,12 @@ def from_state_dict(
       tx: the optimizer of before, built with the functions of this module; in
         chains and wrappers as well.
       parameters: the named weights in the optimizer's order, as
-        `dict(model.named_parameters())`: tensors, or NumPy arrays.
-      state_dict: of the optimizer, as `torch.load` reads it too.
+        `dict(model.named_parameters())`: tensors, or NumPy arrays. If it has
+        several param_groups, their order is
+        `{names[p]: p for group in optimizer.param_groups for p in
+        group["params"]}`, where names has those of the parameters.
+      state_dict: of the optimizer, as `torch.load` reads it too. If its
+        param_groups have param_names, these are the order.
       convert: from a dict of such weights, as NumPy arrays, to the tree of the
         parameters here. It transposes, reshapes, splits, joins, repeats and
         casts, so that it converts the optimizer's state as well.
@@ -79,7 +83,8 @@ def from_state_dict(
     Raises:
       ValueError: `convert` drops elements or computes with them; the state is
         of another optimizer, or of other options; a shape differs; several
-        param_groups whose options differ, without an `optax.partition`.
+        param_groups whose options differ, without an `optax.partition`, or
+        with parameters of one shape and without param_names.
       TypeError: `tx` keeps a state that no optimizer of PyTorch has.
 
     Example:
@@ -194,7 +199,26 @@ def _indices(named: Mapping[str, Any], state_dict: Mapping[str, Any]) -> dict[st
             + "Pass those that the optimizer was given, frozen ones too, in its order: "
             "dict(model.named_parameters())."
         )
+    of_group = [i for i, group in enumerate(groups) for _ in group["params"]]
+    if not any("param_names" in group for group in groups):
+        _require_one_order(named, of_group)
     return dict(zip(names, indices, strict=True))
+
+
+def _require_one_order(named: Mapping[str, Any], of_group: list[int]) -> None:
+    """Refuses unnamed parameters of one shape in several groups, whose order nothing tells."""
+    first: dict[Any, tuple[str, int]] = {}
+    for (name, x), group in zip(named.items(), of_group, strict=True):
+        other, its_group = first.setdefault(x.shape, (name, group))
+        if its_group != group:
+            raise ValueError(
+                f"In the order of parameters {other!r} and {name!r}, of the shape {x.shape}, are "
+                "in two param_groups, and state_dict does not tell whether the optimizer has them "
+                "in this order. Put the names into it, as PyTorch does if it is given them: "
+                'group["param_names"] = [names[p] for p in own["params"]] for group, own in '
+                'zip(state_dict["param_groups"], optimizer.param_groups), where names = '
+                "{p: name for name, p in model.named_parameters()}."
+            )
 
 
 def _entry(state_dict: Mapping[str, Any], index: int) -> dict[str, Any]:
