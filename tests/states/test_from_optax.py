@@ -26,32 +26,32 @@ def rising(count: Any) -> Any:
     return jnp.where(count < FEW - 1, 0.5, 0.9)
 
 
-class HalvingState(NamedTuple):
+class ShrinkingState(NamedTuple):
     rate: Any
     steps: Any
 
 
-class Halving:
-    """A stateful schedule: halves its rate with every update, from the second on."""
+class Shrinking:
+    """A stateful schedule, whose rate shrinks with every update."""
 
-    def init(self) -> HalvingState:
-        return HalvingState(jnp.float32(0.1), jnp.int32(0))
+    def init(self) -> ShrinkingState:
+        return ShrinkingState(jnp.float32(0.1), jnp.int32(0))
 
-    def update(self, state: HalvingState, **extra_args: Any) -> HalvingState:
-        return HalvingState(state.rate / 2, state.steps + 1)
+    def update(self, state: ShrinkingState, **extra_args: Any) -> ShrinkingState:
+        return ShrinkingState(0.97 * state.rate, state.steps + 1)
 
-    def __call__(self, state: HalvingState, **extra_args: Any) -> Any:
+    def __call__(self, state: ShrinkingState, **extra_args: Any) -> Any:
         return state.rate
 
 
-class BareHalving:
+class BareShrinking:
     """Likewise, with a state of one array."""
 
     def init(self) -> Any:
         return jnp.float32(0.1)
 
     def update(self, state: Any, **extra_args: Any) -> Any:
-        return state / 2
+        return 0.97 * state
 
     def __call__(self, state: Any, **extra_args: Any) -> Any:
         return state
@@ -123,12 +123,12 @@ PAIRS: dict[str, tuple[Any, Any]] = {
         optax.inject_hyperparams(gdmethods.nesterov)(0.1, momentum=rising),
     ),
     "injected, stateful schedule": (
-        optax.inject_hyperparams(optax.adam)(Halving()),
-        optax.inject_hyperparams(gdmethods.adam)(Halving()),
+        optax.inject_hyperparams(optax.adam)(Shrinking()),
+        optax.inject_hyperparams(gdmethods.adam)(Shrinking()),
     ),
     "injected, stateful schedule of one array": (
-        optax.inject_hyperparams(optax.adam)(BareHalving()),
-        optax.inject_hyperparams(gdmethods.adam)(BareHalving()),
+        optax.inject_hyperparams(optax.adam)(BareShrinking()),
+        optax.inject_hyperparams(gdmethods.adam)(BareShrinking()),
     ),
 }
 
@@ -312,11 +312,11 @@ def test_a_schedule_with_another_state_is_refused() -> None:
         )
 
     for old, new, words in (
-        (falling, Halving(), ["is WrappedScheduleState, where tx keeps HalvingState"]),
-        (falling, BareHalving(), ["is WrappedScheduleState, where tx keeps"]),
-        (Halving(), falling, ["is HalvingState, where tx keeps WrappedScheduleState"]),
-        (Halving(), 0.1, ["is dict of learning_rate, where tx keeps dict of nothing"]),
-        (0.1, Halving(), ["is dict of nothing, where tx keeps dict of learning_rate"]),
+        (falling, Shrinking(), ["is WrappedScheduleState, where tx keeps ShrinkingState"]),
+        (falling, BareShrinking(), ["is WrappedScheduleState, where tx keeps"]),
+        (Shrinking(), falling, ["is ShrinkingState, where tx keeps WrappedScheduleState"]),
+        (Shrinking(), 0.1, ["is dict of learning_rate, where tx keeps dict of nothing"]),
+        (0.1, Shrinking(), ["is dict of nothing, where tx keeps dict of learning_rate"]),
     ):
         with refuses(TypeError, "at .hyperparams_states", *words, "with the same schedules"):
             carry(old, new)
