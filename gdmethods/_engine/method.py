@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from gdmethods._engine.built import Built, tell
 from gdmethods._engine.hyperparameters import at
 from gdmethods._engine.leaf_state import LeafState, without_weights
 from gdmethods._engine.lifting import Rule, lift, with_gradients
@@ -55,12 +56,16 @@ class Method(optax.GradientTransformationExtraArgs):  # type: ignore[misc]  # Op
     Attributes:
       slots, rule, once, mask: as `method` was given them, so that `around` can
         build on them.
+      factory, options: the public function that built it, and its arguments,
+        defaults too; None and {} if none did.
     """
 
     slots: Slots[Any]
     rule: Callable[[jax.Array, Mapping[str, Any]], Rule]
     once: Callable[..., None]
     mask: Any
+    factory: Callable[..., Any] | None
+    options: Mapping[str, Any]
 
 
 def method(
@@ -80,6 +85,11 @@ def method(
       mask: the weights that the rule reads, as `lift` has it; or a function of
         the parameters.
     """
+
+    def init(params: optax.Params) -> State:
+        state = slots.init(params)
+        tell(Built(made, params, state))
+        return state
 
     def update(
         updates: optax.Updates,
@@ -119,8 +129,9 @@ def method(
         new = {name: numbers[name] for name in slots.of(Kind.COUNT, Kind.NUMBER)}
         return displacements, state._replace(**new, **dict(zip(trees, new_trees, strict=True)))
 
-    made = Method(slots.init, update)
+    made = Method(init, update)
     made.slots, made.rule, made.once, made.mask = slots, rule, once, mask
+    made.factory, made.options = None, {}
     return made
 
 

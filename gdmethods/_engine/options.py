@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeAlias
 
 import optax
 
+from gdmethods._engine.method import Method
 from gdmethods._engine.public_name import public_name
 
 P = ParamSpec("P")
@@ -58,10 +59,14 @@ ELSEWHERE = {
 def refusing(
     reasons: Mapping[str, str] = ELSEWHERE,
 ) -> Callable[[Callable[P, Transformation]], Callable[P, Transformation]]:
-    """Decorates a factory: an option that it does not have is a `TypeError` with the reason."""
+    """Decorates a factory: an option that it does not have is a `TypeError` with the reason.
+
+    The method that it returns remembers its options.
+    """
 
     def decorate(factory: Callable[P, Transformation]) -> Callable[P, Transformation]:
-        options = list(inspect.signature(factory).parameters)
+        signature = inspect.signature(factory)
+        options = list(signature.parameters)
         where = public_name(factory)
 
         @functools.wraps(factory)
@@ -75,7 +80,12 @@ def refusing(
                     f"{where} is not given the parameters: tx.init(params) and tx.update(grads, "
                     f"state, params) are. Write tx = {where}({options[0]}=…)."
                 )
-            return factory(*args, **kwargs)
+            made = factory(*args, **kwargs)
+            if isinstance(made, Method):
+                given = signature.bind(*args, **kwargs)
+                given.apply_defaults()
+                made.factory, made.options = checked, given.arguments
+            return made
 
         return checked
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import DictKey, GetAttrKey
 
+from gdmethods._engine.built import init_told
 from gdmethods._engine.hyperparameters import scalar
 from gdmethods._engine.states import is_state, slots_of
 from gdmethods._engine.transformations import transformation
@@ -49,7 +52,7 @@ def from_optax(
     params: optax.Params,
     state: optax.OptState,
     *,
-    learning_rate: float | jax.Array | None = None,
+    learning_rate: float | jax.Array | Mapping[Any, Any] | None = None,
     count: int | None = None,
 ) -> optax.OptState:
     """The state with which `tx` goes on where an optimizer of Optax has stopped.
@@ -72,7 +75,9 @@ def from_optax(
       state: of `optax.sgd`, `adagrad`, `adadelta`, `rprop`, `rmsprop`, `adam`
         or `adamw`, or of their parts (`optax.scale_by_adam`, `trace`).
       learning_rate: η of the last update, for `optax.sgd` with a momentum. One
-        that `optax.inject_hyperparams` keeps is read there.
+        that `optax.inject_hyperparams` keeps is read there. Where several
+        methods of an `optax.partition` have a momentum, a mapping from its
+        labels to their rates; a partition within has a mapping in it.
       count: updates so far, where the state does not tell and an update of
         `tx` depends on it. Where none does, the state counts from 0.
 
@@ -82,10 +87,13 @@ def from_optax(
 
     Raises:
       ValueError: the state was made for other parameters; `learning_rate` or
-        `count` is needed and was not given, or is out of range.
-      TypeError: the state is of another method, or holds what `tx` does not
-        keep, or lacks what it keeps; or it is of centered RMSProp with bias
-        correction, and does not tell decay.
+        `count` is needed and was not given, or is out of range; one
+        `learning_rate` is given for several velocities; the momentum of a
+        `nesterov` in `tx` is a schedule, and the state does not tell the
+        momentum of the last update.
+      TypeError: the state is of another method or schedule, or holds what `tx`
+        does not keep, or lacks what it keeps; or it is of centered RMSProp
+        with bias correction, and does not tell decay.
 
     Example:
       >>> import jax.numpy as jnp, optax, gdmethods
@@ -101,48 +109,120 @@ def from_optax(
     `gdmethods.dialects.keras.from_variables` take over the runs of PyTorch and
     Keras.
     """
-    ours = read_state(transformation("tx", tx).init(params))
-    rate = None if learning_rate is None else scalar("learning_rate", learning_rate, "[0, inf)")
-    return finished(tx, params, _carried(ours, state, rate, ()), count)
+    ours, told = init_told(transformation("tx", tx), params)
+    starts = {id(built.state): built.method.slots.starts for built in told}
+    past = _Past(starts, _checked("learning_rate", learning_rate), None, [])
+    return finished(tx, params, _carried(ours, state, past, ()), count)
 
 
-def _carried(ours: Any, theirs: Any, rate: Any, path: tuple[Any, ...]) -> Any:
+def _checked(name: str, rate: Any) -> Any:
+    if isinstance(rate, Mapping):
+        return {label: _checked(f"{name}[{label!r}]", each) for label, each in rate.items()}
+    return None if rate is None else scalar(name, rate, "[0, inf)")
+
+
+class _Past(NamedTuple):
+    """What is known of the updates before, beside the states.
+
+    Attributes:
+      starts: where the fields of a state here start, by its id.
+      rate: η of the last update; a mapping has it by the labels of a partition.
+      injected: the hyperparameters of the last update; None where Optax keeps
+        none.
+      scaled: the places of the traces that this rate has multiplied.
+    """
+
+    starts: Mapping[int, Mapping[str, Any]]
+    rate: Any
+    injected: Mapping[str, Any] | None
+    scaled: list[Any]
+
+    def of_label(self, label: Any) -> _Past:
+        """Within a partition."""
+        if not isinstance(self.rate, Mapping):
+            return self
+        return self._replace(rate=self.rate.get(label), scaled=[])
+
+    def within(self, hyperparams: Mapping[str, Any]) -> _Past:
+        """Within `optax.inject_hyperparams`, whose arrays a framework may have wrapped."""
+        injected = {name: x for name, each in hyperparams.items() for x in jax.tree.leaves(each)}
+        if isinstance(self.rate, Mapping) or "learning_rate" not in injected:
+            return self._replace(injected=injected)
+        return self._replace(rate=injected["learning_rate"], injected=injected, scaled=[])
+
+
+def _carried(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) -> Any:
     """The numbers of `theirs` in the form of `ours`."""
     if is_state(ours):
-        return _method_state(ours, theirs, rate, path)
+        return _method_state(ours, theirs, past, path)
     if isinstance(ours, _WRAPPERS) and type(theirs) is not type(ours):
-        inner = _carried(ours.inner_state, theirs, rate, path)
+        inner = _carried(ours.inner_state, theirs, past, path)
         return ours._replace(inner_state=inner)
     if isinstance(ours, optax.InjectStatefulHyperparamsState) and type(theirs) is type(ours):
-        rate = theirs.hyperparams.get("learning_rate", rate)
+        past = past.within(theirs.hyperparams)
+        theirs = theirs._replace(
+            hyperparams=ours.hyperparams, hyperparams_states=_schedules(ours, theirs)
+        )
+    if isinstance(ours, optax.PartitionState) and _name(theirs) == _name(ours):
         return ours._replace(
-            count=theirs.count,
-            hyperparams_states=jax.tree.map(lambda _: theirs.count, ours.hyperparams_states),
-            inner_state=_carried(ours.inner_state, theirs.inner_state, rate, path),
+            inner_states={
+                label: _carried(
+                    part,
+                    theirs.inner_states[label],
+                    past.of_label(label),
+                    (*path, GetAttrKey("inner_states"), DictKey(label)),
+                )
+                for label, part in ours.inner_states.items()
+            }
         )
     leaves = jax.tree.leaves(theirs)
     if jax.tree.leaves(ours) == [] == leaves:
         return ours
-    if jax.tree_util.all_leaves([ours]) and len(leaves) == 1:  # which a framework may have wrapped
+    is_leaf = jax.tree_util.all_leaves([ours]) and not hasattr(theirs, "_fields")
+    if is_leaf and len(leaves) == 1:  # which a framework may have wrapped
         return jnp.asarray(leaves[0], ours.dtype)
     (parts, node), (others, other_node) = one_level(ours), one_level(theirs)
     if node != other_node:
         raise TypeError(
-            f"The state {at_path(path)} is {type(theirs).__name__}, where tx keeps "
-            f"{type(ours).__name__}. Put the methods of gdmethods into the same chain, partition "
-            "or wrapper as those of Optax before."
+            f"The state {at_path(path)} is {_name(theirs)}, where tx keeps {_name(ours)}. Put the "
+            "methods of gdmethods into the same chain, partition or wrapper as those of Optax "
+            "before, with the same schedules."
         )
     return jax.tree.unflatten(
         node,
         [
-            _carried(part, other, rate, (*path, *key))
+            _carried(part, other, past, (*path, *key))
             for (key, part), (_, other) in zip(parts, others, strict=True)
         ],
     )
 
 
-def _method_state(ours: Any, theirs: Any, rate: Any, path: tuple[Any, ...]) -> Any:
+def _name(node: Any) -> str:
+    """What a node is, with the keys of its dict."""
+    of = getattr(node, "inner_states", node)
+    keys = f" of {', '.join(sorted(map(str, of))) or 'nothing'}" if isinstance(of, Mapping) else ""
+    return f"{type(node).__name__}{keys}"
+
+
+def _schedules(ours: Any, theirs: Any) -> dict[str, Any]:
+    """The states of the injected schedules, as they came.
+
+    A schedule that is new, and depends on nothing but the count, has the count
+    of the updates; one that has gone leaves nothing but such a count.
+    """
+
+    def counts(state: Any) -> bool:
+        return type(state).__name__ == "WrappedScheduleState"  # which Optax keeps private
+
+    here, there = ours.hyperparams_states, theirs.hyperparams_states
+    new = {name: x._replace(count=theirs.count) for name, x in here.items() if counts(x)}
+    came = {name: x for name, x in there.items() if name in here or not counts(x)}
+    return new | came
+
+
+def _method_state(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) -> Any:
     """The state of a method, from that of a chain of Optax's or of one of its links."""
+    starts, ours = past.starts.get(id(ours), {}), read_state(ours)
     chain = jax.tree.leaves(theirs, is_leaf=lambda node: hasattr(node, "_fields"))
     links = {type(link).__name__: link for link in chain if jax.tree.leaves(link)}
     known = {*_SOURCES.get(type(ours), "").split(), "ScaleByScheduleState"}
@@ -167,19 +247,62 @@ def _method_state(ours: Any, theirs: Any, rate: Any, path: tuple[Any, ...]) -> A
         )
     slots = {name: numbers(came[name], getattr(ours, name), name) for name in kept}
     if "velocity" in slots and not isinstance(chain[-1], optax.TraceState):
-        if rate is None:
-            raise ValueError(
-                f"Optax multiplies the trace of the state {at_path(path)} by the learning rate, "
-                "and the velocity here is the product. Pass learning_rate, that of the last "
-                "update."
-            )
+        rate = _rate(past, path)
         slots["velocity"] = jax.tree.map(lambda trace: -rate * trace, slots["velocity"])
     slots = {name: jax.tree.map(_real, tree, getattr(ours, name)) for name, tree in slots.items()}
     if "mu" in slots and isinstance(ours, RMSPropState):
         slots["nu"] = jax.tree.map(_variance, slots["nu"], slots["mu"])
     if "sign" in slots:
         slots["sign"] = jax.tree.map(jnp.sign, slots["sign"])
+    if isinstance(ours, NesterovState):
+        ours = ours._replace(next_momentum=_momentum(ours, starts, past, path))
     return filled(ours, slots, count)
+
+
+def _rate(past: _Past, path: tuple[Any, ...]) -> Any:
+    """η of the last update of a trace, which Optax keeps outside of it."""
+    past.scaled.append(path)
+    if past.rate is None:
+        raise ValueError(
+            f"Optax multiplies the trace of the state {at_path(path)} by the learning rate, and "
+            "the velocity here is the product. Pass learning_rate, that of the last update."
+        )
+    if isinstance(past.rate, Mapping):
+        raise ValueError(
+            f"learning_rate has the labels {', '.join(map(repr, past.rate))}, and the state "
+            f"{at_path(path)} stands in no optax.partition with labels. Pass one number."
+        )
+    if len(past.scaled) > 1:
+        first, second = map(at_path, past.scaled)
+        raise ValueError(
+            f"One learning_rate came for two velocities, {first} and {second}. Pass a mapping "
+            "from the labels of optax.partition, such as learning_rate={'a': 0.1, 'b': 0.01}; in "
+            "a chain take over the state of each link by itself."
+        )
+    return past.rate
+
+
+def _momentum(
+    ours: Any, starts: Mapping[str, Any], past: _Past, path: tuple[Any, ...]
+) -> jax.Array:
+    """μ of the last update, by which the parameters look ahead."""
+    momentum, injected = starts.get("next_momentum"), past.injected
+    changes = callable(momentum) or (injected is not None and isinstance(momentum, jax.Array))
+    if momentum is not None and not changes:
+        next_momentum: jax.Array = ours.next_momentum
+        return next_momentum
+    if injected is not None and "momentum" in injected:
+        return jnp.asarray(injected["momentum"], ours.next_momentum.dtype)
+    way_out = (
+        "Take the state over with a tx of that momentum, a number; the tx of the schedule goes "
+        "on with it."
+        if injected is None
+        else 'Put it into the state that came, as hyperparams["momentum"].'
+    )
+    raise ValueError(
+        f"The parameters look ahead by the momentum of the last update, which the state "
+        f"{at_path(path)} does not tell, and the momentum of tx changes. {way_out}"
+    )
 
 
 def _variance(nu: jax.Array, mu: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ state here:
     {AdamState: Words({"mu": "exp_avg", "nu": "exp_avg_sq"}), …}
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from gdmethods._engine.built import Built, init_told
 from gdmethods._engine.public_name import public_name
 from gdmethods._engine.states import is_state, map_states, slots_of, states_in
 from gdmethods._engine.transformations import transformation
@@ -45,6 +47,7 @@ class Words(NamedTuple):
 
 
 Table = Mapping[type, Words]
+Options = Mapping[str, Mapping[str, Any]]
 
 
 def variance(slots: Arrays) -> Arrays:
@@ -66,6 +69,8 @@ def carried_over(
     named: Mapping[str, np.ndarray],
     entries: Entries,
     table: Table,
+    options: Options,
+    implied: Mapping[Any, Mapping[str, Any]],
     *,
     count: int | None = None,
     dtype: Any = None,
@@ -78,6 +83,9 @@ def carried_over(
       named: the weights.
       entries: by the parameters' names; none for one that was never moved.
       table: the words of the dialect.
+      options: those of the peer's optimizer that came, by the parameters'
+        names.
+      implied: options of the peer that a factory here has without an argument.
       count: in place of steps that the entries do not tell.
       dtype: of the parameters; None for what `convert` makes.
     """
@@ -89,7 +97,8 @@ def carried_over(
         exact,
         jax.tree.map(jnp.asarray, conversion.tree),
     )
-    params, state = _with_masters(params, transformation("tx", tx).init(params), exact)
+    start, told = init_told(transformation("tx", tx), params)
+    params, state = _with_masters(params, start, exact)
     _require_owners(state, conversion, entries)
     state = jax.tree.map(
         lambda node: _filled(node, conversion, entries, table) if _has_slots(node) else node,
@@ -108,7 +117,63 @@ def carried_over(
         return common if common is UNTOLD else jnp.asarray(common, node.dtype)
 
     state = jax.tree.map_with_path(counted, state, is_leaf=is_state)
+    injected = states_in(start, optax.InjectStatefulHyperparamsState)
+    scheduled = any(each.hyperparams_states for each in injected)
+    _require_options(told, conversion, options, implied, scheduled)
     return params, finished(tx, params, state, count)
+
+
+_MAY_CHANGE = ("lr", "learning_rate", "lr_decay", "weight_decay")
+"""Options that users mean to change when a run goes on; one of the others is a mistake."""
+
+
+def _require_options(
+    told: list[Built],
+    conversion: Conversion,
+    options: Options,
+    implied: Mapping[Any, Mapping[str, Any]],
+    scheduled: bool,
+) -> None:
+    """Refuses a method of other options than the peer's optimizer had; of some it warns.
+
+    Where `optax.inject_hyperparams` has schedules (`scheduled`), an array may
+    be the first value of one, and is not compared.
+    """
+    changed: dict[str, str] = {}
+    for method, params, _ in told:
+        ours = {**method.options, **implied.get(method.factory, {})}
+        for name in conversion.names(by_path(params)):
+            for option, theirs in options.get(name, {}).items():
+                if option not in ours or _same(ours[option], theirs):
+                    continue
+                if scheduled and isinstance(ours[option], jax.Array):
+                    continue
+                differs = (
+                    f"The optimizer has {option}={theirs} for {name!r}, and tx {ours[option]}"
+                )
+                if option not in _MAY_CHANGE:
+                    raise ValueError(
+                        f"{differs}. Build tx with the options of the optimizer before. If you "
+                        "mean to change one, go on from that state with another tx that keeps "
+                        "the same slots."
+                    )
+                changed.setdefault(option, differs)
+    for differs in changed.values():
+        warnings.warn(f"{differs}, with which it goes on.", stacklevel=4)
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    """Whether two options are the same number, pair or flag, as the narrower of them tells it.
+
+    None is 0; a schedule here may be anything there.
+    """
+    if callable(ours):
+        return True
+    mine, other = (np.asarray(jax.tree.map(array, 0 if x is None else x)) for x in (ours, theirs))
+    if all(jnp.issubdtype(x.dtype, jnp.floating) for x in (mine, other)):
+        narrow = min(mine.dtype, other.dtype, key=lambda dtype: dtype.itemsize)
+        mine, other = mine.astype(narrow), other.astype(narrow)
+    return np.array_equal(mine, other)
 
 
 def _with_masters(params: Any, state: Any, exact: Any) -> tuple[Any, Any]:
@@ -172,7 +237,8 @@ def _filled(state: Any, conversion: Conversion, entries: Entries, table: Table) 
             if x.shape != conversion.shapes[name]:
                 raise ValueError(
                     f"{names[slot]} of {name!r} has the shape {x.shape}, and the parameter "
-                    f"{conversion.shapes[name]}. Give the parameters in the optimizer's order."
+                    f"{conversion.shapes[name]}. Give the parameters in the optimizer's order, "
+                    "group by group."
                 )
         for slot, x in words.ours({slot: wide(x) for slot, x in came.items()}).items():
             slots[slot][name] = x

@@ -27,14 +27,14 @@ TORCH: dict[str, tuple[Any, list[str]]] = {
     "amsgrad": (torch.adamw(amsgrad=True), ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"]),
 }
 KERAS: dict[str, tuple[Any, int]] = {
-    "sgd": (keras.sgd(), 0),
-    "momentum": (keras.sgd(momentum=0.9), 1),
-    "nesterov": (keras.sgd(momentum=0.9, nesterov=True), 1),
-    "adagrad": (keras.adagrad(), 1),
-    "adadelta": (keras.adadelta(), 2),
-    "rmsprop": (keras.rmsprop(momentum=0.9), 2),
-    "adam": (keras.adam(), 2),
-    "amsgrad": (keras.adam(amsgrad=True), 3),
+    "sgd": (keras.sgd(0.1), 0),
+    "momentum": (keras.sgd(0.1, momentum=0.9), 1),
+    "nesterov": (keras.sgd(0.1, momentum=0.9, nesterov=True), 1),
+    "adagrad": (keras.adagrad(0.1), 1),
+    "adadelta": (keras.adadelta(0.1), 2),
+    "rmsprop": (keras.rmsprop(0.1, momentum=0.9), 2),
+    "adam": (keras.adam(0.1), 2),
+    "amsgrad": (keras.adam(0.1, amsgrad=True), 3),
 }
 
 shapes = st.lists(st.lists(st.integers(0, 3), max_size=3).map(tuple), min_size=1, max_size=4)
@@ -96,7 +96,7 @@ def test_there_and_back_is_the_identity_for_pytorch(
         for i, name in enumerate(weights)
         if name != frozen
     }
-    state_dict = {"state": entries, "param_groups": [{"lr": 0.1, "params": [*range(len(kinds))]}]}
+    state_dict = {"state": entries, "param_groups": [{"params": [*range(len(kinds))]}]}
     with jax.enable_x64(dtype == np.float64):
         params, state = torch.from_state_dict(tx, weights, state_dict, convert)
         assert jax.tree.structure(state) == jax.tree.structure(tx.init(params))
@@ -160,7 +160,9 @@ def saved(
         for i, x in enumerate(weights.values())
     }
     indices = np.array_split(np.arange(len(weights)), groups)
-    options = [{"lr": 0.1 * (i + 1), "params": x.tolist()} for i, x in enumerate(indices)]
+    options: list[dict[str, Any]] = [{"params": x.tolist()} for x in indices]
+    for i, group in enumerate(options if groups > 1 else ()):
+        group["lr"] = 0.1 * (i + 1)
     return weights, {"state": entries, "param_groups": options}
 
 
@@ -283,7 +285,7 @@ TORCH_REFUSED: dict[str, tuple[Any, Any, type[Exception], list[str]]] = {
         torch.sgd(momentum=0.9),
         (saved()[0], {"state": {}, "param_groups": [{"momentum": 0, "params": [0, 1]}]}),
         ValueError,
-        ["has momentum=0, and tx keeps a velocity"],
+        ["The optimizer has momentum=0 for '0.weight', and tx 0.9", "with another tx"],
     ),
     "another state": (
         gdmethods.momentum(0.1),
@@ -301,7 +303,7 @@ TORCH_REFUSED: dict[str, tuple[Any, Any, type[Exception], list[str]]] = {
         torch.adam(),
         saved(*ADAM, groups=2),
         ValueError,
-        ["2 param_groups of different options", "optax.partition"],
+        ["param_groups of different options", "optax.partition"],
     ),
     "too few parameters": (
         torch.adam(),
@@ -357,6 +359,176 @@ TORCH_REFUSED: dict[str, tuple[Any, Any, type[Exception], list[str]]] = {
 def test_what_does_not_fit_pytorch(tx: Any, run: Any, error: Any, words: list[str]) -> None:
     with refuses(error, *words):
         torch.from_state_dict(tx, *run, convert)
+
+
+# What PyTorch 2.13 has in its param_groups, but for options that choose how it runs.
+GROUPS: dict[str, dict[str, Any]] = {
+    "sgd": {
+        "lr": 1e-3,
+        "momentum": 0,
+        "dampening": 0,
+        "weight_decay": 0,
+        "nesterov": False,
+        "maximize": False,
+        "fused": None,
+    },
+    "adagrad": {
+        "lr": 0.01,
+        "lr_decay": 0,
+        "eps": 1e-10,
+        "weight_decay": 0,
+        "initial_accumulator_value": 0,
+        "maximize": False,
+    },
+    "adadelta": {"lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0, "maximize": False},
+    "rprop": {"lr": 1e-2, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50), "maximize": False},
+    "rmsprop": {
+        "lr": 0.01,
+        "momentum": 0,
+        "alpha": 0.99,
+        "eps": 1e-8,
+        "centered": False,
+        "weight_decay": 0,
+        "maximize": False,
+    },
+    "adam": {
+        "lr": 1e-3,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0,
+        "amsgrad": False,
+        "maximize": False,
+        "decoupled_weight_decay": False,
+    },
+    "adamw": {
+        "lr": 1e-3,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0.01,
+        "amsgrad": False,
+        "maximize": False,
+        "decoupled_weight_decay": True,
+    },
+}
+SLOTS = {
+    "sgd": [],
+    "adagrad": ["sum"],
+    "adadelta": ["square_avg", "acc_delta"],
+    "rprop": ["step_size", "prev"],
+    "rmsprop": ["square_avg"],
+    "adam": ADAM,
+    "adamw": ADAM,
+}
+
+
+def with_options(method: str, **options: Any) -> tuple[Any, Any]:
+    weights, state_dict = saved(*SLOTS[method])
+    if not SLOTS[method]:
+        state_dict["state"] = {}
+    (group,) = state_dict["param_groups"]
+    group |= GROUPS[method] | options
+    return weights, state_dict
+
+
+@pytest.mark.parametrize("method", GROUPS)
+def test_the_same_options_carry_over_without_a_warning(method: str) -> None:
+    factory = getattr(torch, method)
+    tx = factory()
+    torch.from_state_dict(tx, *with_options(method), convert)
+    labels = {"kernel": "a", "bias": "b"}
+    for wrapped in (
+        optax.chain(optax.clip_by_global_norm(1.0), tx),
+        optax.inject_hyperparams(factory)(lr=GROUPS[method]["lr"]),
+        gdmethods.with_float32_master(optax.MultiSteps(tx, 2)),
+        optax.partition({"a": tx, "b": factory(**{"lr": GROUPS[method]["lr"]})}, labels),
+    ):
+        torch.from_state_dict(wrapped, *with_options(method), convert, count=50)
+
+
+WRAPPERS: dict[str, Any] = {
+    "alone": lambda tx: tx,
+    "chain": lambda tx: optax.chain(optax.identity(), tx),
+    "partition": lambda tx: optax.partition(
+        {"a": torch.adam(), "b": tx}, {"kernel": "a", "bias": "b"}
+    ),
+    "master": gdmethods.with_float32_master,
+    "injected": lambda tx: optax.inject_hyperparams(lambda unused: tx)(0.0),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+def test_other_options_are_refused_in_any_wrapper(wrap: Any) -> None:
+    tx = wrap(torch.adam(betas=(0.9, 0.99)))
+    words = ["The optimizer has betas=(0.9, 0.999) for '0.", "and tx (0.9, 0.99)"]
+    with refuses(ValueError, *words, "Build tx with the options"):
+        torch.from_state_dict(tx, *with_options("adam"), convert)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "changed", "words"),
+    [
+        ("sgd", {}, {"maximize": True}, "maximize=True"),
+        ("adagrad", {}, {"eps": 1e-7}, "eps=1e-07"),
+        ("adadelta", {"rho": 0.95}, {}, "rho=0.9"),
+        ("rprop", {}, {"etas": (0.6, 1.2)}, "etas=(0.6, 1.2)"),
+        ("rmsprop", {"alpha": 0.9}, {}, "alpha=0.99"),
+        ("adam", {"weight_decay": 0.1}, {"weight_decay": 0.1, "decoupled_weight_decay": True}, ""),
+        (
+            "adamw",
+            {"weight_decay": 0.1},
+            {"weight_decay": 0.1, "decoupled_weight_decay": False},
+            "",
+        ),
+    ],
+)
+def test_options_of_which_a_state_is_made(
+    method: str, options: Any, changed: Any, words: str
+) -> None:
+    words = words or f"decoupled_weight_decay={changed['decoupled_weight_decay']}"
+    with refuses(ValueError, f"The optimizer has {words} for"):
+        torch.from_state_dict(
+            getattr(torch, method)(**options), *with_options(method, **changed), convert
+        )
+
+
+def test_a_decay_of_0_is_the_same_coupled_and_decoupled() -> None:
+    came = with_options("adam", decoupled_weight_decay=True)
+    torch.from_state_dict(torch.adam(), *came, convert)
+    torch.from_state_dict(torch.adamw(weight_decay=0.0), *came, convert)
+
+
+def test_of_another_rate_or_decay_there_is_a_warning() -> None:
+    came = with_options("adam", weight_decay=0.1)
+    for tx, words in (
+        (torch.adam(0.5, weight_decay=0.1), "lr=0.001 for '0.weight', and tx 0.5, with which"),
+        (torch.adam(weight_decay=0.2), "weight_decay=0.1 for '0.weight', and tx 0.2"),
+        (optax.chain(torch.adam(weight_decay=0.2)), "weight_decay=0.1"),
+        (optax.inject_hyperparams(torch.adam)(0.5, weight_decay=0.1), "lr=0.001"),
+    ):
+        with pytest.warns(UserWarning, match=re.escape(words)) as caught:
+            torch.from_state_dict(tx, *came, convert)
+        (warning,) = caught
+        assert warning.filename == __file__
+    for tx in (
+        torch.adam(falling, weight_decay=0.1),
+        optax.inject_hyperparams(torch.adam)(falling, weight_decay=0.1),
+        optax.inject_hyperparams(torch.adam)(1e-3, eps=falling, weight_decay=0.1),
+    ):
+        torch.from_state_dict(tx, *came, convert)
+    with pytest.warns(UserWarning, match=r"learning_rate=0\.1.*and tx 0\.5"):
+        keras.from_variables(keras.adagrad(0.5), *keras_run("accumulator"), convert)
+
+
+@jax.enable_x64(True)
+def test_a_changed_option_goes_on_from_the_state_of_before() -> None:
+    """The way out of the refusal. In NumPy: aₜ = α aₜ₋₁ + (1 − α) g², Δ = −η g / (√aₜ + eps)."""
+    weights, state_dict = with_options("rmsprop")
+    _, state = torch.from_state_dict(torch.rmsprop(), weights, state_dict, convert)
+    g = np.full(3, 0.5)
+    a = 0.9 * state_dict["state"][1]["square_avg"].astype(float) + 0.1 * g**2
+    grads = {"kernel": jnp.zeros((2, 3)), "bias": jnp.asarray(g)}
+    updates, _ = torch.rmsprop(alpha=0.9).update(grads, state)
+    np.testing.assert_allclose(updates["bias"], -0.01 * g / (np.sqrt(a) + 1e-8), rtol=1e-6)
 
 
 def falling(count: Any) -> Any:
@@ -449,6 +621,51 @@ def test_names_that_the_optimizer_knows_are_its_order() -> None:
     turned = dict(reversed(weights.items()))
     _, state = torch.from_state_dict(torch.adam(), turned, state_dict, convert)
     np.testing.assert_array_equal(state.mu["bias"], state_dict["state"][1]["exp_avg"])
+
+
+@jax.enable_x64(True)
+def test_groups_in_another_order_than_the_model() -> None:
+    """The head's group stands first; in NumPy bₜ = μ bₜ₋₁ + g and Δ = −η bₜ."""
+    weights = {"body": np.array([1.0, 2.0]), "head": np.array([3.0, 4.0]), "bias": np.ones(1)}
+    buffers = {"head": np.array([0.5, 0.25]), "body": np.array([-1, 2.0]), "bias": np.array([8.0])}
+    groups: list[Any] = [{"lr": 0.1, "params": [0]}, {"lr": 0.01, "params": [1, 2]}]
+    entries = {i: {"momentum_buffer": b} for i, b in enumerate(buffers.values())}
+    state_dict = {"state": entries, "param_groups": groups}
+    tx = optax.partition(
+        {"fast": torch.sgd(0.1, momentum=0.9), "slow": torch.sgd(0.01, momentum=0.9)},
+        {"body": "slow", "head": "fast", "bias": "slow"},
+    )
+    optimizers_order = {name: weights[name] for name in buffers}
+    for parameters in (weights, optimizers_order):  # which look alike
+        first, second = (name for name in parameters if name != "bias")
+        words = [f"'{first}' and '{second}', of the shape (2,)", "param_names"]
+        with refuses(ValueError, *words):
+            torch.from_state_dict(tx, parameters, state_dict, dict)
+        with refuses(ValueError, *words):
+            params = jax.tree.map(jnp.asarray, weights)
+            torch.to_state_dict(tx, params, tx.init(params), parameters, state_dict, dict)
+    groups[0]["param_names"], groups[1]["param_names"] = ["head"], ["body", "bias"]
+    g = {name: np.full(w.shape, 0.5) for name, w in weights.items()}
+    for parameters in (weights, optimizers_order):
+        params, state = torch.from_state_dict(tx, parameters, state_dict, dict)
+        updates, _ = tx.update(g, state, params)
+        for name, rate in (("head", 0.1), ("bias", 0.01), ("body", 0.01)):
+            expected = -rate * (0.9 * buffers[name] + g[name])
+            np.testing.assert_allclose(updates[name], expected, rtol=1e-12)
+        back = torch.to_state_dict(tx, params, state, parameters, state_dict, dict)
+        assert_identical(back, (parameters, state_dict))
+
+
+def test_groups_of_different_shapes_need_no_names() -> None:
+    """As weights with a decay, and biases without one."""
+    shapes = {"0.weight": (2, 2), "1.weight": (2, 2), "0.bias": 3, "1.bias": 3}
+    weights = {name: np.ones(shape) for name, shape in shapes.items()}
+    entries = {i: {"momentum_buffer": i * x} for i, x in enumerate(weights.values())}
+    state_dict = {"state": entries, "param_groups": [{"params": [0, 1]}, {"params": [2, 3]}]}
+    tx = torch.sgd(momentum=0.9)
+    _, state = torch.from_state_dict(tx, weights, state_dict, dict)
+    for i, name in enumerate(weights):
+        np.testing.assert_array_equal(state.velocity[name], i)
 
 
 def test_a_master_takes_the_weights_that_came() -> None:
@@ -606,11 +823,14 @@ def test_what_does_not_fit_keras(
     ("tx", "rows"),
     [
         (
-            keras.adam(amsgrad=True),
+            keras.adam(0.1, amsgrad=True),
             [("mu", 0), ("nu", 0), ("mu", 1), ("nu", 1), ("nu_max", 0), ("nu_max", 1)],
         ),
-        (keras.adadelta(), [("e_g", 0), ("e_x", 0), ("e_g", 1), ("e_x", 1)]),
-        (keras.rmsprop(momentum=0.9), [("nu", 0), ("nu", 1), ("velocity", 0), ("velocity", 1)]),
+        (keras.adadelta(0.1), [("e_g", 0), ("e_x", 0), ("e_g", 1), ("e_x", 1)]),
+        (
+            keras.rmsprop(0.1, momentum=0.9),
+            [("nu", 0), ("nu", 1), ("velocity", 0), ("velocity", 1)],
+        ),
     ],
     ids=["amsgrad", "adadelta", "rmsprop"],
 )

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,41 @@ FEW = 3  # in the middle of a cycle of MultiSteps
 
 def falling(count: Any) -> Any:
     return 0.1 / (1 + 0.1 * count)
+
+
+def rising(count: Any) -> Any:
+    return jnp.where(count < FEW - 1, 0.5, 0.9)
+
+
+class ShrinkingState(NamedTuple):
+    rate: Any
+    steps: Any
+
+
+class Shrinking:
+    """A stateful schedule, whose rate shrinks with every update."""
+
+    def init(self) -> ShrinkingState:
+        return ShrinkingState(jnp.float32(0.1), jnp.int32(0))
+
+    def update(self, state: ShrinkingState, **extra_args: Any) -> ShrinkingState:
+        return ShrinkingState(0.97 * state.rate, state.steps + 1)
+
+    def __call__(self, state: ShrinkingState, **extra_args: Any) -> Any:
+        return state.rate
+
+
+class BareShrinking:
+    """Likewise, with a state of one array."""
+
+    def init(self) -> Any:
+        return jnp.float32(0.1)
+
+    def update(self, state: Any, **extra_args: Any) -> Any:
+        return 0.97 * state
+
+    def __call__(self, state: Any, **extra_args: Any) -> Any:
+        return state
 
 
 # Of Optax, and of gdmethods with the same numbers.
@@ -82,6 +117,18 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     "injected": (
         optax.inject_hyperparams(optax.adam)(falling),
         optax.inject_hyperparams(gdmethods.adam)(falling),
+    ),
+    "injected, nesterov, momentum schedule": (
+        optax.inject_hyperparams(optax.sgd)(0.1, momentum=rising, nesterov=True),
+        optax.inject_hyperparams(gdmethods.nesterov)(0.1, momentum=rising),
+    ),
+    "injected, stateful schedule": (
+        optax.inject_hyperparams(optax.adam)(Shrinking()),
+        optax.inject_hyperparams(gdmethods.adam)(Shrinking()),
+    ),
+    "injected, stateful schedule of one array": (
+        optax.inject_hyperparams(optax.adam)(BareShrinking()),
+        optax.inject_hyperparams(gdmethods.adam)(BareShrinking()),
     ),
 }
 
@@ -180,6 +227,143 @@ def test_an_injected_rate_is_read() -> None:
     assert carried.count == 1
     assert carried.hyperparams_states["learning_rate"].count == 1
     assert carried.hyperparams["momentum"] == jnp.float32(0.9)
+
+
+@jax.enable_x64(True)
+def test_each_velocity_of_a_partition_has_its_own_rate() -> None:
+    labels = {"kernel": "slow", "bias": "fast"}
+    rates = {"slow": 0.01, "fast": 0.1}
+    old = optax.partition({k: optax.sgd(rate, momentum=0.9) for k, rate in rates.items()}, labels)
+    tx = optax.partition({k: gdmethods.momentum(rate) for k, rate in rates.items()}, labels)
+    w = {"kernel": jnp.array([1.0, -2.0]), "bias": jnp.array([3.0])}
+    _, state = old.update(w, old.init(w), w)
+    carried = gdmethods.from_optax(tx, w, state, learning_rate=rates)
+    for name, rate in (("kernel", 0.01), ("bias", 0.1)):
+        velocity = carried.inner_states[labels[name]].inner_state.velocity[name]
+        np.testing.assert_allclose(velocity, -rate * w[name], rtol=1e-12)  # v = −η g after one
+    expected, _ = old.update(w, state, w)
+    actual, _ = tx.update(w, carried, w)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), actual, expected)
+
+    with refuses(ValueError, "for two velocities, at", "['slow']", "['fast']", "a mapping"):
+        gdmethods.from_optax(tx, w, state, learning_rate=0.1)
+    with refuses(ValueError, "the trace of the state at .inner_states['slow']", "learning_rate"):
+        gdmethods.from_optax(tx, w, state, learning_rate={"fast": 0.1})
+    with refuses(ValueError, "learning_rate['slow'] must be in [0, inf)"):
+        gdmethods.from_optax(tx, w, state, learning_rate={"slow": -1.0})
+    outer, nested = (
+        optax.partition({"all": each, "none": optax.set_to_zero()}, "all") for each in (old, tx)
+    )
+    _, state = outer.update(w, outer.init(w), w)
+    carried = gdmethods.from_optax(nested, w, state, learning_rate={"all": rates})
+    actual, _ = nested.update(w, carried, w)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), actual, expected)
+
+
+@jax.enable_x64(True)
+def test_an_injected_rate_of_two_velocities_may_be_neither_s() -> None:
+    """The factory multiplies it, and the state does not tell by what."""
+
+    def build(sgd: Any) -> Any:
+        return optax.inject_hyperparams(
+            lambda learning_rate: optax.partition(
+                {"a": sgd(learning_rate), "b": sgd(10 * learning_rate)}, {"w": "a", "v": "b"}
+            )
+        )(0.01)
+
+    old, tx = build(functools.partial(optax.sgd, momentum=0.9)), build(gdmethods.momentum)
+    w = {"w": jnp.ones(2), "v": jnp.ones(2)}
+    _, state = old.update(w, old.init(w), w)
+    with refuses(ValueError, "for two velocities"):
+        gdmethods.from_optax(tx, w, state)
+    carried = gdmethods.from_optax(tx, w, state, learning_rate={"a": 0.01, "b": 0.1})
+    expected, _ = old.update(w, state, w)
+    actual, _ = tx.update(w, carried, w)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), actual, expected)
+
+
+def test_one_rate_is_refused_for_velocities_whose_rates_are_injected_under_another_name() -> None:
+    def build(sgd: Any) -> Any:
+        inject = optax.inject_hyperparams(lambda lr: sgd(lr))
+        return optax.partition({"a": inject(0.01), "b": inject(0.1)}, {"w": "a", "v": "b"})
+
+    old, tx = build(functools.partial(optax.sgd, momentum=0.9)), build(gdmethods.momentum)
+    w = {"w": jnp.ones(2), "v": jnp.ones(2)}
+    with refuses(ValueError, "for two velocities"):
+        gdmethods.from_optax(tx, w, old.init(w), learning_rate=0.1)
+
+
+def test_labels_want_a_partition() -> None:
+    w = jnp.ones(2)
+    old = optax.sgd(0.1, momentum=0.9)
+    with refuses(ValueError, "learning_rate has the labels 'a', and the state (the only one)"):
+        gdmethods.from_optax(gdmethods.momentum(0.1), w, old.init(w), learning_rate={"a": 0.1})
+
+
+def test_a_schedule_with_another_state_is_refused() -> None:
+    w = jnp.ones(2)
+
+    def carry(old: Any, new: Any) -> Any:
+        old, new = {"learning_rate": old}, {"learning_rate": new}
+        return gdmethods.from_optax(
+            optax.inject_hyperparams(gdmethods.adam)(**new),
+            w,
+            optax.inject_hyperparams(optax.adam)(**old).init(w)._replace(count=jnp.int32(7)),
+        )
+
+    for old, new, words in (
+        (falling, Shrinking(), ["is WrappedScheduleState, where tx keeps ShrinkingState"]),
+        (falling, BareShrinking(), ["is WrappedScheduleState, where tx keeps"]),
+        (Shrinking(), falling, ["is ShrinkingState, where tx keeps WrappedScheduleState"]),
+        (Shrinking(), 0.1, ["is dict of learning_rate, where tx keeps dict of nothing"]),
+        (0.1, Shrinking(), ["is dict of nothing, where tx keeps dict of learning_rate"]),
+    ):
+        with refuses(TypeError, "at .hyperparams_states", *words, "with the same schedules"):
+            carry(old, new)
+    assert carry(0.1, falling).hyperparams_states["learning_rate"].count == 7
+    assert carry(falling, 0.1).hyperparams_states == {}
+
+
+@jax.enable_x64(True)
+def test_the_momentum_of_the_points_that_came() -> None:
+    """In NumPy: y = w + μ Δ with the constant μ of Optax, and the next μ is the schedule's."""
+    w, rate, mu = np.array([1.0, -2.0]), 0.1, 0.8
+    old = optax.sgd(rate, momentum=mu, nesterov=True)
+    y, state = jnp.asarray(w), old.init(jnp.asarray(w))
+    velocity, points = np.zeros(2), w.copy()
+    for _ in range(3):  # the gradient of y²/2
+        updates, state = old.update(y, state, y)
+        y += updates
+        velocity = mu * velocity - rate * points
+        points = points + mu * velocity - rate * points
+    np.testing.assert_allclose(y, points, rtol=1e-12)
+    scheduled = gdmethods.nesterov(rate, lambda count: jnp.where(count < 3, 0.5, 0.9))
+    for wrap, part in ((lambda tx: tx, "(the only one)"), (optax.chain, "at [0]")):
+        tx = wrap(scheduled)
+        came = wrap(old).init(y) if wrap is optax.chain else state
+        with refuses(ValueError, f"which the state {part} does not tell", "Take the state over"):
+            gdmethods.from_optax(tx, y, came, learning_rate=rate, count=3)
+    carried = gdmethods.from_optax(
+        gdmethods.nesterov(rate, mu), y, state, learning_rate=rate, count=3
+    )
+    actual, _ = scheduled.update(y, carried, y)
+    velocity = mu * velocity - rate * points
+    np.testing.assert_allclose(actual, 0.9 * velocity - rate * points, rtol=1e-12)
+
+
+def test_an_injected_momentum_of_another_name_is_asked_for() -> None:
+    w = jnp.ones(2)
+    old = optax.inject_hyperparams(optax.trace)(decay=rising, nesterov=True)
+    tx = optax.inject_hyperparams(gdmethods.nesterov_velocity)(rising)
+    state = old.init(w)
+    for _ in range(FEW):
+        _, state = old.update(w, state, w)
+    with refuses(ValueError, "at .inner_state does not tell", 'as hyperparams["momentum"]'):
+        gdmethods.from_optax(tx, w, state)
+    told = state._replace(hyperparams=state.hyperparams | {"momentum": 0.9})
+    expected, _ = old.update(w, state, w)
+    actual, _ = tx.update(w, gdmethods.from_optax(tx, w, told), w)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("wrap", [lambda tx: tx, lambda tx: optax.chain(optax.identity(), tx)])

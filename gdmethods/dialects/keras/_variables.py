@@ -94,9 +94,14 @@ def from_variables(
 
     Raises:
       ValueError: `convert` drops elements or computes with them; the variables
-        are of another optimizer, or of other options; a shape differs;
-        gradients are accumulated halfway.
+        are of another optimizer, or of options that keep other variables; a
+        shape differs; gradients are accumulated halfway.
       TypeError: `tx` keeps a state that no optimizer of Keras has.
+
+    Warns:
+      UserWarning: learning_rate of `tx` is another number than the variable.
+        No variable tells of β, ρ, ε, μ and λ: give `tx` those of
+        `optimizer.get_config()`.
 
     Example:
       >>> import numpy as np, gdmethods.dialects
@@ -129,7 +134,13 @@ def from_variables(
     for (field, name), variable in zip(places, variables, strict=True):
         if name and field not in _BESIDE:
             entries[name][field] = variable
-    return carried_over(tx, conversion, named, entries, _TABLE, dtype=dtype)
+    told = {
+        field: array(x)
+        for (field, _), x in zip(places, variables, strict=True)
+        if field == "learning_rate"
+    }
+    options = dict.fromkeys(named, told)
+    return carried_over(tx, conversion, named, entries, _TABLE, options, {}, dtype=dtype)
 
 
 def to_variables(

@@ -9,10 +9,12 @@ import jax
 import numpy as np
 import optax
 
+from gdmethods._engine.states import states_in
 from gdmethods._engine.transformations import transformation
 from gdmethods._methods.adadelta import AdaDeltaState
 from gdmethods._methods.adagrad import AdaGradState
 from gdmethods._methods.adam import AdamState
+from gdmethods._methods.adamw import adamw as published_adamw
 from gdmethods._methods.rprop import RpropState
 from gdmethods.dialects._amsgrad import AMSGradState
 from gdmethods.dialects._element_map import Conversion, Convert, array, like
@@ -25,7 +27,7 @@ from gdmethods.dialects._entries import (
     variance,
     weights_of,
 )
-from gdmethods.dialects.torch._optimizers import RMSPropState, SGDState
+from gdmethods.dialects.torch._optimizers import RMSPropState, SGDState, adamw
 
 
 def _signs(slots: Any) -> Any:
@@ -45,6 +47,7 @@ _TABLE = {
     AdamState: Words({"mu": "exp_avg", "nu": "exp_avg_sq"}),
     AMSGradState: Words({"mu": "exp_avg", "nu": "exp_avg_sq", "nu_max": "max_exp_avg_sq"}),
 }
+_IMPLIED = {each: {"decoupled_weight_decay": True} for each in (adamw, published_adamw)}
 
 
 def from_state_dict(
@@ -62,8 +65,12 @@ def from_state_dict(
       tx: the optimizer of before, built with the functions of this module; in
         chains and wrappers as well.
       parameters: the named weights in the optimizer's order, as
-        `dict(model.named_parameters())`: tensors, or NumPy arrays.
-      state_dict: of the optimizer, as `torch.load` reads it too.
+        `dict(model.named_parameters())`: tensors, or NumPy arrays. If it has
+        several param_groups, their order is
+        `{names[p]: p for group in optimizer.param_groups for p in
+        group["params"]}`, where names has those of the parameters.
+      state_dict: of the optimizer, as `torch.load` reads it too. If its
+        param_groups have param_names, these are the order.
       convert: from a dict of such weights, as NumPy arrays, to the tree of the
         parameters here. It transposes, reshapes, splits, joins, repeats and
         casts, so that it converts the optimizer's state as well.
@@ -78,9 +85,16 @@ def from_state_dict(
 
     Raises:
       ValueError: `convert` drops elements or computes with them; the state is
-        of another optimizer, or of other options; a shape differs; several
-        param_groups whose options differ, without an `optax.partition`.
+        of another optimizer; a function of this module in `tx`, in chains and
+        wrappers too, has another value for an option than the param_groups; a
+        shape differs; several param_groups whose options differ, without an
+        `optax.partition`, or with parameters of one shape and without
+        param_names.
       TypeError: `tx` keeps a state that no optimizer of PyTorch has.
+
+    Warns:
+      UserWarning: lr, lr_decay or weight_decay of `tx` is another number than
+        in the param_groups. Schedules are not compared.
 
     Example:
       >>> import numpy as np, gdmethods.dialects
@@ -102,9 +116,13 @@ def from_state_dict(
     named = {name: array(x) for name, x in parameters.items()}
     indices = _indices(named, state_dict)
     conversion = Conversion(named, convert)
-    _require_groups(tx, conversion.tree, state_dict)
+    of_index = _options(state_dict)
+    _require_groups(tx, conversion.tree, of_index)
     entries = {name: _entry(state_dict, index) for name, index in indices.items()}
-    return carried_over(tx, conversion, named, entries, _TABLE, count=count, dtype=dtype)
+    options = {name: of_index[index] for name, index in indices.items()}
+    return carried_over(
+        tx, conversion, named, entries, _TABLE, options, _IMPLIED, count=count, dtype=dtype
+    )
 
 
 def to_state_dict(
@@ -194,7 +212,26 @@ def _indices(named: Mapping[str, Any], state_dict: Mapping[str, Any]) -> dict[st
             + "Pass those that the optimizer was given, frozen ones too, in its order: "
             "dict(model.named_parameters())."
         )
+    of_group = [i for i, group in enumerate(groups) for _ in group["params"]]
+    if not any("param_names" in group for group in groups):
+        _require_one_order(named, of_group)
     return dict(zip(names, indices, strict=True))
+
+
+def _require_one_order(named: Mapping[str, Any], of_group: list[int]) -> None:
+    """Refuses unnamed parameters of one shape in several groups, whose order nothing tells."""
+    first: dict[Any, tuple[str, int]] = {}
+    for (name, x), group in zip(named.items(), of_group, strict=True):
+        other, its_group = first.setdefault(x.shape, (name, group))
+        if its_group != group:
+            raise ValueError(
+                f"In the order of parameters {other!r} and {name!r}, of the shape {x.shape}, are "
+                "in two param_groups, and state_dict does not tell whether the optimizer has them "
+                "in this order. Put the names into it, as PyTorch does if it is given them: "
+                'group["param_names"] = [names[p] for p in own["params"]] for group, own in '
+                'zip(state_dict["param_groups"], optimizer.param_groups), where names = '
+                "{p: name for name, p in model.named_parameters()}."
+            )
 
 
 def _entry(state_dict: Mapping[str, Any], index: int) -> dict[str, Any]:
@@ -207,29 +244,26 @@ def _has_moved(entry: Mapping[str, Any]) -> bool:
     return bool(entry) and int(entry.get("step", 1)) > 0
 
 
-def _require_groups(tx: Any, params: Any, state_dict: Mapping[str, Any]) -> None:
-    """Refuses param_groups that `tx` does not have."""
-    groups = state_dict["param_groups"]
-    options = [
-        {name: x for name, x in group.items() if name not in ("params", "param_names")}
-        for group in groups
-    ]
+def _options(state_dict: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    """The options of the optimizer, by the indices of its parameters."""
+    options: dict[int, dict[str, Any]] = {}
+    for group in state_dict["param_groups"]:
+        beside = {"params", "param_names"}
+        if not group.get("weight_decay"):
+            beside.add("decoupled_weight_decay")
+        of_group = {name: x for name, x in group.items() if name not in beside}
+        options |= dict.fromkeys(group["params"], of_group)
+    return options
+
+
+def _require_groups(tx: Any, params: Any, options: Mapping[int, Any]) -> None:
+    """Refuses param_groups of different options where `tx` has no parts."""
+    all_options = [*options.values()]
     state = jax.eval_shape(transformation("tx", tx).init, params)
-
-    def states(kind: Any) -> list[Any]:
-        leaves = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kind))
-        return [leaf for leaf in leaves if isinstance(leaf, kind)]
-
-    if any(other != options[0] for other in options) and not states(optax.PartitionState):
+    differ = any(each != all_options[0] for each in all_options)
+    if differ and not states_in(state, optax.PartitionState):
         raise ValueError(
-            f"The optimizer has {len(groups)} param_groups of different options, and tx treats "
-            "all parameters alike. Build one transformation for each group, and join them with "
+            "The optimizer has param_groups of different options, and tx treats all parameters "
+            "alike. Build one transformation for each group, and join them with "
             "optax.partition."
-        )
-    if not any(group.get("momentum", 1) for group in groups) and any(
-        x.velocity is not None for x in states(SGDState)
-    ):
-        raise ValueError(
-            "The optimizer has momentum=0, and tx keeps a velocity. Build tx with the options of "
-            "the optimizer before."
         )
