@@ -190,7 +190,7 @@ def float_dtype(name: str, value: Any) -> jnp.dtype | None:
     meant = _MEANT.get(str(value).removeprefix("torch."), "")
     try:
         dtype: jnp.dtype = jnp.dtype(value)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         hint = f" Write {meant}." if meant else ""
         raise TypeError(f'{name} must be a dtype, "8bit" or None, got {value!r}.{hint}') from error
     if dtype in (jnp.uint8, jnp.int8):
@@ -229,6 +229,14 @@ def in_eight_bits(
             f"{float(value)}: 8 bits keep no smaller {'root of a ' * (power == 1)}square beside "
             "it. Take a larger one, or jnp.bfloat16."
         )
+
+
+def eps_in_root(name: str, value: Any, accumulator_dtype: Any, *, times: Scalar = 1.0) -> Scalar:
+    """An ε ≥ 0 that `times` takes to what is added to a square."""
+    eps = scalar(name, value, "[0, inf)")
+    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
+    in_eight_bits(name, eps, dtype, power=2, times=times)
+    return eps
 
 
 def _is_traced(value: Any) -> bool:

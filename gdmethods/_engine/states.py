@@ -118,6 +118,15 @@ def states_in(tree: Any, *types: type) -> list[Any]:
     return list(filter(is_one, jax.tree.leaves(tree, is_leaf=is_one)))
 
 
+def require_state_first(function: str, params: Any, *types: type) -> None:
+    """Refuses a state in the place of the parameters."""
+    for state in states_in(params, *types):
+        raise TypeError(
+            f"params holds a {type(state).__name__}. The arguments are in the wrong order: write "
+            f"{function}(opt_state, params)."
+        )
+
+
 def map_states(function: Callable[[Any], Any], tree: Any, *types: type) -> Any:
     """The tree with what `function` makes of each state of these types."""
 

@@ -11,7 +11,7 @@ import optax
 
 from gdmethods._engine.slots import is_accumulator
 from gdmethods._engine.states import is_state, kinds_of, map_states, slots_of, states_in
-from gdmethods._engine.transformations import transformation
+from gdmethods._engine.transformations import transformation_first
 from gdmethods._engine.trees import at_path
 from gdmethods._numbers.formats import converted_slots, read_slots
 from gdmethods._wrappers.masters import Float32MasterState, in_form_of
@@ -100,7 +100,7 @@ def convert_state(
 
     Elsewhere: Optax has none.
     """
-    like = jax.eval_shape(transformation("tx", tx).init, params)
+    like = jax.eval_shape(transformation_first("convert_state", tx, params).init, params)
     state = _with_masters_like(like, state, params)
     flat: list[Any] = [jax.tree.flatten(tree) for tree in (state, like)]
     (leaves, structure), (models, model_structure) = flat

@@ -13,7 +13,7 @@ from jax.tree_util import DictKey, GetAttrKey
 from gdmethods._engine.built import init_told
 from gdmethods._engine.hyperparameters import scalar
 from gdmethods._engine.states import is_state, slots_of
-from gdmethods._engine.transformations import transformation
+from gdmethods._engine.transformations import transformation_first
 from gdmethods._engine.trees import at_path, one_level
 from gdmethods._methods.adadelta import AdaDeltaState
 from gdmethods._methods.adagrad import AdaGradState
@@ -109,7 +109,7 @@ def from_optax(
     `gdmethods.dialects.keras.from_variables` take over the runs of PyTorch and
     Keras.
     """
-    ours, told = init_told(transformation("tx", tx), params)
+    ours, told = init_told(transformation_first("from_optax", tx, params), params)
     starts = {id(built.state): built.method.slots.starts for built in told}
     past = _Past(starts, _checked("learning_rate", learning_rate), None, [])
     return finished(tx, params, _carried(ours, state, past, ()), count)

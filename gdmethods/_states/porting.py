@@ -85,7 +85,20 @@ def finished(
             "The updates of tx depend on their count (by a schedule, or noise), and the state "
             "that came counts no steps. Pass count, the number of updates so far."
         )
-    return state
+    return _each_its_own(state)
+
+
+def _each_its_own(state: Any) -> Any:
+    """The state, in which no array stands twice, so that it can be donated."""
+    seen: set[int] = set()
+
+    def own(x: Any) -> Any:
+        if id(x) in seen:
+            return jnp.copy(x)
+        seen.add(id(x))
+        return x
+
+    return jax.tree.map(own, state)
 
 
 def _is_read(untold: set[Any], tx: Any, params: Any, state: Any) -> bool:

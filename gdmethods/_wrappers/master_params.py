@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.states import map_states, states_in
-from gdmethods._engine.transformations import transformation
+from gdmethods._engine.states import map_states, require_state_first, states_in
+from gdmethods._engine.transformations import transformation_first
 from gdmethods._engine.trees import Path, at_path
 from gdmethods._numbers.remainder import bfloat16_of, remainder_of
 from gdmethods._wrappers.masters import Float32MasterState, kept_of, masters_of, with_kept
@@ -52,6 +52,7 @@ def master_params(opt_state: optax.OptState, params: optax.Params) -> optax.Para
     """
     states = states_in(opt_state, Float32MasterState)
     if not states:
+        require_state_first("master_params", params, Float32MasterState)
         raise ValueError(
             "opt_state holds no Float32MasterState. Pass the state of a transformation built with "
             "gdmethods.with_float32_master; other parameters are evaluated as they are."
@@ -99,6 +100,7 @@ def init_from_float32(
 
     Elsewhere: Optax has none.
     """
+    init = transformation_first("init_from_float32", tx, params).init
     flags = jax.tree.broadcast(mask, params)
     weights = jax.tree.map(lambda m, narrow: _rounded(m) if narrow else m, params, flags)
     masters = {
@@ -108,7 +110,6 @@ def init_from_float32(
         )
         if w is not m
     }
-    init = transformation("tx", tx).init
     of_masters = iter(states_in(init(params), Float32MasterState))  # as `inner` starts from them
     state = map_states(
         lambda node: _with_masters(node, masters)._replace(

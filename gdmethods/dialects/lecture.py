@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.hyperparameters import float_dtype, in_eight_bits, scalar_or_schedule
+from gdmethods._engine.hyperparameters import eps_in_root, scalar_or_schedule
 from gdmethods._engine.options import refusing
 from gdmethods._methods.adagrad import adagrad as published_adagrad
 from gdmethods._methods.adam import adam as published_adam
@@ -176,13 +176,10 @@ def adagrad(
       >>> from gdmethods.dialects import lecture
       >>> tx = lecture.adagrad(0.1)
     """
-    eta = scalar_or_schedule("eta", eta, "[0, inf)")
-    eps = scalar("eps", eps, "[0, inf)")
-    in_eight_bits("eps", eps, float_dtype("accumulator_dtype", accumulator_dtype), power=2)
     return published_adagrad(
-        eta,
+        scalar_or_schedule("eta", eta, "[0, inf)"),
         eps=0.0,
-        eps_root=eps,
+        eps_root=eps_in_root("eps", eps, accumulator_dtype),
         accumulator_dtype=accumulator_dtype,
     )
 
@@ -302,14 +299,11 @@ def rmsprop(
       >>> from gdmethods.dialects import lecture
       >>> tx = lecture.rmsprop()
     """
-    eta = scalar_or_schedule("eta", eta, "[0, inf)")
-    eps = scalar("eps", eps, "[0, inf)")
-    in_eight_bits("eps", eps, float_dtype("accumulator_dtype", accumulator_dtype), power=2)
     return published_rmsprop(
-        eta,
+        scalar_or_schedule("eta", eta, "[0, inf)"),
         scalar("beta", beta, "[0, 1)"),
         eps=0.0,
-        eps_root=eps,
+        eps_root=eps_in_root("eps", eps, accumulator_dtype),
         accumulator_dtype=accumulator_dtype,
     )
 
@@ -353,9 +347,7 @@ def adam(
     eta = scalar_or_schedule("eta", eta, "[0, inf)")
     beta1 = scalar("beta1", beta1, "[0, 1)")
     beta2 = scalar("beta2", beta2, "[0, 1)")
-    eps = scalar("eps", eps, "[0, inf)")
-    dtype = float_dtype("accumulator_dtype", accumulator_dtype)
-    in_eight_bits("eps", eps, dtype, power=2, times=1.0 - beta2)
+    eps = eps_in_root("eps", eps, accumulator_dtype, times=1.0 - beta2)
 
     # m/(1−β₁) / √(v/(1−β₂) + ε) is m / √(v + (1−β₂) ε) times √(1−β₂)/(1−β₁).
     def rate(count: jax.Array) -> Any:

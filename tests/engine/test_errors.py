@@ -11,6 +11,7 @@ import pytest
 from table import every_method
 
 import gdmethods
+import gdmethods.dialects
 
 
 def refuses(error, *words):
@@ -330,3 +331,98 @@ class TestEvalParams:
         state = gdmethods.nesterov(0.1).init(PARAMS)
         with pytest.raises(ValueError, match="other parameters"):
             gdmethods.nesterov_eval_params(state, {"layer": {"bias": np.ones(3, "f4")}})
+
+
+@pytest.mark.parametrize(
+    ("dtype", "meant"),
+    [
+        ("8-bit", 'Write "8bit"'),
+        (jnp.uint8, 'Write "8bit"'),
+        ("int8", 'Write "8bit"'),
+        ("bf16", "Write jnp.bfloat16"),
+        ("fp32", "Write jnp.float32"),
+    ],
+)
+def test_a_dtype_by_another_name(dtype, meant):
+    with refuses(TypeError, "accumulator_dtype must be", meant):
+        gdmethods.adam(0.1, accumulator_dtype=dtype)
+
+
+def test_a_dtype_of_pytorch():
+    class Dtype:
+        def __repr__(self):
+            return "torch.bfloat16"
+
+    with refuses(TypeError, "accumulator_dtype must be", "torch.bfloat16", "Write jnp.bfloat16"):
+        gdmethods.adam(0.1, accumulator_dtype=Dtype())
+
+
+@pytest.mark.parametrize("factory", [gdmethods.adam, gdmethods.momentum, gdmethods.nesterov])
+def test_a_schedule_that_was_not_called(factory):
+    with refuses(TypeError, "learning_rate", "call it: learning_rate=cosine_decay_schedule(…)"):
+        factory(optax.cosine_decay_schedule)
+
+
+@pytest.mark.parametrize("mask", ["w", {"w": 1}, {"w": jnp.array(True)}])
+def test_a_mask_is_checked_when_it_is_given(mask):
+    with refuses(TypeError, "mask must be a tree of bools", "holds"):
+        gdmethods.adamw(0.1, mask=mask)
+
+
+def test_gradients_of_integers():
+    w = {"w": jnp.ones(2)}
+    tx = gdmethods.adam(0.1)
+    with refuses(TypeError, "gradient at ['w'] has dtype int32"):
+        tx.update({"w": jnp.ones(2, jnp.int32)}, tx.init(w), w)
+
+
+def test_no_parameters_at_all():
+    with refuses(ValueError, "init was given None"):
+        gdmethods.adam(0.1).init(None)
+
+
+def test_a_number_in_the_place_of_parameters():
+    with refuses(TypeError, "params holds the number 7000000000", "ShapeDtypeStruct"):
+        gdmethods.state_bytes(gdmethods.adam(0.1), 7_000_000_000)
+
+
+def test_the_loss_that_step_bytes_hands_on():
+    w = jax.ShapeDtypeStruct((4,), jnp.float32)
+    with refuses(ValueError, "compares losses") as caught:
+        gdmethods.step_bytes(gdmethods.rprop(variant="irprop+"), w)
+    assert "step_bytes(tx, params, value=0.0)" in caught.value.__notes__[0]
+
+
+ROADS = {
+    "from_optax": lambda tx, w, state: gdmethods.from_optax(w, tx, state),
+    "convert_state": lambda tx, w, state: gdmethods.convert_state(w, tx, state),
+    "init_from_float32": lambda tx, w, state: gdmethods.init_from_float32(w, tx),
+    "master_params": lambda tx, w, state: gdmethods.master_params(w, state),
+    "nesterov_eval_params": lambda tx, w, state: gdmethods.nesterov_eval_params(w, state),
+    "state_bytes": lambda tx, w, state: gdmethods.state_bytes(w, tx),
+    "step_bytes": lambda tx, w, state: gdmethods.step_bytes(w, tx),
+}
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_arguments_in_the_wrong_order(road):
+    w = jnp.ones(2, jnp.bfloat16)
+    tx = gdmethods.with_float32_master(gdmethods.nesterov(0.1))
+    with refuses(TypeError, "wrong order", f"write {road}("):
+        ROADS[road](tx, w, tx.init(w))
+
+
+def test_a_state_to_convert_of_another_method():
+    w = jnp.ones(2)
+    with refuses(TypeError, "MomentumState(velocity)", "AdamState(mu, nu)") as caught:
+        gdmethods.convert_state(gdmethods.adam(0.1), w, gdmethods.momentum(0.1).init(w))
+    assert "PyTreeDef" not in str(caught.value)
+
+
+def test_an_epsilon_that_8_bits_do_not_tell_from_0_by_its_own_name():
+    lecture = gdmethods.dialects.lecture
+    for factory in (lecture.adam, lecture.adagrad, lecture.rmsprop):
+        with refuses(ValueError, "eps must be 0 or at least"):
+            factory(0.1, eps=1e-30, accumulator_dtype="8bit")
+    with refuses(ValueError, "epsilon must be 0 or at least"):
+        gdmethods.dialects.keras.rmsprop(epsilon=1e-30, accumulator_dtype="8bit")

@@ -507,3 +507,13 @@ def test_other_parameters() -> None:
             gdmethods.from_optax(gdmethods.adam(0.1), params, optax.adam(0.1).init(W))
     with refuses(TypeError, "tx must be a transformation"):
         gdmethods.from_optax(gdmethods.adam, W, optax.adam(0.1).init(W))
+
+
+def test_the_state_may_be_given_away():
+    """Each count has an array of its own, though none was told."""
+    w, labels = {"a": jnp.ones(3), "b": jnp.ones(2)}, {"a": "a", "b": "b"}
+    old = optax.partition({label: optax.sgd(0.1, 0.9) for label in labels}, labels)
+    _, state = old.update(w, old.init(w), w)
+    tx = optax.partition({label: gdmethods.momentum(0.1, 0.9) for label in labels}, labels)
+    state = gdmethods.from_optax(tx, w, state, learning_rate=dict.fromkeys(labels, 0.1))
+    jax.jit(tx.update, donate_argnums=1)(w, state, w)

@@ -8,7 +8,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.hyperparameters import flag, float_dtype, optional, scalar_or_schedule
+from gdmethods._engine.hyperparameters import (
+    eps_in_root,
+    flag,
+    float_dtype,
+    optional,
+    scalar_or_schedule,
+)
 from gdmethods._engine.options import ELSEWHERE, refusing
 from gdmethods._engine.weight_decay import decaying
 from gdmethods._methods.adadelta import adadelta as published_adadelta
@@ -129,7 +135,7 @@ def adagrad(
     method = published_adagrad(
         learning_rate,
         eps=0.0,
-        eps_root=scalar("epsilon", epsilon, "[0, inf)"),
+        eps_root=eps_in_root("epsilon", epsilon, accumulator_dtype),
         initial_accumulator_value=initial_accumulator_value,
         accumulator_dtype=accumulator_dtype,
     )
@@ -227,7 +233,7 @@ def rmsprop(
         learning_rate,
         scalar("rho", rho, "[0, 1)"),
         eps=0.0,
-        eps_root=scalar("epsilon", epsilon, "[0, inf)"),
+        eps_root=eps_in_root("epsilon", epsilon, accumulator_dtype),
         centered=centered,
         momentum=optional("momentum", momentum, "[0, 1]"),
         accumulator_dtype=accumulator_dtype,
