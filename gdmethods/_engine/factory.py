@@ -22,7 +22,7 @@ from gdmethods._engine.method import Method, StepState, method, negated, weightl
 from gdmethods._engine.options import ELSEWHERE, refusing
 from gdmethods._engine.public_name import public_name
 from gdmethods._engine.slots import Slots
-from gdmethods._engine.states import register
+from gdmethods._engine.states import kinds, register
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -129,6 +129,11 @@ class _Optimizer:
     weights: Any
 
     def require_known_names(self) -> None:
+        for name in self.declared.keys() & kinds(self.state_type):
+            raise TypeError(
+                f"{name!r} is a field of {self.state_type.__name__} and a hyperparameter of "
+                f"{self.rule.__name__}. Give one of them another name."
+            )
         for function in filter(callable, (self.starts, self.eight_bits, self.weights)):
             for name in inspect.signature(function).parameters:
                 if name not in self.declared:

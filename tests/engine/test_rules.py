@@ -431,6 +431,10 @@ def _undeclared(g, s, rate):
     return g
 
 
+def _named_as_a_field(g, s, mu: Decay = 0.9):
+    return g
+
+
 def _unnamed(nu):
     return {}
 
@@ -473,6 +477,8 @@ MISTAKES = {
     "is no NamedTuple": (made(_forgets, dict), TypeError, "typing.NamedTuple"),
     "does not declare a hyperparameter": (
         made(_undeclared), TypeError, "rate of _undeclared does not say what it may be"),
+    "has a hyperparameter named as a field": (
+        made(_named_as_a_field), TypeError, "'mu' is a field of MomentsState and a hyperp"),
     "asks for an unknown hyperparameter": (
         made(_stores_both, starts=_unnamed), TypeError, "asks for 'nu'.*no hyperparameter"),
     "starts a field that there is not": (
