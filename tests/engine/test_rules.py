@@ -3,10 +3,12 @@
 import inspect
 from typing import Annotated, Any, Literal, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 from trajectories import x64
 
@@ -275,6 +277,15 @@ class TestACitizen:
         assert type(new) is MomentsState
         expected, _ = tx.update(w, state, w)
         np.testing.assert_allclose(updates["w"], expected["w"], rtol=1e-5)
+
+    def test_it_is_saved_and_restored(self, tmp_path):
+        tx, w, state = self.run("8bit")
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(tmp_path / "state", state)
+            checkpointer.wait_until_finished()
+            restored = checkpointer.restore(tmp_path / "state", jax.eval_shape(tx.init, w))
+        assert type(restored) is MomentsState
+        chex.assert_trees_all_equal(restored, state)
 
     def test_it_is_wrapped_injected_and_accumulated(self):
         expected, _ = weights_after(lion(1e-2))
