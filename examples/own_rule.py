@@ -51,6 +51,7 @@ def nadam(
     accumulator_dtype: Any = None,
 ) -> jax.Array:
     """Adam that looks ahead along its momentum."""
+    g = rules.squarable(g, s.nu)
     s.nu = b2 * s.nu + (1 - b2) * rules.square(g)
     s.mu = b1 * s.mu + (1 - b1) * g
     ahead = b1 * s.mu / s.of_next_mu + (1 - b1) * g / s.of_mu

@@ -23,12 +23,23 @@ factor), `Square` (a mean or sum of squares) or `Sign` (-1, 0 or 1).
 
 Hyperparameters say by annotation what they may be: `Rate` (a number or a
 schedule, ≥ 0), `Momentum` (likewise, in [0, 1]), `Decay` (in [0, 1)),
-`NonNegative`, `Eps` and `EpsRoot` (added to a root, or to a square, that may be
-kept in 8 bits), and an interval of one's own: `Annotated[Scalar, "(0, 1)"]` or
+`NonNegative`, `Eps` (added to a root) and `EpsRoot` (added to a square, inside
+of a root), and an interval of one's own: `Annotated[Scalar, "(0, 1)"]` or
 `Annotated[ScalarOrSchedule, "(0, 1)"]`. `MomentumOrNone` and
 `NonNegativeOrNone` also take None, which the rule is given as 0.
+`accumulator_dtype` and `mask` need no annotation. Those beside a square that is
+kept in 8 bits are refused where 8 bits would not tell them from 0.
 
 The operations are those that floating point does not get right by itself.
+`squarable(g, s.nu)` keeps the square of a large gradient finite: without it one
+gradient of 1e30 stops its weight for ever. `positive(v)` may be divided by.
+`sqrt` and `divide` have derivatives at 0, for `jax.grad` through training.
+
+A rule is compiled once: it does not see a global variable that changes later.
+Narrow state is checked with `gdmethods.testing.assert_contract(make,
+claims=["rounds_stochastically"], reference=make_in_float32)`. Where a rule takes
+a sign of its state, as Lion does, allow the law that looks for the noise:
+allow={"rounds_stochastically": "a sign hides it"}.
 """
 
 from gdmethods._engine.annotations import (

@@ -10,6 +10,7 @@ and returns the value.
 import enum
 import functools
 import inspect
+import re
 import types
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
@@ -59,18 +60,29 @@ class Declared(NamedTuple):
     Attributes:
       says: what it may be, for `help`.
       beside: what it is added to.
+      is_rate: whether it is declared as a `Rate`.
     """
 
     check: Callable[[str, Any], Any]
     says: Any
     beside: Beside | None = None
+    is_rate: bool = False
 
 
 def declared(rule: Callable[..., Any]) -> dict[str, Declared]:
     """The hyperparameters of a rule, which follow its gradient and its state."""
     scope = {**rule.__globals__, **inspect.getclosurevars(rule).nonlocals}
+    gradient_and_state, parameters = _parted(rule)
+    if len(gradient_and_state) < 2 or any(
+        p.default is not p.empty or get_origin(p.annotation) is Annotated
+        for p in gradient_and_state
+    ):
+        raise TypeError(
+            f"{rule.__name__} must be a function (g, s, …): of a gradient and a state, which come "
+            "before the hyperparameters."
+        )
     made = {}
-    for name, parameter in [*inspect.signature(rule).parameters.items()][2:]:
+    for name, parameter in parameters:
         hint = parameter.annotation
         if isinstance(hint, str):  # under `from __future__ import annotations`
             hint = evaluated(f"{name} of {rule.__name__}", hint, scope)
@@ -79,6 +91,11 @@ def declared(rule: Callable[..., Any]) -> dict[str, Declared]:
         elif name != "mask":
             made[name] = hyperparameter(f"{name} of {rule.__name__}", hint)
     return made
+
+
+def _parted(rule: Callable[..., Any]) -> tuple[list[inspect.Parameter], list[Any]]:
+    parameters = [*inspect.signature(rule).parameters.items()]
+    return [parameter for _, parameter in parameters[:2]], parameters[2:]
 
 
 def checked(given: Mapping[str, Any], declarations: Mapping[str, Declared]) -> dict[str, Any]:
@@ -111,11 +128,14 @@ def hyperparameter(name: str, hint: Any) -> Declared:
         if own is not None:
             return Declared(own, Says("number"), beside)
         if interval is not None:
+            if not re.fullmatch(r"[\[(][^,]+,[^,]+[\])]", interval):
+                raise TypeError(f'{name}: {interval!r} is no interval. Write "[0, 1)", for one.')
             schedule = optax.Schedule in get_args(base)
             return Declared(
                 functools.partial(_within, scalar_or_schedule if schedule else scalar, interval),
                 Says(f"number{' or schedule' * schedule} in {interval}"),
                 beside,
+                hint == Rate,
             )
     raise TypeError(
         f"{name} does not say what it may be. Annotate it with Rate or Decay of gdmethods.rules, "

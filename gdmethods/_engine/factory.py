@@ -23,6 +23,8 @@ from gdmethods._engine.options import ELSEWHERE, refusing
 from gdmethods._engine.public_name import public_name
 from gdmethods._engine.slots import Slots
 from gdmethods._engine.states import kinds, register
+from gdmethods._engine.transformations import is_transformation
+from gdmethods._numbers.kinds import Kind
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -36,7 +38,7 @@ def optimizer(
     eight_bits: Collection[str] | Callable[..., Collection[str]] = (),
     once: Callable[..., None] | None = None,
     weights: bool | Callable[..., bool] = False,
-    reasons: Mapping[str, str] = ELSEWHERE,
+    reasons: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[Concatenate[jax.Array, LeafState, P], Any]], Callable[P, Transformation]]:
     """Decorates a rule, which becomes the factory of its optimizer.
 
@@ -49,8 +51,8 @@ def optimizer(
     hyperparameter says by its annotation what it may be: a name of
     `gdmethods.rules` such as `Rate`, `bool`, `Literal["a", "b"]`, or an
     interval: `Annotated[Scalar, "(0, 1)"]`. Where a schedule is allowed, the
-    rule is given its value. `accumulator_dtype` needs no annotation. A rule without
-    this argument keeps its slots in float32 or wider.
+    rule is given its value. `accumulator_dtype` and `mask` need no annotation.
+    A rule without the first keeps its slots in float32 or wider.
 
     A function among the arguments below is called when an optimizer is built,
     with those hyperparameters that its parameters name. A schedule is passed as
@@ -64,10 +66,11 @@ def optimizer(
         this configuration does not keep; a dict, or a function that returns
         one. The function may also refuse hyperparameters that do not go
         together.
-      eight_bits: the slots for which 8 bits are enough: squares, and signed
-        numbers m whose |m|/√v stays below 59, for the first square v of the
-        state. A rule stores v before m. Where accumulator_dtype="8bit" is asked
-        for, the other slots are bfloat16.
+      eight_bits: a list of the slots for which 8 bits are enough: squares, and
+        signed numbers m whose |m|/√v stays below 59, for the first square v of
+        the state, and from which v is not computed. A rule stores v before m.
+        Where accumulator_dtype="8bit" is asked for, the other slots are
+        bfloat16.
       once: `once(s, …)` computes, before the rule runs on the leaves, what is
         the same for all of them; s is a `StepState`. Parameters that are no
         hyperparameters are keyword arguments of `tx.update`.
@@ -108,8 +111,9 @@ def optimizer(
         made = _Optimizer(
             state_type, rule, declared(rule), parameters, starts or {}, eight_bits, once, weights
         )
-        made.require_known_names()
-        factory: Callable[P, Transformation] = refusing(reasons)(made.factory(rule))
+        made.check()
+        said = _reasons(rule.__name__) if reasons is None else reasons
+        factory: Callable[P, Transformation] = refusing(said)(made.factory(rule))
         return factory
 
     return decorate
@@ -128,19 +132,51 @@ class _Optimizer:
     once: Any
     weights: Any
 
-    def require_known_names(self) -> None:
-        for name in self.declared.keys() & kinds(self.state_type):
+    def check(self) -> None:
+        """Refuses what cannot be meant."""
+        name, fields = self.rule.__name__, kinds(self.state_type)
+        for both in self.declared.keys() & fields:
             raise TypeError(
-                f"{name!r} is a field of {self.state_type.__name__} and a hyperparameter of "
-                f"{self.rule.__name__}. Give one of them another name."
+                f"{both!r} is a field of {self.state_type.__name__} and a hyperparameter of "
+                f"{name}. Give one of them another name."
+            )
+        if isinstance(self.eight_bits, str):
+            raise TypeError(f"eight_bits is a list of fields: [{self.eight_bits!r}].")
+        if not (callable(self.starts) or isinstance(self.starts, Mapping)):
+            raise TypeError(
+                f"starts is a dict from fields to numbers, or a function that returns one, and "
+                f"not {self.starts!r}."
+            )
+        if Kind.NUMBER in fields.values() and self.once is None:
+            raise TypeError(
+                f"{self.state_type.__name__} has a Number, which nothing renews. Give optimizer "
+                "a function once(s, …) that assigns it."
+            )
+        if not self.weights and any(p.name == "mask" for p in self.parameters):
+            raise TypeError(
+                f"{name} has a mask, and reads no weights. Say optimizer(…, weights=True), or "
+                "take mask out."
             )
         for function in filter(callable, (self.starts, self.eight_bits, self.weights)):
-            for name in inspect.signature(function).parameters:
-                if name not in self.declared:
+            for asked in inspect.signature(function).parameters:
+                if asked not in self.declared:
                     raise TypeError(
-                        f"{function.__name__} asks for {name!r}, which is no hyperparameter of "
-                        f"{self.rule.__name__}: {', '.join(self.declared) or 'it has none'}."
+                        f"{function.__name__} asks for {asked!r}, which is no hyperparameter of "
+                        f"{name}: {', '.join(self.declared) or 'it has none'}."
                     )
+        if self.once is not None and next(iter(_names(self.once)), "s") in self.declared:
+            raise TypeError(f"{self.once.__name__} is a function (s, …): the state comes first.")
+
+    @property
+    def rate(self) -> str:
+        """The first hyperparameter, if it is a learning rate."""
+        first = self.parameters[0].name if self.parameters else ""
+        if first not in self.declared or not self.declared[first].is_rate:
+            raise TypeError(
+                f"The first hyperparameter of {self.rule.__name__} is "
+                f"{first or 'not there'}, and no Rate. Put learning_rate: Rate first."
+            )
+        return first
 
     def factory(
         self, like: Any, fixed: Mapping[str, Any] | None = None, negative: bool = False
@@ -192,22 +228,45 @@ class _Optimizer:
             return Rule(self.rule, **numbers | stored)
 
         def once(s: StepState, **extra_args: Any) -> None:
-            if self.once is not None:
-                _called(self.once, {**extra_args, **values}, s)
+            if self.once is None:
+                return
+            result = _called(self.once, {**extra_args, **values}, s, hyperparameters=values)
+            if result is not None:
+                raise TypeError(
+                    f"{self.once.__name__} returned {result!r}. It assigns what it computes: "
+                    "s.name = …."
+                )
 
         return method(slots, rule, once, mask if reads_weights else None)
 
 
-def _called(function: Any, values: Mapping[str, Any], *args: Any) -> Any:
+def _reasons(name: str) -> Mapping[str, str]:
+    """What is said of options that a rule does not declare."""
+    return ELSEWHERE | {
+        "weight_decay": f"which gdmethods.adamw has, and gdmethods.rules.decayed({name}, …)",
+        "mask": "which gdmethods.adamw has, and a rule that says optimizer(…, weights=True)",
+        "accumulator_dtype": "which a rule has that declares it: add *, accumulator_dtype=None",
+    }
+
+
+def _names(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def _called(
+    function: Any, values: Mapping[str, Any], *args: Any, hyperparameters: Collection[str] = ()
+) -> Any:
     """What a function makes of the values that its parameters name; or itself, if it is none."""
     if not callable(function):
         return function
     parameters = [*inspect.signature(function).parameters.values()][len(args) :]
     for parameter in parameters:
         if parameter.name not in values and parameter.default is parameter.empty:
+            known = ", ".join(hyperparameters) or "there are none"
             raise ValueError(
-                f"{function.__name__} needs {parameter.name!r}, which is no hyperparameter. Call "
-                f"tx.update(grads, state, params, {parameter.name}=…)."
+                f"{function.__name__} asks for {parameter.name!r}, which is no hyperparameter "
+                f"({known}). If it is an argument of update, call tx.update(grads, state, params, "
+                f"{parameter.name}=…)."
             )
     return function(*args, **{p.name: values[p.name] for p in parameters if p.name in values})
 
@@ -215,8 +274,10 @@ def _called(function: Any, values: Mapping[str, Any], *args: Any) -> Any:
 def _optimizer_of(factory: Any) -> _Optimizer:
     made: _Optimizer | None = getattr(factory, "_optimizer", None)
     if made is None:
+        if is_transformation(factory):
+            raise TypeError("Give the factory itself, such as lion, and not what lion(…) returns.")
         name = getattr(factory, "__name__", repr(factory))
-        raise TypeError(f"{name} is no factory of gdmethods.rules.optimizer.")
+        raise TypeError(f"{name} is no factory that gdmethods.rules.optimizer made.")
     return made
 
 
@@ -269,8 +330,10 @@ def core(
       >>> tx = optax.chain(scale_by_adam(b1=0.8), optax.scale(-0.1))
     """
     made = _optimizer_of(factory)
+    for option in fixed.keys() - made.declared.keys():
+        raise TypeError(f"core fixes {option!r}, which {factory.__name__} does not have.")
     if rate is not None:
-        fixed = {made.parameters[0].name: rate} | fixed
+        fixed = {made.rate: rate} | fixed
 
     name = name or f"scale_by_{factory.__name__}"
     doc = doc or (
@@ -325,7 +388,7 @@ def decayed(
             f"The rule of {factory.__name__} reads the weights. Write the decay into the rule: "
             "− learning_rate * weight_decay * s.w."
         )
-    rate = made.parameters[0].name
+    rate = made.rate
 
     def rule(g: jax.Array, s: LeafState, *, weight_decay: Any, **others: Any) -> jax.Array:
         displacement: jax.Array = weightless(made.rule)(g, s, **others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -87,8 +88,8 @@ class LeafState:
     def __setattr__(self, name: str, x: jax.Array) -> None:
         if name in self._numbers:
             raise AttributeError(
-                f"s.{name} is the same for all weights, and a rule computes for one. Renew it in "
-                "the function that optimizer is given as `once`."
+                f"s.{name} is the same for all weights, and a rule computes for one. The count "
+                "counts by itself; renew another number in the function `once` of optimizer."
             )
         if name not in self._slots:
             raise AttributeError(self._lacks(name))
@@ -107,8 +108,15 @@ class LeafState:
     def _lacks(self, name: str) -> str:
         if name == "w":
             return "The rule reads the weight s.w: say optimizer(…, weights=True)."
+        if name in ("_replace", "_asdict"):
+            return "s is no NamedTuple here: store a slot by an assignment, as in s.mu = m."
         known = [*self._slots, *self._numbers]
-        return f"The state has no field {name!r}, and s has {', '.join(known)}."
+        near = difflib.get_close_matches(name, known, 1)
+        meant = f"Did you mean s.{near[0]}? If not, add" if near else "Add"
+        return (
+            f"The state has no field {name!r}, and s has {', '.join(known)}. {meant} {name} to "
+            "the state, compute it in `once`, or use a variable."
+        )
 
     def _store(self, name: str, x: Any) -> Any:
         slot, kind = self._slots[name], self._kinds[name]
@@ -164,11 +172,12 @@ def last_of(s: LeafState) -> jax.Array | None:
 
 def require_like(what: str, x: Any, gradient: jax.Array) -> None:
     """Refuses what is no array of the gradient's shape."""
+    if isinstance(x, int | float):
+        raise TypeError(f"{what} {x!r}, which is no array. Write jnp.full_like(g, {x!r}).")
     if not isinstance(x, jax.Array):
         raise TypeError(
-            f"{what} {x!r}, which is no array."
-            if isinstance(x, int | float)
-            else f"{what} a {type(x).__name__}, and not an array like the gradient."
+            f"{what} a {type(x).__name__}, and not an array like the gradient. A rule returns Δ "
+            "alone, and stores the state in s."
         )
     if x.shape != gradient.shape:
         raise ValueError(

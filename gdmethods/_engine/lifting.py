@@ -162,8 +162,15 @@ def _on_leaf(
     kinds_of, slots_of = dict(kinds), dict(zip(dict(kinds), slots, strict=True))
     s = LeafState(slots_of, kinds_of, numbers, gradient, seed, widen)
     g = limited(widen(gradient, widest(gradient, *slots)), slots_of, kinds_of)
-    with jax.numpy_dtype_promotion("standard"):  # a complex mean over a real root, for one
-        displacement = rule(g, s)
+    try:
+        with jax.numpy_dtype_promotion("standard"):  # a complex mean over a real root, for one
+            displacement = rule(g, s)
+    except jax.errors.JAXTypeError as error:
+        error.add_note(
+            "In a rule g, the slots and the hyperparameters are arrays: write "
+            "jnp.where(condition, a, b) in the place of `if`, and operations of jnp."
+        )
+        raise
     require_like("The rule returned", displacement, gradient)
     if jnp.iscomplexobj(displacement) and not jnp.issubdtype(dtype, jnp.complexfloating):
         raise TypeError("The rule returned complex numbers for a real parameter.")

@@ -22,7 +22,8 @@ class StepState:
     A number of the state reads as the update before left it, and is renewed by
     an assignment. Any other name that is assigned is a number of this step,
     which the rule reads as `s.name`; that of a hyperparameter takes its place
-    in this step. `s.count` is the number of this update, 1 in the first.
+    in this step. `s.count` is the number of this update, an int32, 1 in the
+    first.
     """
 
     _kinds: dict[str, Kind]
@@ -40,6 +41,8 @@ class StepState:
 
     def __setattr__(self, name: str, x: float | jax.Array) -> None:
         kind = self._kinds.get(name)
+        if kind is Kind.COUNT:
+            raise AttributeError(f"s.{name} counts by itself.")
         if kind not in (None, Kind.NUMBER):
             raise AttributeError(f"s.{name} is not a number for all weights; the rule stores it.")
         if np.shape(x) != ():
@@ -103,7 +106,8 @@ def method(
         slots.check(state, updates, params)
         if mask is not None and mask is not False and params is None:
             raise ValueError(
-                "Weight decay needs the parameters. Call tx.update(grads, state, params)."
+                "The rule reads the parameters, for weight decay or else, and update was given "
+                "none. Call tx.update(grads, state, params)."
             )
         if slots.needs_weights and params is None and jax.tree.leaves(updates):
             raise ValueError(

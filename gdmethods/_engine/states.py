@@ -97,8 +97,22 @@ _METHODS: set[type] = set()
 
 def register(state_type: Any) -> None:
     """Makes a state known as that of a method; refuses one that does not declare its fields."""
+    name = getattr(state_type, "__name__", type(state_type).__name__)
+    if isinstance(state_type, tuple):
+        raise TypeError(f"optimizer is given the class of the state: optimizer({name}).")
+    if inspect.isfunction(state_type):
+        raise TypeError(f"optimizer is given a state: write @optimizer(State) above {name}.")
     if not hasattr(state_type, "_fields"):
-        raise TypeError(f"The state of a method is a typing.NamedTuple, and not {state_type!r}.")
+        raise TypeError(
+            f"The state of a method is a typing.NamedTuple: write class {name}(NamedTuple)."
+        )
+    for field, default in state_type._field_defaults.items():
+        raise TypeError(
+            f"{name} gives {field} a default, which is not read. Write optimizer({name}, "
+            f"starts={{{field!r}: {default!r}}})."
+        )
+    if "w" in state_type._fields:
+        raise TypeError(f"{name} has a field w, which is the weight in a rule. Call it otherwise.")
     if kinds(state_type).get("count") is not Kind.COUNT:
         raise TypeError(f"{state_type.__name__} does not count its updates: add count: Count.")
     _METHODS.add(serializable(state_type))

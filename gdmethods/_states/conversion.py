@@ -100,6 +100,11 @@ def convert_state(
 
     Elsewhere: Optax has none.
     """
+    for swapped in filter(is_state, jax.tree.leaves(params, is_leaf=is_state)):
+        raise TypeError(
+            f"params holds a {type(swapped).__name__}. The arguments are in the wrong order: "
+            "write convert_state(tx, params, state)."
+        )
     like = jax.eval_shape(transformation_first("convert_state", tx, params).init, params)
     state = _with_masters_like(like, state, params)
     flat: list[Any] = [jax.tree.flatten(tree) for tree in (state, like)]
