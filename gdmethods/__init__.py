@@ -2,7 +2,8 @@
 
 Every method is a pure `optax.GradientTransformationExtraArgs`. Its alias
 (`adam`) is a whole optimizer; its core (`scale_by_adam`) is the same without a
-learning rate, for a chain of one's own.
+learning rate, for a chain of one's own. They are written with
+`gdmethods.rules`, and so can a rule of one's own be.
 
 Each has one state, a NamedTuple, whose fields are read and written by name
 wherever it stands: `optax.tree.get(opt_state, "velocity")`,

@@ -168,7 +168,7 @@ def test_a_complex_weight_keeps_its_mean_in_complex64():
             ValueError,
             "initial_accumulator_value must be",
         ),
-        (lambda: gdmethods.adam(0.1, accumulator_dtype=jnp.uint8), TypeError, "floating-point"),
+        (lambda: gdmethods.adam(0.1, accumulator_dtype=jnp.uint8), TypeError, 'Write "8bit"'),
         (lambda: gdmethods.adam(0.1, accumulator_dtype="8bits"), TypeError, "8bit"),
     ],
     ids=["torch", "keras", "eps", "eps_root", "s₀", "uint8", "8bits"],
