@@ -245,6 +245,11 @@ def _method_state(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) ->
             f"{type(ours).__name__}({', '.join(kept)}) there. from_optax takes the state of the "
             "same method with the same options, in the same chain, partition or wrapper."
         )
+    if kept and _is_chain(theirs) and any(map(_is_chain, theirs)):
+        raise TypeError(
+            f"The state {at_path(path)} is that of a chain around the method, of clipping for "
+            "one. Put the method here into the same chain: optax.chain(…, gdmethods.adam(…))."
+        )
     slots = {name: numbers(came[name], getattr(ours, name), name) for name in kept}
     if "velocity" in slots and not isinstance(chain[-1], optax.TraceState):
         rate = _rate(past, path)
@@ -303,6 +308,11 @@ def _momentum(
         f"The parameters look ahead by the momentum of the last update, which the state "
         f"{at_path(path)} does not tell, and the momentum of tx changes. {way_out}"
     )
+
+
+def _is_chain(node: Any) -> bool:
+    """Whether it is the state of a chain; each method of Optax is one of one level."""
+    return isinstance(node, tuple) and not hasattr(node, "_fields") and bool(jax.tree.leaves(node))
 
 
 def _variance(nu: jax.Array, mu: jax.Array) -> jax.Array:

@@ -115,7 +115,8 @@ def require_kept(
         if expected is None:
             raise TypeError(
                 f"The state keeps a master {where}. Add updates by optax.apply_updates(params, "
-                "updates), which keeps the parameters' dtypes, as w + u does not."
+                "updates), which keeps the parameters' dtypes, as w + u does not; in Equinox to "
+                "the arrays alone: params, rest = eqx.partition(model, eqx.is_inexact_array)."
             )
         if came.dtype != expected:
             raise TypeError(

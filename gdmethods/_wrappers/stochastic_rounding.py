@@ -181,7 +181,8 @@ def _require_dtypes_of_init(params: optax.Params, state: StochasticRoundingState
     if expected:
         raise TypeError(
             "The parameters were bfloat16 when init was called, and none of them is now: w + u is "
-            "float32. Add the updates by optax.apply_updates(params, updates)."
+            "float32. Add the updates by optax.apply_updates(params, updates); in Equinox to the "
+            "arrays alone: params, rest = eqx.partition(model, eqx.is_inexact_array)."
         )
     raise TypeError(
         "A parameter is bfloat16, and none of them was when init was called. Call init with the "

@@ -517,3 +517,10 @@ def test_the_state_may_be_given_away():
     tx = optax.partition({label: gdmethods.momentum(0.1, 0.9) for label in labels}, labels)
     state = gdmethods.from_optax(tx, w, state, learning_rate=dict.fromkeys(labels, 0.1))
     jax.jit(tx.update, donate_argnums=1)(w, state, w)
+
+
+def test_a_chain_around_a_method_is_not_dropped():
+    w = {"w": jnp.ones(3)}
+    state = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.1)).init(w)
+    with pytest.raises(TypeError, match="chain around the method, of clipping for one"):
+        gdmethods.from_optax(gdmethods.adam(0.1), w, state)
