@@ -74,6 +74,6 @@ def _range(kind: Kind, codes: jax.Array) -> StateRange | None:
         return None
     top = TOP_SQUARE if kind is Kind.SQUARE else TOP_RATIO
     level = codes if kind is Kind.SQUARE else codes & TOP_RATIO
-    weights = max(codes.size, 1)
-    counts = (jnp.sum(level == code, dtype=jnp.float32) for code in (0, 1, top))
-    return StateRange(*(count / weights for count in counts))
+    if not codes.size:
+        return StateRange(*jnp.zeros(3))
+    return StateRange(*(jnp.mean(level == code, dtype=jnp.float32) for code in (0, 1, top)))

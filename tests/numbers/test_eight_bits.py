@@ -650,3 +650,10 @@ def test_bfloat16_weights_in_4_bytes_train():
     (w, _), _ = jax.jit(lambda c: jax.lax.scan(step, c, length=3000))((w, tx.init(w)))
     assert w.dtype == jnp.bfloat16
     np.testing.assert_allclose(w.astype(jnp.float32), target, atol=0.03)
+
+
+def test_the_ranges_of_an_empty_leaf():
+    state = gdmethods.adam(0.1, **EIGHT).init({"a": jnp.ones((0, 3)), "b": jnp.zeros(4)})
+    ranges = gdmethods.state_ranges(state).nu
+    assert ranges["a"] == (0, 0, 0)
+    assert ranges["b"] == (1, 0, 0)
