@@ -30,6 +30,12 @@ class Layouts:
     """
 
     def __init__(self, params: optax.Params, sharding: Any) -> None:
+        for leaf in jax.tree.leaves(params):
+            if isinstance(leaf, int) and abs(leaf) >= 2**31:  # which JAX cannot make an array of
+                raise TypeError(
+                    f"params holds the number {leaf}. Pass the parameters, or a "
+                    "jax.ShapeDtypeStruct(shape, dtype) in place of each."
+                )
         shapes = jax.eval_shape(lambda tree: tree, params)
         if sharding is None:
             layouts = jax.tree.map(lambda w: getattr(w, "sharding", None) or _ONE_DEVICE, params)

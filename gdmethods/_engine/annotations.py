@@ -72,18 +72,17 @@ class Declared(NamedTuple):
 def declared(rule: Callable[..., Any]) -> dict[str, Declared]:
     """The hyperparameters of a rule, which follow its gradient and its state."""
     scope = {**rule.__globals__, **inspect.getclosurevars(rule).nonlocals}
-    gradient_and_state, parameters = _parted(rule)
-    if len(gradient_and_state) < 2 or any(
-        p.default is not p.empty or get_origin(p.annotation) is Annotated
-        for p in gradient_and_state
+    parameters = [*inspect.signature(rule).parameters.values()]
+    if len(parameters) < 2 or any(
+        p.default is not p.empty or get_origin(p.annotation) is Annotated for p in parameters[:2]
     ):
         raise TypeError(
             f"{rule.__name__} must be a function (g, s, …): of a gradient and a state, which come "
             "before the hyperparameters."
         )
     made = {}
-    for name, parameter in parameters:
-        hint = parameter.annotation
+    for parameter in parameters[2:]:
+        name, hint = parameter.name, parameter.annotation
         if isinstance(hint, str):  # under `from __future__ import annotations`
             hint = evaluated(f"{name} of {rule.__name__}", hint, scope)
         if name == "accumulator_dtype":
@@ -91,11 +90,6 @@ def declared(rule: Callable[..., Any]) -> dict[str, Declared]:
         elif name != "mask":
             made[name] = hyperparameter(f"{name} of {rule.__name__}", hint)
     return made
-
-
-def _parted(rule: Callable[..., Any]) -> tuple[list[inspect.Parameter], list[Any]]:
-    parameters = [*inspect.signature(rule).parameters.items()]
-    return [parameter for _, parameter in parameters[:2]], parameters[2:]
 
 
 def checked(given: Mapping[str, Any], declarations: Mapping[str, Declared]) -> dict[str, Any]:

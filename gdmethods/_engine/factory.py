@@ -158,7 +158,7 @@ class _Optimizer:
                 "take mask out."
             )
         for function in filter(callable, (self.starts, self.eight_bits, self.weights)):
-            for asked in inspect.signature(function).parameters:
+            for asked in _names(function):
                 if asked not in self.declared:
                     raise TypeError(
                         f"{function.__name__} asks for {asked!r}, which is no hyperparameter of "

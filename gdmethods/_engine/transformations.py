@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import jax
-
 
 def is_transformation(value: Any) -> bool:
     """Whether it has what every Optax transformation has."""
@@ -29,11 +27,4 @@ def transformation_first(function: str, tx: Any, params: Any) -> Any:
             "tx must be a transformation, and params is one. The arguments are in the wrong "
             f"order: write {function}(tx, params)."
         )
-    transformation("tx", tx)
-    for leaf in jax.tree.leaves(params):
-        if isinstance(leaf, int) and not isinstance(leaf, bool) and abs(leaf) >= 2**31:
-            raise TypeError(
-                f"params holds the number {leaf}. Pass {function} the parameters, or a "
-                "jax.ShapeDtypeStruct(shape, dtype) in place of each."
-            )
-    return tx
+    return transformation("tx", tx)

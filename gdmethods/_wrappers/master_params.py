@@ -110,7 +110,10 @@ def init_from_float32(
         )
         if w is not m
     }
-    of_masters = iter(states_in(init(params), Float32MasterState))  # as `inner` starts from them
+    # `inner` starts from the masters, of which it may keep some: copies, since its state may be
+    # donated, and these are the user's.
+    starts = jax.tree.map(lambda m, w: m if w is m else jnp.copy(m), params, weights)
+    of_masters = iter(states_in(init(starts), Float32MasterState))
     state = map_states(
         lambda node: _with_masters(node, masters)._replace(
             inner_state=next(of_masters).inner_state
@@ -137,7 +140,7 @@ def _with_masters(
     def keep(path: Path, x: jax.Array) -> jax.Array:
         if path not in masters:
             return x
-        m = masters[path]  # as a copy, since a state may be donated, and these are the user's
+        m = masters[path]
         return remainder_of(m) if x.dtype == jnp.int16 else jnp.array(m, copy=True)
 
     return with_kept(state, {path: keep(path, x) for path, x in kept_of(state).items()})

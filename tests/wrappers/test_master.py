@@ -433,8 +433,12 @@ class TestFromFloat32:
         chex.assert_trees_all_equal(state.inner_state, inner.init(FLOAT32))
 
     @BOTH
-    def test_the_state_may_be_given_away(self, remainder):
-        tx = gdmethods.with_float32_master(gdmethods.sgd(0.1), remainder=remainder)
+    @pytest.mark.parametrize(
+        "inner", [gdmethods.sgd(0.1), optax.contrib.dog()], ids=["sgd", "dog"]
+    )
+    def test_the_state_may_be_given_away(self, inner, remainder):
+        """Also where `inner` keeps the weights themselves."""
+        tx = gdmethods.with_float32_master(inner, remainder=remainder)
         params = jax.tree.map(jnp.array, FLOAT32)
         _, state = gdmethods.init_from_float32(tx, params)
         jax.jit(lambda state: jax.tree.map(jnp.copy, state), donate_argnums=0)(state)
