@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
 import optax
 
 
@@ -102,3 +104,13 @@ def weights_by_chance(
     return optax.GradientTransformationExtraArgs(
         lambda params: Counted(jnp.int32(0), inner.init(wide(params))), update
     )
+
+
+def independent(weights: Any) -> float:
+    """How many weights of noise their own have a sum that is as noisy, without gradients.
+
+    Those that are equal in bfloat16 but for the sign share their noise: 1/Σp², p the share of each
+    number of bfloat16.
+    """
+    shares = np.unique(np.abs(np.asarray(weights, ml_dtypes.bfloat16)), return_counts=True)[1]
+    return float(np.sum(shares) ** 2 / np.sum(shares**2))

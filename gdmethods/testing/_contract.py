@@ -45,8 +45,9 @@ def check_contract(
     - "rounds_stochastically": state, or weights, are rounded to one of two
       neighbours at random. The laws that compare two walks then compare means
       and spreads over many nearly equal weights. Needs `reference`.
-    - "bounded_steps": no step is much longer than the reference's, for state
-      in few bits. Needs `reference`.
+    - "bounded_steps": no step of 78 walks is more than twice the longest of the
+      reference's, for state in few bits. More walks may have one by chance.
+      Needs `reference`.
 
     Arguments:
       make: takes no argument and builds the transformation; it is called

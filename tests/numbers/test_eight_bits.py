@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from chance import independent
 from table import METHODS, every_method
 
 import gdmethods
@@ -404,6 +405,27 @@ def test_permuted_and_split_weights_round_alike(run):
     np.testing.assert_array_equal(jnp.stack(alone.mu), expected[1].mu)
 
 
+@pytest.mark.parametrize("dtype", ["8bit", jnp.bfloat16])
+def test_weights_move_alone_as_in_a_leaf(dtype):
+    """But for the last digits, in which two compiled steps differ: they do not reach the noise."""
+    tx = gdmethods.adamw(0.01, accumulator_dtype=dtype)
+    rng = np.random.default_rng(0)
+    w, gradients = rng.normal(size=128), rng.normal(0.3, size=(40, 128))
+
+    @jax.jit
+    def run(w, gradients):
+        def step(carry, g):
+            w, state = carry
+            updates, state = tx.update(g, state, w)
+            return (optax.apply_updates(w, updates), state), None
+
+        return jax.lax.scan(step, (w, tx.init(w)), gradients)[0][0]
+
+    w, gradients = jnp.asarray(w, jnp.float32), jnp.asarray(gradients, jnp.float32)
+    alone = [run(w[k : k + 1], gradients[:, k : k + 1]) for k in range(128)]
+    np.testing.assert_allclose(jnp.concatenate(alone), run(w, gradients), rtol=1e-5, atol=1e-7)
+
+
 def test_an_ensemble_rounds_as_its_members_do(run):
     run, state, w, gradients = run
     expected = run(w, state, gradients)
@@ -453,7 +475,7 @@ def test_the_slots_of_a_weight_round_each_by_itself():
 
 
 def test_rows_without_gradients_decay_each_by_itself():
-    """Their mean is that of float32: noise of the weight's bits, not of the step alone."""
+    """Their mean is float32's within 6 standard errors: the weights take part in the noise."""
     w = jnp.asarray(np.random.default_rng(6).normal(size=50_000), jnp.float32)
     tx = gdmethods.rmsprop(0.1, **EIGHT)
 
@@ -463,7 +485,8 @@ def test_rows_without_gradients_decay_each_by_itself():
     g = jnp.concatenate([jnp.ones((1, 50_000)), jnp.zeros((40, 50_000))])
     state, _ = jax.jit(lambda g: jax.lax.scan(step, tx.init(w), g))(g)
     t = np.asarray(gdmethods.read_state(state).nu, np.float64) ** 0.25
-    np.testing.assert_allclose(t.mean(), (0.1 * 0.9**40) ** 0.25, rtol=0.01)
+    error = t.mean() - (0.1 * 0.9**40) ** 0.25
+    assert abs(error) < 6 * t.std() / np.sqrt(independent(w))
 
 
 # States: to look at, to take over, to carry about.

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from chance import independent
 
 from gdmethods._numbers.rounding import noise, rounded
 
@@ -97,7 +98,7 @@ def test_noise_is_uniform_over_the_counts(absent):
 
 
 def test_noise_of_two_weights_is_independent():
-    """Also of those that differ in the last place of one number alone."""
+    """Also of those that differ in the last place of one number of bfloat16 alone."""
     u = noises() - 0.5
     products = u.T @ u / len(u)
     off = products[~np.eye(len(products), dtype=bool)]
@@ -117,12 +118,20 @@ def test_noise_of_the_mirrored_run_is_the_same():
 
 
 def test_weights_that_equal_their_gradients_have_noise_of_their_own():
-    """As on the loss |w|²/2; in bfloat16, and in float32 from one last place to the next."""
-    narrow = FINITE[FINITE > 0]
-    from_one_on = (np.float32(1).view(np.uint32) + np.arange(2**15, dtype=np.uint32)).view("f4")
-    for w in (narrow, from_one_on):
-        u = noises(COUNTS[:1], gradients=w, weights=w, stored=None)
-        assert len(np.unique(u)) == len(np.unique(w))
+    """As on the loss |w|²/2, from one last place of bfloat16 to the next."""
+    w = FINITE[FINITE > 0]
+    u = noises(COUNTS[:1], gradients=w, weights=w, stored=None)
+    assert len(np.unique(u)) == len(w)
+
+
+def test_a_last_digit_of_float32_seldom_changes_the_noise():
+    """It takes one number in 2¹⁶ across the middle between two of bfloat16; two numbers, twice."""
+    w, g = RNG.normal(size=(2, 10**6)).astype(np.float32)
+    here = noises(COUNTS[:1], gradients=g, weights=w, stored=None)
+    up = [np.nextafter(x, np.float32(9)) for x in (g, w)]
+    there = noises(COUNTS[:1], gradients=up[0], weights=up[1], stored=None)
+    expected = 2 * 10**6 / 2**16
+    assert abs(np.sum(here != there) - expected) < 5 * np.sqrt(expected)
 
 
 def test_noise_of_complex_numbers():
@@ -142,7 +151,8 @@ def test_noise_of_float64_gradients_is_that_of_their_float32_view():
 def test_many_weights_without_gradients_do_not_decay_together(distinct):
     """A hundred steps of 0.999: the sum over weights is float32's within 6 standard errors.
 
-    Where weights are equal they round alike, so that their sum is as noisy as one weight is.
+    Where weights are equal in bfloat16 they round alike, so that their sum is as noisy as one
+    weight is.
     """
     n = 20_000
     w = jnp.asarray(RNG.normal(size=n) * 0.02 if distinct else np.full(n, 0.02), jnp.float32)
@@ -153,7 +163,7 @@ def test_many_weights_without_gradients_do_not_decay_together(distinct):
     v = jax.jit(lambda v: jax.lax.scan(step, v, jnp.arange(1, 101))[0])(jnp.ones(n))
     error = np.asarray(v, np.float64) / 0.999**100 - 1
     if distinct:
-        assert abs(error.mean()) < 6 * error.std() / np.sqrt(n)
+        assert abs(error.mean()) < 6 * error.std() / np.sqrt(independent(w))
     else:
         assert error.std() == 0
         assert abs(error.mean()) < 0.1

@@ -61,10 +61,11 @@ def _chance(subject: Subject, dtype: str) -> Any:
 
 
 def bounded_steps(subject: Subject) -> None:
-    """No step is more than twice the longest one of the reference, whatever the gradients.
+    """No step is more than twice the longest one of the reference.
 
-    They are of six decades, in one leaf: constant, sparse, noisy, and turned in
-    sign after a long silence.
+    The gradients are of six decades, in one leaf: constant, sparse, noisy, and
+    turned in sign after a long silence. They are 78 walks. Rounding by
+    chance has a tail, so that one weight of many thousands takes longer steps.
     """
     gradients = _extreme_gradients()
     weights = jnp.ones(gradients.shape[1])
