@@ -6,6 +6,11 @@ from typing import Any
 
 from gdmethods._engine.public_name import public_name
 
+RESTORE = (
+    "restore it into tx.init(params): flax.serialization.from_state_dict(tx.init(params), state), "
+    "for instance."
+)
+
 
 def require_state(state: Any, state_type: type, kept: Sequence[str] | None) -> None:
     """Refuses what is no state of this type with these fields; None admits any of them."""
@@ -34,10 +39,7 @@ def _foreign(state: Any, state_type: type, kept: Sequence[str]) -> str:
         common = ", ".join(f"{name}=state.{name}" for name in kept if name in _kept(state))
         way_out = f" To go on from this one, pass tx.init(params)._replace({common})."
     elif isinstance(state, Mapping) and {*kept} <= {*state}:
-        way_out = (
-            " To go on from a checkpoint, restore it into tx.init(params): "
-            "flax.serialization.from_state_dict(tx.init(params), state), for instance."
-        )
+        way_out = f" To go on from a checkpoint, {RESTORE}"
     return (
         f"update was given {came} for its state, and this transformation keeps "
         f"{expected}({', '.join(kept)}). Call tx.update(gradients, state, params) with the state "

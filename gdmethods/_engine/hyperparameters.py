@@ -90,7 +90,8 @@ def _scheduled(name: str, schedule: Callable[[Any], Any], count: jax.Array) -> A
     try:
         value = schedule(count)
     except Exception as error:
-        error.add_note(f"{name} was taken for a schedule and called with the step count.")
+        if not hasattr(error, "__notes__"):  # of a dialect, whose name for it the user knows
+            error.add_note(f"{name} was taken for a schedule and called with the step count.")
         raise
     if not isinstance(value, int | float | np.number | np.ndarray | jax.Array):
         raise TypeError(

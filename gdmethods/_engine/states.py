@@ -12,13 +12,15 @@ import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ForwardRef, TypeAlias, TypeVar, get_args
 
 import jax
 import optax
 
+from gdmethods._engine.foreign_states import RESTORE
 from gdmethods._engine.public_name import public_name
+from gdmethods._engine.trees import at_path
 from gdmethods._numbers.kinds import Kind
 
 State = TypeVar("State", bound=tuple[Any, ...])
@@ -92,7 +94,7 @@ def slots_of(state: Any) -> dict[str, Any]:
     }
 
 
-_METHODS: set[type] = set()
+_METHODS: set[Any] = set()
 
 
 def register(state_type: Any) -> None:
@@ -121,6 +123,19 @@ def register(state_type: Any) -> None:
 def is_state(node: Any) -> bool:
     """Whether a node of a tree is the state of a method, whose fields declare their kinds."""
     return type(node) in _METHODS
+
+
+def require_restored(state: Any) -> None:
+    """Refuses the state of a method that came as a dict, as checkpoints are read by default."""
+    fields = [{*each._fields} for each in _METHODS if len(each._fields) > 1]
+
+    def is_read_back(node: Any) -> bool:
+        return isinstance(node, Mapping) and {*node} in fields
+
+    for path, node in jax.tree.leaves_with_path(state, is_leaf=is_read_back):
+        if is_read_back(node):
+            names = ", ".join(node)
+            raise TypeError(f"The state {at_path(path)} is a plain dict of {names}: {RESTORE}")
 
 
 def states_in(tree: Any, *types: type) -> list[Any]:

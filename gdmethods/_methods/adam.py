@@ -93,15 +93,19 @@ def adam(
     stored √v, as floating-point numbers with 8 levels an octave, and takes the
     step of what is stored. Rounding is stochastic, so that steps are float32's
     in the mean; one step differs from float32's by 22 % (root mean square, for
-    normal gradients). A step is seldom long: with a constant gradient and β₁ up
-    to 0.9, a weight takes one of c times float32's within 2,000 steps with a
-    probability below 3 exp(−2(c² − 1)), c ≥ 2. That of 2 is 1 in 200, of 2.5
-    1 in 30,000. √v reaches from 9.1e-13 to 9.4e6: weights of smaller
-    gradients move less, and a larger gradient counts as 9.4e6. m is bfloat16
-    where β₁ is above 0.95 or a traced or injected number, or |m|/√v can exceed
-    60, as at β₁ = 0.9 and β₂ = 0.99999. `update` then asks for the parameters,
-    whose bits it rounds by; the state is read with `read_state`, watched with
-    `state_ranges`, and has no derivative, which `jax.grad` refuses.
+    normal gradients). Few are long. With a constant gradient, β₁ up to 0.9 and
+    β₂ up to 0.999, a weight has one above c times float32's in 2,000 steps with
+    a probability below 3 exp(−2(c² − 1)), c ≥ 2: one weight in 200 for 2, and
+    one in 30,000 for 2.5. √v reaches from 9.1e-13 to 9.4e6: weights of smaller
+    gradients move less, and a larger gradient counts as 9.4e6. `update` asks
+    for the parameters, whose bits it rounds by. The state is read with
+    `read_state`, watched with `state_ranges`, and has no derivative, which
+    `jax.grad` refuses.
+
+    m is bfloat16 where β₁ is above 0.95 or a traced or injected number, or
+    |m|/√v can exceed 60, as at β₁ = 0.9 and β₂ = 0.99999. So
+    `optax.inject_hyperparams` keeps 3 bytes; with static_args=("b1", "b2") it
+    keeps 2.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

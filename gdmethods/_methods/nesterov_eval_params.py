@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gdmethods._engine.states import require_state_first, states_in
+from gdmethods._engine.states import require_restored, require_state_first, states_in
 from gdmethods._engine.trees import at_path, by_path
 from gdmethods._methods.nesterov import NesterovState
 from gdmethods._numbers.dtypes import promoted
@@ -53,6 +53,7 @@ def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> opt
     states = states_in(opt_state, NesterovState)
     if not states:
         require_state_first("nesterov_eval_params", params, NesterovState)
+        require_restored(opt_state)
         raise ValueError(
             "opt_state holds no NesterovState. Pass the state of a transformation built with "
             "gdmethods.nesterov or gdmethods.nesterov_velocity; other methods' parameters are "

@@ -10,7 +10,14 @@ import jax.numpy as jnp
 import optax
 
 from gdmethods._engine.slots import is_accumulator
-from gdmethods._engine.states import is_state, kinds_of, map_states, slots_of, states_in
+from gdmethods._engine.states import (
+    is_state,
+    kinds_of,
+    map_states,
+    require_restored,
+    slots_of,
+    states_in,
+)
 from gdmethods._engine.transformations import transformation_first
 from gdmethods._engine.trees import at_path
 from gdmethods._numbers.formats import converted_slots, read_slots
@@ -37,6 +44,7 @@ def read_state(state: optax.OptState) -> optax.OptState:
 
     Elsewhere: Optax has none.
     """
+    require_restored(state)
     return jax.tree.map(lambda x: _read(x) if is_state(x) else x, state, is_leaf=is_state)
 
 
@@ -106,6 +114,7 @@ def convert_state(
             "write convert_state(tx, params, state)."
         )
     like = jax.eval_shape(transformation_first("convert_state", tx, params).init, params)
+    require_restored(state)
     state = _with_masters_like(like, state, params)
     flat: list[Any] = [jax.tree.flatten(tree) for tree in (state, like)]
     (leaves, structure), (models, model_structure) = flat

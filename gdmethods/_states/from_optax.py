@@ -70,7 +70,10 @@ def from_optax(
       tx: the transformation that is to go on, with the hyperparameters of the
         one before; each method of gdmethods stands where Optax's stood, within
         the same chains, partitions and wrappers. Wrappers of gdmethods may be
-        new, and so may an `accumulator_dtype`.
+        new, and so may an `accumulator_dtype`. `skip_nonfinite_steps` may stand
+        for `optax.apply_if_finite`, and `optax.inject_hyperparams` may be gone.
+        If it stays, the state's learning rate and momentum go on, unless they
+        are scheduled.
       params: the parameters where Optax has left them.
       state: of `optax.sgd`, `adagrad`, `adadelta`, `rprop`, `rmsprop`, `adam`
         or `adamw`, or of their parts (`optax.scale_by_adam`, `trace`).
@@ -153,16 +156,22 @@ class _Past(NamedTuple):
 
 def _carried(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) -> Any:
     """The numbers of `theirs` in the form of `ours`."""
-    if is_state(ours):
-        return _method_state(ours, theirs, past, path)
+    if isinstance(ours, SkipNonfiniteStepsState) and isinstance(theirs, optax.ApplyIfFiniteState):
+        counts = {name: getattr(theirs, name) for name in ("notfinite_count", "total_notfinite")}
+        ours, theirs = ours._replace(**counts), theirs.inner_state
     if isinstance(ours, _WRAPPERS) and type(theirs) is not type(ours):
         inner = _carried(ours.inner_state, theirs, past, path)
         return ours._replace(inner_state=inner)
-    if isinstance(ours, optax.InjectStatefulHyperparamsState) and type(theirs) is type(ours):
+    if isinstance(theirs, optax.InjectStatefulHyperparamsState):
         past = past.within(theirs.hyperparams)
+        if type(ours) is not type(theirs):
+            return _carried(ours, theirs.inner_state, past, path)
         theirs = theirs._replace(
-            hyperparams=ours.hyperparams, hyperparams_states=_schedules(ours, theirs)
+            hyperparams=_hyperparams(ours, theirs, past.injected),
+            hyperparams_states=_schedules(ours, theirs),
         )
+    if is_state(ours):
+        return _method_state(ours, theirs, past, path)
     if isinstance(ours, optax.PartitionState) and _name(theirs) == _name(ours):
         return ours._replace(
             inner_states={
@@ -183,6 +192,8 @@ def _carried(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) -> Any:
         return jnp.asarray(leaves[0], ours.dtype)
     (parts, node), (others, other_node) = one_level(ours), one_level(theirs)
     if node != other_node:
+        if not isinstance(ours, Mapping):
+            _require_no_dict(theirs, path)
         raise TypeError(
             f"The state {at_path(path)} is {_name(theirs)}, where tx keeps {_name(ours)}. Put the "
             "methods of gdmethods into the same chain, partition or wrapper as those of Optax "
@@ -197,11 +208,28 @@ def _carried(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) -> Any:
     )
 
 
+def _require_no_dict(theirs: Any, path: tuple[Any, ...]) -> None:
+    if isinstance(theirs, Mapping):
+        raise TypeError(
+            f"The state {at_path(path)} is a plain dict, as checkpoints are read by default. "
+            "Restore it into that of Optax's optimizer first: flax.serialization.from_state_dict("
+            "optimizer.init(params), state), for instance."
+        )
+
+
 def _name(node: Any) -> str:
     """What a node is, with the keys of its dict."""
     of = getattr(node, "inner_states", node)
     keys = f" of {', '.join(sorted(map(str, of))) or 'nothing'}" if isinstance(of, Mapping) else ""
     return f"{type(node).__name__}{keys}"
+
+
+def _hyperparams(ours: Any, theirs: Any, injected: Any) -> dict[str, Any]:
+    """Those of `tx`, but for a rate and a momentum that both keep: a number set by hand stays."""
+    scheduled = {*ours.hyperparams_states, *theirs.hyperparams_states}
+    kept = ({"learning_rate", "momentum"} & {*ours.hyperparams} & {*injected}) - scheduled
+    stay = {name: jnp.asarray(injected[name], ours.hyperparams[name].dtype) for name in kept}
+    return {**ours.hyperparams, **stay}
 
 
 def _schedules(ours: Any, theirs: Any) -> dict[str, Any]:
@@ -232,6 +260,8 @@ def _method_state(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) ->
     count = fields.pop("count", UNTOLD)
     came = {_OTHER_NAMES.get(name, name): tree for name, tree in fields.items()}
     kept = slots_of(ours)
+    if not links.keys() <= known:
+        _require_no_dict(theirs, path)
     if "ScaleByRStdDevWithCountState" in links:
         raise TypeError(
             "The variance of centered RMSProp with bias correction depends on decay, which the "

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.states import is_state, kinds_of, slots_of
+from gdmethods._engine.states import is_state, kinds_of, require_restored, slots_of
 from gdmethods._numbers.eight_bits import EIGHT_BITS, TOP_RATIO, TOP_SQUARE
 from gdmethods._numbers.kinds import Kind
 
@@ -54,6 +54,7 @@ def state_ranges(state: optax.OptState) -> optax.OptState:
 
     Elsewhere: Optax has none.
     """
+    require_restored(state)
     return jax.tree.map(_of_state, state, is_leaf=is_state)
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gdmethods._engine.states import map_states, require_state_first, states_in
+from gdmethods._engine.states import map_states, require_restored, require_state_first, states_in
 from gdmethods._engine.transformations import transformation_first
 from gdmethods._engine.trees import Path, at_path
 from gdmethods._numbers.remainder import bfloat16_of, remainder_of
@@ -53,6 +53,7 @@ def master_params(opt_state: optax.OptState, params: optax.Params) -> optax.Para
     states = states_in(opt_state, Float32MasterState)
     if not states:
         require_state_first("master_params", params, Float32MasterState)
+        require_restored(opt_state)
         raise ValueError(
             "opt_state holds no Float32MasterState. Pass the state of a transformation built with "
             "gdmethods.with_float32_master; other parameters are evaluated as they are."

@@ -38,8 +38,8 @@ class StochasticRoundingState(NamedTuple):
 
     Attributes:
       rounding_count: updates so far; int32, shape ().
-      narrowest: 0, in bfloat16 if any weight is rounded and in float32 if none
-        is; shape ().
+      narrowest: 0, whose dtype tells what is rounded: bfloat16 all weights,
+        float16 some, float32 none; shape ().
       inner_state: of the wrapped transformation, made for float32 weights.
     """
 
@@ -119,9 +119,8 @@ def with_stochastic_rounding(
         _require_bfloat16(params)
         inner_state = inner.init(in_float32(params))
         refuse_another(inner_state, "with_stochastic_rounding")
-        narrowest = jnp.bfloat16 if _any_narrow(params) else jnp.float32
         return StochasticRoundingState(
-            jnp.zeros([], jnp.int32), jnp.zeros([], narrowest), inner_state
+            jnp.zeros([], jnp.int32), jnp.zeros([], _SHARES[_share_rounded(params)]), inner_state
         )
 
     def update(
@@ -160,8 +159,14 @@ def _to_rounded_sum(
     return jnp.where(moved == wide, 0.0, to_rounded)  # also where both are infinite
 
 
-def _any_narrow(params: optax.Params) -> bool:
-    return any(map(is_narrow, jax.tree.leaves(params)))
+_SHARES: dict[str, Any] = {"none": jnp.float32, "some": jnp.float16, "all": jnp.bfloat16}
+"""How many of the weights are rounded, and the dtype that tells it."""
+
+
+def _share_rounded(params: optax.Params) -> str:
+    leaves = [x for x in jax.tree.leaves(params) if hasattr(x, "dtype")]
+    rounded = {is_narrow(x) for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact)}
+    return "some" if len(rounded) > 1 else "all" if True in rounded else "none"
 
 
 def _require_bfloat16(params: optax.Params) -> None:
@@ -175,16 +180,22 @@ def _require_bfloat16(params: optax.Params) -> None:
 
 
 def _require_dtypes_of_init(params: optax.Params, state: StochasticRoundingState) -> None:
-    expected = state.narrowest.dtype == jnp.bfloat16
-    if not jax.tree.leaves(params) or _any_narrow(params) == expected:
+    came, dtype = _share_rounded(params), state.narrowest.dtype
+    if dtype == _SHARES[came] or not jax.tree.leaves(params):
         return
-    if expected:
+    expected = next((share for share, each in _SHARES.items() if each == dtype), "none")
+    message = (
+        f"When init was called, {expected} of the parameters were bfloat16, and {came} are now"
+    )
+    if (expected, came) == ("some", "all"):
+        return  # the others have no gradients
+    if [*_SHARES].index(came) < [*_SHARES].index(expected):
         raise TypeError(
-            "The parameters were bfloat16 when init was called, and none of them is now: w + u is "
-            "float32. Add the updates by optax.apply_updates(params, updates); in Equinox to the "
-            "arrays alone: params, rest = eqx.partition(model, eqx.is_inexact_array)."
+            f"{message}: w + u is float32. Add the updates by optax.apply_updates(params, "
+            "updates); in Equinox to the arrays alone: params, rest = eqx.partition(model, "
+            "eqx.is_inexact_array)."
         )
     raise TypeError(
-        "A parameter is bfloat16, and none of them was when init was called. Call init with the "
-        "parameters in the dtypes that are trained."
+        f"{message}. Call init with the parameters in the dtypes that are trained, or convert the "
+        "state: gdmethods.convert_state(tx, params, state)."
     )

@@ -309,7 +309,17 @@ TORCH_REFUSED: dict[str, tuple[Any, Any, type[Exception], list[str]]] = {
         torch.adam(),
         (saved()[0], {"state": {}, "param_groups": [{"params": [0, 1, 2]}]}),
         ValueError,
-        ["The optimizer has 3 parameters, and parameters are 2"],
+        [
+            "The optimizer has 3 parameters, and parameters are 2",
+            "Pass all that",
+            "frozen ones too",
+        ],
+    ),
+    "one that the optimizer was not given": (
+        torch.adam(),
+        (saved()[0], {"state": {}, "param_groups": [{"params": [0]}]}),
+        ValueError,
+        ["has 1 parameters, and parameters are 2. Leave out those", "if p.requires_grad"],
     ),
     "other names": (
         torch.adam(),

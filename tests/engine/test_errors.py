@@ -207,15 +207,24 @@ def test_a_schedule_returns_a_number(schedule, error, words):
             tx.update(PARAMS, tx.init(PARAMS), PARAMS)
 
 
-def test_what_a_callable_raises_names_the_hyperparameter():
+@pytest.mark.parametrize(
+    ("factory", "name"),
+    [
+        (gdmethods.sgd, "learning_rate"),
+        (gdmethods.dialects.torch.adam, "lr"),
+        (gdmethods.dialects.torch.adamw, "lr"),
+        (gdmethods.dialects.keras.adam, "learning_rate"),
+    ],
+)
+def test_what_a_callable_raises_names_the_hyperparameter_once(factory, name):
     def model(x):
         raise KeyError("kernel")
 
-    tx = gdmethods.sgd(model)
+    tx = factory(model)
     with pytest.raises(KeyError, match="kernel") as caught:
         tx.update(PARAMS, tx.init(PARAMS), PARAMS)
     (note,) = caught.value.__notes__
-    assert note == "learning_rate was taken for a schedule and called with the step count."
+    assert note == f"{name} was taken for a schedule and called with the step count."
 
 
 def test_only_rates_and_momenta_are_schedules():

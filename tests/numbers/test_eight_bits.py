@@ -489,6 +489,14 @@ def test_rows_without_gradients_decay_each_by_itself():
     assert abs(error) < 6 * t.std() / np.sqrt(independent(w))
 
 
+def test_an_injected_b1_keeps_m_in_bfloat16():
+    """And a static one in 8 bits: 3 bytes a weight, or 2."""
+    for static, expected in (((), jnp.bfloat16), (("b1", "b2"), jnp.uint8)):
+        tx = optax.inject_hyperparams(gdmethods.adam, static_args=static)(0.1, **EIGHT)
+        inner = tx.init(jnp.ones(2)).inner_state
+        assert (inner.mu.dtype, inner.nu.dtype) == (expected, jnp.uint8)
+
+
 # States: to look at, to take over, to carry about.
 
 

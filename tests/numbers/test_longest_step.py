@@ -14,7 +14,7 @@ BFLOAT16 = np.arange(1, 0x7F80, dtype=np.uint16).view(ml_dtypes.bfloat16).astype
 
 
 def law(c):
-    """P(a step is above c times float32's), for c ≥ 2, β₁ ≤ 0.9 and a constant gradient.
+    """P(a step is above c times float32's): c ≥ 2, β₁ ≤ 0.9, β₂ ≤ 0.999, a constant gradient.
 
     A step is long while the stored v lags behind that of float32, v̄. Where v is at the level t⁴,
     v' = v + (1 − β₂)(g² − v). From t to the next level is t/μ, μ = 8 … 15, and t' − t is nearly
@@ -65,3 +65,9 @@ def test_the_tail_is_below_its_law(steps, gradients):
         for c in (2.0, 2.5, 3.0):
             assert longest_step(c, gradient, steps) < law(c), (gradient, c)
     assert longest_step(2.5, 1.0, steps) > law(2.5) / 10  # and not far
+
+
+@pytest.mark.parametrize(("b1", "b2"), [(0.0, 0.999), (0.9, 0.99), (0.5, 0.9)])
+def test_the_tail_is_shorter_with_smaller_decays(b1, b2):
+    for c in (2.0, 2.5):
+        assert longest_step(c, 1.4, STEPS, b1, b2) < law(c)

@@ -1,6 +1,7 @@
 """States read as float32, and taken over with another accumulator_dtype."""
 
 import chex
+import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -141,3 +142,23 @@ def test_a_slot_of_integers_is_no_accumulator():
     state = state._replace(nu=jax.tree.map(lambda x: x.astype(jnp.int32), state.nu))
     with pytest.raises(TypeError, match=r"nu\['a'\] is int32.*float32"):
         gdmethods.convert_state(gdmethods.adam(0.1), W, state)
+
+
+@pytest.mark.parametrize(
+    "road",
+    [
+        lambda tx, w, state: gdmethods.read_state(state),
+        lambda tx, w, state: gdmethods.state_ranges(state),
+        lambda tx, w, state: gdmethods.convert_state(tx, w, state),
+        lambda tx, w, state: gdmethods.master_params(state, w),
+        lambda tx, w, state: gdmethods.nesterov_eval_params(state, w),
+    ],
+)
+def test_a_state_read_back_as_dicts(road):
+    """Its codes would pass for numbers."""
+    tx, w = optax.chain(gdmethods.adam(0.1, accumulator_dtype="8bit")), {"w": jnp.ones(2)}
+    state = flax.serialization.to_state_dict(tx.init(w))
+    with pytest.raises(
+        TypeError, match=r"at \['0'\] is a plain dict of count, mu, nu: .*from_state_dict\("
+    ):
+        road(tx, w, state)

@@ -4,6 +4,7 @@ import functools
 import re
 from typing import Any, NamedTuple
 
+import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -118,6 +119,14 @@ PAIRS: dict[str, tuple[Any, Any]] = {
         optax.inject_hyperparams(optax.adam)(falling),
         optax.inject_hyperparams(gdmethods.adam)(falling),
     ),
+    "injected, then not": (
+        optax.inject_hyperparams(optax.sgd)(0.2, momentum=0.9),
+        optax.with_extra_args_support(gdmethods.momentum(0.2, 0.9)),
+    ),
+    "apply_if_finite": (
+        optax.apply_if_finite(optax.adam(0.1), 3),
+        gdmethods.skip_nonfinite_steps(gdmethods.adam(0.1), 3),
+    ),
     "injected, nesterov, momentum schedule": (
         optax.inject_hyperparams(optax.sgd)(0.1, momentum=rising, nesterov=True),
         optax.inject_hyperparams(gdmethods.nesterov)(0.1, momentum=rising),
@@ -188,6 +197,44 @@ def test_a_compiled_run_of_100_steps_goes_on(
     old: Any, tx: Any, dtype: Any, tolerance: float
 ) -> None:
     assert_a_run_goes_on(old, tx, dtype, tolerance, STEPS)
+
+
+def test_skipped_steps_are_counted_on() -> None:
+    """In a row and in all, so that the next two that are not finite are skipped, and no third."""
+    w, bad = jnp.ones(2), jnp.full(2, jnp.nan)
+    old = optax.apply_if_finite(optax.adam(0.1), 3)
+    tx = gdmethods.skip_nonfinite_steps(gdmethods.adam(0.1), 3)
+    _, state = old.update(bad, old.init(w), w)
+    state = gdmethods.from_optax(tx, w, state)
+    assert (state.notfinite_count, state.total_notfinite) == (1, 1)
+    for is_skipped in (True, True, False):
+        updates, state = tx.update(bad, state, w)
+        assert jnp.all(jnp.isfinite(updates)) == is_skipped
+
+
+def test_a_rate_and_a_momentum_set_by_hand_stay() -> None:
+    """But for those that a schedule has here."""
+    w = jnp.array([1.0, -2.0])
+    old = optax.inject_hyperparams(optax.sgd)(0.1, momentum=0.5)
+    state = old.init(w)
+    state.hyperparams["learning_rate"], state.hyperparams["momentum"] = jnp.float32([0.3, 0.9])
+    _, state = old.update(w, state, w)
+    expected, _ = old.update(w, state, w)
+    tx = optax.inject_hyperparams(gdmethods.momentum)(0.1, 0.5)
+    updates, _ = tx.update(w, gdmethods.from_optax(tx, w, state), w)
+    np.testing.assert_allclose(updates, expected, rtol=1e-6)
+    tx = optax.inject_hyperparams(gdmethods.momentum)(falling, 0.5)
+    updates, carried = tx.update(w, gdmethods.from_optax(tx, w, state), w)
+    assert carried.hyperparams["learning_rate"] == falling(1)
+    assert carried.hyperparams["momentum"] == jnp.float32(0.9)
+
+
+@pytest.mark.parametrize("tx", [gdmethods.adam(0.1), optax.chain(gdmethods.adam(0.1))])
+def test_a_state_read_back_as_dicts(tx: Any) -> None:
+    old = optax.chain(optax.adam(0.1)) if isinstance(tx.init(W), tuple) else optax.adam(0.1)
+    state = flax.serialization.to_state_dict(old.init(W))
+    with refuses(TypeError, "is a plain dict", "from_state_dict(optimizer.init(params), state)"):
+        gdmethods.from_optax(tx, W, state)
 
 
 def test_rprop_goes_on_without_its_lag() -> None:

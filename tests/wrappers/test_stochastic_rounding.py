@@ -104,7 +104,8 @@ def test_the_inner_transformation_sees_float32(method):
 def test_small_updates_of_optaxs_methods_add_up(tx):
     """In the mean over 4,000 weights as in float32; rounded to the nearest they stand still."""
 
-    g = jnp.linspace(0.005, 0.015, 4000)  # all different, or equal weights would round alike
+    # In no order, so that few weights are equal in bfloat16 to another with the same gradient.
+    g = jnp.asarray(np.random.default_rng(0).permutation(np.linspace(0.005, 0.015, 4000)), "f4")
 
     def end(tx, dtype, dtype_of_g=jnp.float32):
         w = jnp.linspace(1, 2, 4000).astype(jnp.bfloat16).astype(dtype)
@@ -226,15 +227,33 @@ def test_weights_that_have_become_float32():
     tx = gdmethods.with_stochastic_rounding(gdmethods.sgd(0.1))
     updates, state = tx.update(W, tx.init(W), W)
     w = W + updates
-    with pytest.raises(TypeError, match=r"bfloat16 when init was called.*optax\.apply_updates"):
+    with pytest.raises(TypeError, match=r"all of the par.*none are now.*optax\.apply_updates"):
         tx.update(w, state, w)
 
 
 def test_weights_that_have_become_bfloat16():
     tx = gdmethods.with_stochastic_rounding(gdmethods.sgd(0.1))
     state = tx.init(W.astype(jnp.float32))
-    with pytest.raises(TypeError, match="none of them was when init was called"):
+    with pytest.raises(TypeError, match=r"none of the par.*all are now.*convert_state\(tx"):
         tx.update(W, state, W)
+    tx.update(W, gdmethods.convert_state(tx, W, state), W)
+
+
+def test_one_of_two_weights_that_has_become_float32():
+    """If all were rounded; where some are, the others may be any."""
+    tx = gdmethods.with_stochastic_rounding(gdmethods.sgd(0.1))
+    params = {"a": W, "b": W}
+    state = tx.init(params)
+    mixed = params | {"b": W.astype(jnp.float32)}
+    with pytest.raises(TypeError, match=r"all of the par.*some are now.*optax\.apply_updates"):
+        tx.update(params, state, mixed)
+    updates, _ = tx.update(params, gdmethods.convert_state(tx, mixed, state), mixed)
+    assert optax.apply_updates(mixed, updates)["b"].dtype == jnp.float32
+    _, of_mixed = tx.update(mixed, tx.init(mixed), mixed)
+    with pytest.raises(TypeError, match=r"some of the par.*none are now"):
+        tx.update(mixed, of_mixed, jax.tree.map(lambda w: w.astype(jnp.float32), mixed))
+    without = {"a": W, "b": None}
+    tx.update(without, of_mixed._replace(inner_state=tx.init(without).inner_state), mixed)
 
 
 def test_float16_weights():

@@ -511,6 +511,7 @@ def adamw(
     Source:
     https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html
     """
+    lr = scalar_or_schedule("lr", lr, "[0, inf)")
     climber = _descent(maximize, None, _adam(lr, betas, eps, amsgrad, accumulator_dtype))
     return climber if weight_decay is None else decaying(climber, lr, weight_decay)
 

@@ -206,11 +206,17 @@ def _indices(named: Mapping[str, Any], state_dict: Mapping[str, Any]) -> dict[st
     names = [name for group in groups for name in group.get("param_names", ())] or [*named]
     if len(names) != len(indices) or {*names} != {*named}:
         missing = [name for name in names if name not in named]
+        way_out = (
+            "Pass all that the optimizer was given, frozen ones too, in its order: "
+            "dict(model.named_parameters())."
+            if missing or len(named) < len(indices)
+            else "Leave out those that it was not given, as frozen ones: {name: p for name, p in "
+            "model.named_parameters() if p.requires_grad}. Likewise convert and tx are for the "
+            "others alone."
+        )
         raise ValueError(
             f"The optimizer has {len(indices)} parameters, and parameters are {len(named)}"
-            + (f" without {missing[0]!r}. " if missing else ". ")
-            + "Pass those that the optimizer was given, frozen ones too, in its order: "
-            "dict(model.named_parameters())."
+            f"{f' without {missing[0]!r}' if missing else ''}. {way_out}"
         )
     of_group = [i for i, group in enumerate(groups) for _ in group["params"]]
     if not any("param_names" in group for group in groups):
