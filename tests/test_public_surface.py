@@ -211,6 +211,7 @@ RULES = [
     "squarable",
     "square",
     "positive",
+    "root",
     "divide",
     "sqrt",
     "sign",
@@ -224,7 +225,7 @@ def test_the_words_for_rules():
     functions = [
         getattr(rules, name) for name in RULES if inspect.isfunction(getattr(rules, name))
     ]
-    assert len(functions) == 14
+    assert len(functions) == 15
     assert all(function.__doc__ for function in functions)
 
 

@@ -23,7 +23,25 @@ from gdmethods._numbers.fusion import sign_after
 from gdmethods._numbers.kinds import Kind
 from gdmethods._numbers.rounding import noise
 
-_NOT_KEPT = 0.0  # what a rule reads from a slot that its state does not keep
+
+class _NotKept(float):
+    """0, as a rule reads a slot that its state does not keep; a sum goes without it."""
+
+    def __add__(self, x: Any) -> Any:
+        return x
+
+    __radd__ = __add__
+
+    def __sub__(self, x: Any) -> Any:
+        return -x
+
+    def __mul__(self, x: Any) -> Any:
+        return self
+
+    __rmul__ = __mul__
+
+
+_NOT_KEPT = _NotKept()
 
 
 class LeafState:
@@ -48,6 +66,7 @@ class LeafState:
     _gradient: jax.Array
     _seed: Seed | None
     _stored: dict[str, Any]
+    _followed: set[str]
 
     def __init__(
         self,
@@ -76,9 +95,12 @@ class LeafState:
             _gradient=gradient,
             _seed=seed,
             _stored={},
+            _followed=set(),
         )
 
     def __getattr__(self, name: str) -> jax.Array:
+        if name in self._stored:
+            self._followed.add(name)
         for known in (self._read, self._numbers):
             if name in known:
                 x: jax.Array = known[name]
@@ -164,10 +186,13 @@ def new_slots(s: LeafState) -> list[Any]:
     return [s._stored.get(name) for name in s._slots]
 
 
-def last_of(s: LeafState) -> jax.Array | None:
-    """The slot that was stored last, to which the others lead; codes have no NaN to tie by."""
-    kept = [s._stored[name] for name in s._kept()]
-    return next((x for x in reversed(kept) if not in_eight_bits(x)), None)
+def end_of(s: LeafState) -> jax.Array | None:
+    """The last slot that the rule did not read after it had stored it, as if nothing followed.
+
+    What is read leads to the displacement. Codes have no NaN to tie by.
+    """
+    ends = [s._stored[name] for name in s._kept() if name not in s._followed]
+    return next((x for x in reversed(ends) if not in_eight_bits(x)), None)
 
 
 def require_like(what: str, x: Any, gradient: jax.Array) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from gdmethods.rules import (
     Count,
@@ -17,7 +16,7 @@ from gdmethods.rules import (
     Square,
     core,
     optimizer,
-    positive,
+    root,
     squarable,
     square,
 )
@@ -105,7 +104,7 @@ def adagrad(
     """
     g = squarable(g, s.sum_of_squares)
     s.sum_of_squares = s.sum_of_squares + square(g)
-    direction = g / (jnp.sqrt(positive(s.sum_of_squares) + eps_root) + eps)
+    direction = g / root(s.sum_of_squares, eps, eps_root)
     return -learning_rate * direction
 
 

@@ -6,7 +6,6 @@ import math
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from gdmethods._numbers.eight_bits import LARGEST_RATIO
 from gdmethods.rules import (
@@ -23,7 +22,7 @@ from gdmethods.rules import (
     core,
     one_minus_power,
     optimizer,
-    positive,
+    root,
     squarable,
     square,
 )
@@ -149,7 +148,7 @@ def adam(
     m = b1 * s.mu + (1 - b1) * g
     s.nu = b2 * s.nu + (1 - b2) * square(g)
     s.mu = m  # after ν, to whose root it may be relative
-    direction = s.mu / (jnp.sqrt(positive(s.nu) / s.correction2 + eps_root) + eps)
+    direction = s.mu / root(s.nu, eps, eps_root, s.correction2)
     return -learning_rate / s.correction1 * direction
 
 

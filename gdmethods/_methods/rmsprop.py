@@ -24,8 +24,8 @@ from gdmethods.rules import (
     is_zero,
     one_minus_power,
     optimizer,
-    positive,
     representable,
+    root,
     squarable,
     square,
 )
@@ -155,7 +155,7 @@ def rmsprop(
         s.nu = decay * s.nu + weight * square(g - s.mu / s.correction)
     else:
         s.nu = decay * s.nu + (1 - decay) * square(g)
-    direction = g / (jnp.sqrt(positive(s.nu) / s.correction + eps_root) + eps)
+    direction = g / root(s.nu, eps, eps_root, s.correction)
     s.velocity = momentum * s.velocity - learning_rate * direction
     return s.velocity
 

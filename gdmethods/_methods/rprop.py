@@ -163,14 +163,15 @@ def rprop(
     Hüsken, Empirical evaluation of the improved Rprop learning algorithms,
     Neurocomputing 50, 2003.
     """
-    a = sign(g) * s.sign
+    now = sign(g)
+    a = now * s.sign
     previous_move = -s.sign * s.step_sizes
     dtype = accumulator_dtype or s.step_sizes.dtype
     longer = jnp.minimum(s.step_sizes * eta_plus, representable(max_step_size, dtype))
     shorter = jnp.maximum(s.step_sizes * eta_minus, representable(min_step_size, dtype))
     d = jnp.where(a > 0, longer, jnp.where(a < 0, shorter, s.step_sizes))
     s.step_sizes = jnp.where(jnp.isnan(g), g, d)
-    s.sign = sign(g) if variant == "rprop-" else jnp.where(a < 0, 0.0, sign(g))
+    s.sign = now if variant == "rprop-" else jnp.where(a < 0, 0.0, now)
     move = -s.sign * s.step_sizes
     if variant == "rprop+":
         move = jnp.where(a < 0, -previous_move, move)

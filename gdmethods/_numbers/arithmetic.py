@@ -41,7 +41,8 @@ def clipped(x: jax.Array, largest: float) -> jax.Array:
     """x between −largest and largest; both parts of a complex number are."""
     if jnp.iscomplexobj(x):
         return jax.lax.complex(clipped(x.real, largest), clipped(x.imag, largest))
-    return jnp.clip(x, -largest, largest)
+    limit = np.asarray(largest, x.dtype)
+    return jax.lax.clamp(-limit, x, limit)
 
 
 def square(x: jax.Array) -> jax.Array:
@@ -62,6 +63,35 @@ def positive(x: jax.Array) -> jax.Array:
       [0.]
     """
     return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
+
+
+def root(x: jax.Array, eps: Any, eps_root: Any = 0.0, correction: Any = 1.0) -> jax.Array:
+    """√(x / correction + eps_root) + eps of a square x, as `positive(x)`: never 0.
+
+    Terms that change no bit are left out, since each costs time to compile.
+
+    Arguments:
+      x: a square, ≥ 0.
+      eps, eps_root: ε ≥ 0.
+      correction: of x, in (0, 1]; 1 for none.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from gdmethods.rules import root
+      >>> print(root(jnp.array([4.0, 0.0]), 1e-8))
+      [2.e+00 1.e-08]
+    """
+    limits = jnp.finfo(x.dtype)
+    smallest = math.sqrt(float(limits.tiny))
+    corrected = not (isinstance(correction, float) and correction == 1.0)
+    if corrected or not isinstance(eps, float) or float(limits.eps) / 4 * eps <= smallest:
+        x = positive(x)  # else ε rounds the difference away
+    if corrected:
+        x = x / correction
+    if not (isinstance(eps_root, float) and eps_root == 0.0):
+        x = x + eps_root
+    root: jax.Array = sqrt(x) + eps
+    return root
 
 
 @jax.custom_jvp
@@ -120,11 +150,9 @@ def sign(x: jax.Array) -> jax.Array:
             "optax.masked."
         )
     integer = jnp.dtype(f"int{8 * x.dtype.itemsize}")
-    one, infinity = np.array([1.0, np.inf], x.dtype).view(integer)
-    bits = jax.lax.bitcast_convert_type(x, integer)
-    magnitude = bits & jnp.iinfo(integer).max
-    signed_one = jax.lax.bitcast_convert_type((bits & jnp.iinfo(integer).min) | one, x.dtype)
-    return jnp.where((magnitude > 0) & (magnitude <= infinity), signed_one, 0.0)
+    bits = jax.lax.bitcast_convert_type(x, integer)  # of −0 the least, which is its own negative
+    above, below = ((n > 0).astype(x.dtype) for n in (bits, -bits))
+    return jnp.where(x == x, above - below, 0.0)
 
 
 def representable(x: float | jax.Array, dtype: jnp.dtype) -> float | jax.Array:

@@ -16,7 +16,7 @@ from gdmethods.rules import (
     Signed,
     Square,
     optimizer,
-    positive,
+    root,
     squarable,
     square,
 )
@@ -67,5 +67,5 @@ def amsgrad(
     s.mu = b1 * s.mu + (1 - b1) * g
     s.nu = b2 * s.nu + (1 - b2) * square(g)
     s.nu_max = jnp.maximum(s.nu_max, s.nu)
-    direction = s.mu / (jnp.sqrt(positive(s.nu_max) / s.correction2) + eps)
+    direction = s.mu / root(s.nu_max, eps, 0.0, s.correction2)
     return -learning_rate / s.correction1 * direction
