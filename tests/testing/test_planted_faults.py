@@ -1,7 +1,6 @@
 """The checker is checked: a law sees the faults that are planted for it, and not others."""
 
 import collections
-import re
 from typing import Any
 
 import chance
@@ -25,19 +24,11 @@ def name(fault: Planted) -> str:
 
 @pytest.mark.proof
 @pytest.mark.parametrize("fault", PLANTED, ids=name)
-def test_a_planted_fault_breaks_its_law(fault: Planted) -> None:
-    with pytest.raises(Exception, match=re.escape(fault.case)):
-        check_law(fault.law, fault.make, **fault.options)
-
-
-@pytest.mark.proof
-@pytest.mark.parametrize("fault", PLANTED, ids=name)
-def test_a_planted_fault_breaks_no_other_law(fault: Planted) -> None:
-    report = check_contract(fault.make, **fault.options)
-    if fault.also is None:
-        assert fault.law in report.broken
-    else:
-        assert set(report.broken) == {fault.law, *fault.also}
+def test_a_planted_fault_breaks_its_law_and_no_other(fault: Planted) -> None:
+    broken = check_contract(fault.make, **fault.options).broken
+    assert fault.case in broken[fault.law]
+    if fault.also is not None:
+        assert set(broken) == {fault.law, *fault.also}
 
 
 def test_each_law_has_two_planted_faults() -> None:
