@@ -150,9 +150,9 @@ def sign(x: jax.Array) -> jax.Array:
             "optax.masked."
         )
     integer = jnp.dtype(f"int{8 * x.dtype.itemsize}")
-    bits = jax.lax.bitcast_convert_type(x, integer)  # of −0 the least, which is its own negative
-    above, below = ((n > 0).astype(x.dtype) for n in (bits, -bits))
-    return jnp.where(x == x, above - below, 0.0)
+    bits = jax.lax.bitcast_convert_type(x, integer)
+    bits = jnp.where(bits == jnp.iinfo(integer).min, 0, bits)  # −0
+    return jnp.where(x == x, jnp.sign(bits).astype(x.dtype), 0.0)
 
 
 def representable(x: float | jax.Array, dtype: jnp.dtype) -> float | jax.Array:
