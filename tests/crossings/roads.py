@@ -1,0 +1,704 @@
+"""Roads: what makes, reads, converts, carries, counts or wraps a state.
+
+A road is a row of the table. It crosses a situation, and claims in the end that numbers are those
+of the straight road, of the oracles in NumPy. A road that a situation blocks says how in `refused`:
+the error, and the words of it that name the way out. What makes no sense at all stands in
+`senseless`, with its reason.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from oracles.adam import adam as adam_in_numpy
+from oracles.momentum import momentum as momentum_in_numpy
+from oracles.nesterov import nesterov as nesterov_in_numpy
+from situations import CUT, STEPS, Arrays, Factory, Situation
+
+import gdmethods
+from gdmethods import rules
+from gdmethods.dialects import keras, torch
+
+# The rules that stand on the roads.
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One method, here and elsewhere.
+
+    numbers: its hyperparameters, by the names that all factories share.
+    oracle: from the gradients that a weight has seen, and its numbers, to its displacements.
+    """
+
+    ours: Callable[..., Any]
+    optax: Callable[..., Any]
+    torch: Callable[..., Any] | None
+    keras: Callable[..., Any] | None
+    numbers: Mapping[str, Any]
+    oracle: Callable[[list[np.ndarray], Mapping[str, Any]], list[np.ndarray]]
+
+
+def adam_oracle(seen: list[np.ndarray], numbers: Mapping[str, Any]) -> list[np.ndarray]:
+    return adam_in_numpy(seen, numbers["learning_rate"])
+
+
+def momentum_oracle(seen: list[np.ndarray], numbers: Mapping[str, Any]) -> list[np.ndarray]:
+    return momentum_in_numpy(seen, **numbers)
+
+
+def nesterov_oracle(seen: list[np.ndarray], numbers: Mapping[str, Any]) -> list[np.ndarray]:
+    """The moves of the points, of which the last does not ask for a gradient."""
+    gradients = [*seen, np.zeros_like(seen[0])]
+    points, _ = nesterov_in_numpy(
+        lambda y, t: gradients[t - 1], np.zeros_like(seen[0]), len(gradients), **numbers
+    )
+    return [after - before for before, after in zip(points, points[1:], strict=False)]
+
+
+class OwnState(NamedTuple):
+    count: rules.Count  # type: ignore[assignment]
+    mu: rules.Signed
+    nu: rules.Square
+
+
+@rules.optimizer(OwnState, eight_bits=("mu", "nu"))
+def own(g, s, learning_rate: rules.Rate, *, accumulator_dtype=None):
+    """Adam, as a user may write it."""
+    g = rules.squarable(g, s.nu)
+    m = 0.9 * s.mu + 0.1 * g
+    s.nu = 0.999 * s.nu + 0.001 * rules.square(g)
+    s.mu = m
+    mean = s.mu / rules.one_minus_power(0.9, s.count)
+    square = rules.positive(s.nu) / rules.one_minus_power(0.999, s.count)
+    return -learning_rate * mean / (jnp.sqrt(square) + 1e-8)
+
+
+ADAM = Rule(
+    ours=gdmethods.adam,
+    optax=optax.adam,
+    torch=lambda learning_rate, **others: torch.adam(lr=learning_rate, **others),
+    keras=lambda learning_rate: keras.adam(learning_rate, epsilon=1e-8),
+    numbers={"learning_rate": 0.1},
+    oracle=adam_oracle,
+)
+OWN = Rule(own, optax.adam, own, own, ADAM.numbers, adam_oracle)
+MOMENTUM = Rule(
+    gdmethods.momentum,
+    optax.sgd,
+    None,
+    lambda learning_rate, momentum: keras.sgd(learning_rate, momentum=momentum),
+    {"learning_rate": 0.1, "momentum": 0.9},
+    momentum_oracle,
+)
+NESTEROV = Rule(
+    gdmethods.nesterov,
+    functools.partial(optax.sgd, nesterov=True),
+    None,
+    None,
+    {"learning_rate": 0.1, "momentum": 0.9},
+    nesterov_oracle,
+)
+
+
+# What all roads have in common.
+
+
+class Claim(NamedTuple):
+    """Numbers that came, and those of the straight road.
+
+    tolerance: beside that of their dtype; None for equal bits.
+    """
+
+    actual: Any
+    expected: Any
+    tolerance: float | None = 0.0
+
+
+@dataclass(frozen=True)
+class Road:
+    """One way through a public function.
+
+    public: the functions that it goes through.
+    cross: what it claims in the end.
+    rule: what the transformation is built of.
+    dtype: of the weights, where the situation does not tell.
+    refused: by the situation, with the error and its words; `EVERYWHERE` for all others.
+    senseless: by the situation, with the reason.
+    """
+
+    public: tuple[str, ...]
+    cross: Callable[["Crossing"], list[Claim]]
+    rule: Rule = ADAM
+    dtype: str = "float64"
+    refused: Mapping[str, tuple[type[Exception], str]] = field(default_factory=dict)
+    senseless: Mapping[str, str] = field(default_factory=dict)
+
+
+EVERYWHERE = "everywhere"
+
+
+class Crossing:
+    """Where a road meets a situation: what both decide."""
+
+    def __init__(self, road: Road, situation: Situation) -> None:
+        self.dtype, self.s = road.dtype, situation
+        self.rule = OWN if situation.own_rule else road.rule
+        self.dtypes = {leaf: situation.dtype(leaf, road.dtype) for leaf in "ab"}
+        self.start, self.raw = situation.weights(road.dtype), situation.gradients(road.dtype)
+
+    @property
+    def params(self) -> Any:
+        return self.tree(self.start)
+
+    @property
+    def gradients(self) -> list[Any]:
+        return [self.tree(g) for g in self.raw]
+
+    def tree(self, arrays: Arrays) -> Any:
+        return self.s.tree(arrays, self.dtype)
+
+    def build(self, factory: Factory, **others: Any) -> Any:
+        return self.s.build(with_others(factory, others), self.rule.numbers)
+
+    def expected(self, since: int = 0, oracle: Any = None) -> list[Arrays]:
+        """The updates of the straight road."""
+        return self.s.expected(oracle or self.rule.oracle, self.rule.numbers, self.raw, since)
+
+    def weights(self, steps: int = STEPS, oracle: Any = None) -> Arrays:
+        """Those of the straight road after so many steps."""
+        moves = Situation.expected(
+            self.s, oracle or self.rule.oracle, self.rule.numbers, self.raw, 0
+        )
+        return {k: w + sum(move[k] for move in moves[:steps]) for k, w in self.start.items()}
+
+    def seen(self, leaf: str, steps: int) -> list[np.ndarray]:
+        return self.s.seen(leaf, [np.asarray(g[leaf]) for g in self.raw[:steps]])
+
+    def slots(self, leaf: str, steps: int) -> Arrays:
+        """Adam's m and v on the straight road."""
+        m = v = 0.0
+        for g in self.seen(leaf, steps):
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * np.abs(g) ** 2
+        return {"mu": m, "nu": v}
+
+    def begun(self, tx: Any, params: Any = None, steps: int = CUT) -> tuple[Any, Any]:
+        """The parameters and the state at the crossing."""
+        start = self.params if params is None else params
+        params, state = self.s.past(tx, start, self.s.init(tx, start), self.gradients[:steps])
+        return params, self.s.restored(state, self.s.init(tx, params))
+
+    def walk(self, tx: Any, params: Any, state: Any, since: int) -> Any:
+        return self.s.walk(tx, params, state, self.gradients[since:])
+
+
+def with_others(factory: Factory, others: Mapping[str, Any]) -> Factory:
+    """The factory, of which `optax.inject_hyperparams` sees the numbers alone."""
+
+    @functools.wraps(factory)
+    def build(**numbers: Any) -> Any:
+        return factory(**{**numbers, **others})
+
+    return build
+
+
+def around(wrap: Callable[[Any], Any], x: Crossing, factory: Factory, **others: Any) -> Any:
+    """The wrapper around what the situation builds."""
+    return wrap(x.build(factory, **others))
+
+
+def within(wrap: Callable[[Any], Any], x: Crossing, factory: Factory, **others: Any) -> Any:
+    """The wrapper around each method, in what the situation builds."""
+
+    @functools.wraps(factory)
+    def build(**numbers: Any) -> Any:
+        return wrap(factory(**{**numbers, **others}))
+
+    return x.s.build(build, x.rule.numbers)
+
+
+def slots_in(state: Any, name: str) -> Arrays:
+    """The slots of a name wherever they stand, by the leaf."""
+    return {
+        path[-1].key: np.asarray(leaf)
+        for path, leaf in jax.tree.leaves_with_path(state)
+        if jax.tree_util.GetAttrKey(name) in path
+    }
+
+
+# The roads.
+
+
+def a_method(x: Crossing) -> list[Claim]:
+    tx = x.build(x.rule.ours)
+    *_, updates = x.walk(tx, *x.begun(tx), CUT)
+    return [Claim(updates, x.expected(CUT))]
+
+
+def from_optax(x: Crossing) -> list[Claim]:
+    old, tx = x.build(x.rule.optax), x.build(x.rule.ours)
+    rate = x.s.last_rate(x.rule.numbers) if "momentum" in x.rule.numbers else None
+    params, state = x.begun(old)
+    state = x.s.called(
+        lambda params, state: gdmethods.from_optax(tx, params, state, learning_rate=rate),
+        params,
+        state,
+    )
+    *_, updates = x.walk(tx, params, state, CUT)
+    return [Claim(updates, x.expected(CUT))]
+
+
+def from_optax_into_a_method_alone(x: Crossing) -> list[Claim]:
+    tx = x.rule.ours(**x.rule.numbers)
+    params, state = x.begun(x.build(x.rule.optax))
+    state = x.s.called(functools.partial(gdmethods.from_optax, tx), params, state)
+    *_, updates = x.walk(tx, params, state, CUT)
+    return [Claim(updates, x.expected(CUT))]
+
+
+EVEN = 2  # steps of another library, which accumulates by itself
+
+
+def torch_run(x: Crossing, names: bool) -> tuple[Arrays, dict[str, Any]]:
+    """The named weights and the state_dict of PyTorch, by NumPy alone."""
+    weights = {k: np.asarray(w, x.dtypes[k]) for k, w in x.weights(EVEN).items()}
+    indices = {leaf: i for i, leaf in enumerate("".join(x.s.groups))}
+    entries = {
+        indices[leaf]: {"step": np.float32(len(x.seen(leaf, EVEN)))}
+        | {
+            {"mu": "exp_avg", "nu": "exp_avg_sq"}[name]: np.asarray(slot, x.dtypes[leaf])
+            for name, slot in x.slots(leaf, EVEN).items()
+        }
+        for leaf in x.s.trained
+    }
+    rates = {leaf: x.s.numbers(x.rule.numbers, leaf)["learning_rate"] for leaf in "ab"}
+    groups = [
+        {"lr": rates[group[0]], "betas": (0.9, 0.999), "params": [indices[leaf] for leaf in group]}
+        | ({"param_names": [*group]} if names else {})
+        for group in x.s.groups
+    ]
+    for group in groups if callable(rates["a"]) else ():
+        del group["lr"]
+    return weights, {"state": entries, "param_groups": groups}
+
+
+def from_state_dict(x: Crossing, *, names: bool = True, **others: Any) -> list[Claim]:
+    tx = x.build(x.rule.torch, **others)
+
+    def load(run: Any) -> Any:
+        return torch.from_state_dict(tx, *run, lambda named: {**named, **x.s.nothing})
+
+    weights, state_dict = torch_run(x, names)
+    params, state = x.s.loaded(load, (weights, state_dict))
+    state = x.s.restored(state, x.s.init(tx, params))
+    *_, updates = x.walk(tx, params, state, EVEN)
+    return [Claim(updates, x.expected(EVEN))]
+
+
+def to_state_dict(x: Crossing) -> list[Claim]:
+    tx = x.build(x.rule.torch)
+    params, state = x.begun(tx, steps=EVEN)
+    weights, state_dict = torch_run(x, names=True)
+
+    def save(params: Any, state: Any) -> Any:
+        new = state_dict | {"state": {}}
+        named, came = torch.to_state_dict(
+            tx, params, state, weights, new, lambda named: {**named, **x.s.nothing}
+        )
+        return named, came["state"]
+
+    named, entries = x.s.saved(save, params, state)
+    return [Claim(named, weights), Claim(entries, state_dict["state"])]
+
+
+def keras_run(x: Crossing) -> tuple[Arrays, list[Any]]:
+    weights = {k: np.asarray(w, x.dtypes[k]) for k, w in x.weights(EVEN).items()}
+    rate = x.s.numbers(x.rule.numbers, "a")["learning_rate"]
+    slots = [
+        np.asarray(slot, x.dtypes[leaf]) for leaf in "ab" for slot in x.slots(leaf, EVEN).values()
+    ]
+    count = np.int32(len(x.seen("a", EVEN)))
+    return weights, [count, *([] if callable(rate) else [np.float32(rate)]), *slots]
+
+
+def from_variables(x: Crossing) -> list[Claim]:
+    tx = x.build(x.rule.keras)
+
+    def load(run: Any) -> Any:
+        return keras.from_variables(tx, *run, lambda named: {**named, **x.s.nothing})
+
+    params, state = x.s.loaded(load, keras_run(x))
+    state = x.s.restored(state, x.s.init(tx, params))
+    *_, updates = x.walk(tx, params, state, EVEN)
+    return [Claim(updates, x.expected(EVEN))]
+
+
+def to_variables(x: Crossing) -> list[Claim]:
+    tx = x.build(x.rule.keras)
+    params, state = x.begun(tx, steps=EVEN)
+    weights, variables = keras_run(x)
+
+    def save(params: Any, state: Any) -> Any:
+        return keras.to_variables(
+            tx, params, state, weights, variables, lambda named: {**named, **x.s.nothing}
+        )
+
+    named, came = x.s.saved(save, params, state)
+    return [Claim(named, weights), Claim(came, variables)]
+
+
+def converted(x: Crossing, tx: Any, params: Any, state: Any) -> Any:
+    return x.s.called(functools.partial(gdmethods.convert_state, tx), params, state)
+
+
+def to_bfloat16_and_back(x: Crossing) -> list[Claim]:
+    wide, narrow = (x.build(x.rule.ours, accumulator_dtype=d) for d in (None, jnp.bfloat16))
+    params, state = x.begun(wide)
+    stored = converted(x, narrow, params, state)
+    back = converted(x, wide, params, stored)
+    claims = []
+    for name in ("mu", "nu"):
+        nearest = {
+            leaf: np.asarray(slot, jnp.bfloat16 if slot.dtype.kind == "f" else slot.dtype)
+            for leaf, slot in slots_in(state, name).items()
+        }
+        claims += [Claim(slots_in(each, name), nearest, None) for each in (stored, back)]
+    *_, updates = x.walk(wide, params, back, CUT)
+    return [*claims, Claim(updates, x.expected(CUT), 2**-6)]
+
+
+def to_wider_numbers(x: Crossing) -> list[Claim]:
+    tx, wide = (x.build(x.rule.ours, accumulator_dtype=d) for d in ("float32", "float64"))
+    params, state = x.begun(tx)
+    kept = [slots_in(state, name) for name in ("mu", "nu")]
+    state = converted(x, wide, params, state)
+    claims = [
+        Claim(slots_in(state, name), slots, None)
+        for name, slots in zip(("mu", "nu"), kept, strict=True)
+    ]
+    *_, updates = x.walk(wide, params, state, CUT)
+    return [*claims, Claim(updates, x.expected(CUT), 4e-6)]
+
+
+def levels(first: float, count: int) -> np.ndarray:
+    """The numbers of 8 bits: an octave has 8 with even spacing."""
+    k = np.arange(count)
+    return first * 2.0 ** (k // 8) * (1 + k % 8 / 8)
+
+
+ROOTS = np.concatenate([[0.0], levels(2.0**-20, 253), [np.inf, np.nan]]) ** 2
+RATIOS = levels(2.0**-10, 128) - 2.0**-10
+
+
+def decoded(mu: np.ndarray, nu: np.ndarray) -> Arrays:
+    """The numbers of codes, and of bfloat16, which m has where β₁ is injected."""
+    if nu.dtype != np.uint8:
+        return {"mu": mu, "nu": nu}
+    root = ROOTS[nu]
+    m = root * np.concatenate([RATIOS, -RATIOS])[mu] if mu.dtype == np.uint8 else mu
+    return {"mu": np.asarray(m, np.float32), "nu": np.asarray(root**2, np.float32)}
+
+
+def eight_bits_read(x: Crossing) -> list[Claim]:
+    """By `read_state`, and by `convert_state` to float32."""
+    narrow, wide = (x.build(x.rule.ours, accumulator_dtype=d) for d in ("8bit", "float32"))
+    params, state = x.begun(narrow)
+    codes = {name: slots_in(state, name) for name in ("mu", "nu")}
+    straight = {leaf: decoded(codes["mu"][leaf], codes["nu"][leaf]) for leaf in codes["nu"]}
+    read = x.s.called(gdmethods.read_state, state)
+    into = converted(x, wide, params, state)
+    return [
+        Claim(slots_in(each, name), {leaf: m_v[name] for leaf, m_v in straight.items()}, 4e-6)
+        for each in (read, into)
+        for name in ("mu", "nu")
+    ]
+
+
+def state_ranges(x: Crossing) -> list[Claim]:
+    """Of gradients that are 0, too small, and neither."""
+    for raw in x.raw:
+        for leaf, g in raw.items():
+            g[..., :1] = 0
+            g[..., 1:2] = np.asarray(1e-20, x.dtypes[leaf])
+    params, state = x.begun(x.build(x.rule.ours, accumulator_dtype="8bit"))
+    ranges = x.s.called(gdmethods.state_ranges, state)
+    found = {}
+    for path, leaf in jax.tree.leaves_with_path(ranges):
+        *_, slot, name, share = path
+        if slot == jax.tree_util.GetAttrKey("nu"):
+            found[name.key, share.name] = np.asarray(leaf)
+
+    def shares(leaf: str) -> Arrays:
+        axes = tuple(range(x.s.members, len(x.s.shape)))
+        root = np.sqrt(x.slots(leaf, CUT)["nu"])
+        of = {"zero": root == 0, "floor": (root > 0) & (root < 2.0**-40), "top": root > 9e6}
+        count = max(1, np.prod([x.s.shape[axis] for axis in axes]))
+        return {name: np.sum(held, axes) / count for name, held in of.items()}
+
+    straight = {(leaf, k): share for leaf in x.s.trained for k, share in shares(leaf).items()}
+    return [Claim(found, straight)]
+
+
+class FirstState(NamedTuple):
+    first: Any
+
+
+FIRST = optax.GradientTransformation(FirstState, lambda updates, state, params=None: (updates, state))
+"""Keeps the weights that it starts from, as `optax.contrib.schedule_free` does."""
+
+
+def starting_from_float32(x: Crossing, *, remainder: bool = True) -> list[Claim]:
+    """With numbers that bfloat16 does not have."""
+
+    def factory_of(ours: Factory) -> Factory:
+        @functools.wraps(ours)
+        def build(**numbers: Any) -> Any:
+            return optax.chain(ours(**numbers), FIRST)
+
+        return build
+
+    def wrap(tx: Any) -> Any:
+        return gdmethods.with_float32_master(tx, remainder=remainder)
+
+    for leaf, w in x.start.items():
+        if x.dtypes[leaf] == "float32":
+            w += 2.0**-12
+    tx, given = within(wrap, x, factory_of(x.rule.ours)), x.params
+    params, state = x.s.called(functools.partial(gdmethods.init_from_float32, tx), given)
+    rounded = {
+        leaf: np.asarray(w, "bfloat16" if x.dtypes[leaf] == "float32" else x.dtypes[leaf])
+        for leaf, w in x.start.items()
+    }
+    claims = [
+        Claim(without_none(params), rounded, None),
+        Claim(slots_in(state, "first"), {leaf: x.start[leaf] for leaf in x.s.trained}, None),
+        Claim(without_none(x.s.called(gdmethods.master_params, state, params)), x.start, None),
+    ]
+    claims = jax.tree.map(np.asarray, claims)
+    state = x.s.restored(state, x.s.init(tx, params))
+    params, state, _ = x.walk(tx, params, state, 0)
+    masters = without_none(x.s.called(gdmethods.master_params, state, params))
+    return [*claims, Claim(masters, x.weights(), 4e-6), Claim(without_none(given), x.start, None)]
+
+
+def without_none(tree: Any) -> Any:
+    return {leaf: x for leaf, x in tree.items() if x is not None}
+
+
+def with_master(x: Crossing, place: Callable[..., Any], *, remainder: bool = True) -> list[Claim]:
+    def wrap(tx: Any) -> Any:
+        return gdmethods.with_float32_master(tx, remainder=remainder)
+
+    tx = place(wrap, x, x.rule.ours)
+    params, state, updates = x.walk(tx, *x.begun(tx), CUT)
+    masters = without_none(x.s.called(gdmethods.master_params, state, params))
+    weights = {leaf: np.asarray(m, x.dtypes[leaf]) for leaf, m in masters.items()}
+    return [
+        Claim(masters, x.weights(), 4e-6),
+        Claim(without_none(params), weights, None),
+        Claim(updates, x.expected(CUT), 2**-5),  # a weight's last place
+    ]
+
+
+def into_the_other_form(x: Crossing) -> list[Claim]:
+    """A master's: from remainders to whole ones and back."""
+    parts, whole = (
+        around(lambda tx, kept=kept: gdmethods.with_float32_master(tx, remainder=kept), x, x.rule.ours)
+        for kept in (True, False)
+    )
+    params, state = x.begun(parts)
+    other = converted(x, whole, params, state)
+    back = converted(x, parts, params, other)
+    masters = without_none(x.s.called(gdmethods.master_params, other, params))
+    claims = [Claim(masters, x.weights(CUT), 4e-6), Claim(back, jax.tree.map(np.asarray, state), None)]
+    params, other, _ = x.walk(whole, params, other, CUT)
+    masters = without_none(x.s.called(gdmethods.master_params, other, params))
+    return [*claims, Claim(masters, x.weights(), 4e-6)]
+
+
+def played(displacements: list[np.ndarray]) -> optax.GradientTransformation:
+    """Moves that were fixed before."""
+
+    def update(updates: Any, count: Any, params: Any = None) -> Any:
+        return jnp.asarray(displacements[count], updates.dtype), count + 1
+
+    return optax.GradientTransformation(lambda params: 0, update)
+
+
+def with_rounding(x: Crossing, place: Callable[..., Any]) -> list[Claim]:
+    """Each new weight is a neighbour of the straight road's, the one that its bits choose alone."""
+    tx = place(gdmethods.with_stochastic_rounding, x, x.rule.ours)
+    params, _, updates = x.walk(tx, *x.begun(tx), CUT)
+    oracle = x.rule.oracle
+    if place is around:
+        moves = Situation.expected(x.s, oracle, x.rule.numbers, x.raw, 0)
+        straight = {
+            leaf: rounded_alone(x, leaf, [g[leaf] for g in x.raw], [move[leaf] for move in moves])
+            for leaf in "ab"
+        }
+    else:
+        straight = {}
+        for leaf in "ab":
+            seen = x.seen(leaf, STEPS)
+            moves = oracle(seen, x.s.numbers(x.rule.numbers, leaf))
+            straight[leaf] = (
+                rounded_alone(x, leaf, seen, moves)
+                if leaf in x.s.trained
+                else x.weights()[leaf]
+            )
+    return [
+        Claim(without_none(params), straight),
+        Claim(updates, x.expected(CUT), 2**-5),
+    ]
+
+
+def rounded_alone(
+    x: Crossing, leaf: str, seen: list[np.ndarray], moves: list[np.ndarray]
+) -> np.ndarray:
+    """The weights at the end, of a leaf alone and step by step."""
+    dtype = x.dtypes[leaf]
+    tx = gdmethods.with_stochastic_rounding(played(moves))
+    w = jnp.asarray(x.start[leaf], dtype)
+    state = tx.init(w)
+    for g, move in zip(seen, moves, strict=True):
+        before = np.asarray(w, np.result_type(move, np.float64))
+        update, state = tx.update(jnp.asarray(g, dtype), state, w)
+        w = (w.astype(update.dtype) + update).astype(dtype)
+        unit = np.spacing(np.asarray(np.abs(before) + np.abs(move), np.float32)) * 2.0**16
+        off = np.abs(np.nan_to_num(np.asarray(w, before.dtype) - before - move))
+        assert np.all(off <= unit) or dtype != "bfloat16"
+    return np.asarray(w)
+
+
+BAD = 2  # the step whose gradients are no numbers
+
+
+def skipping(x: Crossing, place: Callable[..., Any]) -> list[Claim]:
+    tx = place(lambda tx: gdmethods.skip_nonfinite_steps(tx, None), x, x.rule.ours)
+    straight = x.rule.oracle
+
+    def of_the_finite(seen: list[np.ndarray], numbers: Mapping[str, Any]) -> list[np.ndarray]:
+        """The count of an injection around the wrapper goes on, and so does its schedule."""
+        finite = [t for t, g in enumerate(seen) if np.all(np.isfinite(g))]
+        those = {
+            name: (lambda k, f=number: f(finite[k])) if callable(number) and place is within else number
+            for name, number in numbers.items()
+        }
+        moves = dict(zip(finite, straight([seen[t] for t in finite], those), strict=True))
+        return [moves.get(t, np.zeros_like(g)) for t, g in enumerate(seen)]
+
+    if place is around:
+        good = x.raw[:BAD] + x.raw[BAD + 1 :]
+        expected = x.s.expected(straight, x.rule.numbers, good, BAD)
+        expected.insert(0, jax.tree.map(np.zeros_like, x.raw[0]))
+    for g in x.raw[BAD].values():
+        g[...] = np.nan
+    if place is within:
+        expected = x.expected(BAD, of_the_finite)
+    *_, updates = x.walk(tx, *x.begun(tx, steps=BAD), BAD)
+    return [Claim(updates, expected)]
+
+
+def behind_the_points(x: Crossing) -> list[Claim]:
+    tx = x.build(x.rule.ours)
+    params, state, updates = x.walk(tx, *x.begun(tx), CUT)
+    weights = without_none(x.s.called(gdmethods.nesterov_eval_params, state, params))
+    return [
+        Claim(updates, x.expected(CUT)),
+        Claim(weights, x.weights(oracle=momentum_oracle)),
+    ]
+
+
+def on_a_device(tree: Any) -> int:
+    return sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree))
+
+
+def state_bytes(x: Crossing) -> list[Claim]:
+    tx = x.build(x.rule.ours)
+    params = x.params
+    counted = gdmethods.state_bytes(x.s.transformation(tx), params)
+    _, state = x.begun(tx)
+    return [Claim(counted, on_a_device(state), None)]
+
+
+def step_bytes(x: Crossing) -> list[Claim]:
+    tx, params = x.build(x.rule.ours), x.params
+    counted = gdmethods.step_bytes(x.s.transformation(tx), params)
+    _, state = x.begun(tx)
+    arrays = [leaf for leaf in jax.tree.leaves((params, state)) if leaf.shape]
+    return [Claim(counted.least, on_a_device(x.gradients[0]) + 2 * on_a_device(arrays), None)]
+
+
+NUMPY = "reads and writes the arrays of another library"
+ROADS: dict[str, Road] = {
+    "adam": Road(("adam",), a_method),
+    "a rule of one's own": Road(("optimizer",), a_method, OWN),
+    "momentum": Road(("momentum",), a_method, MOMENTUM),
+    "nesterov": Road(("nesterov", "nesterov_eval_params"), behind_the_points, NESTEROV),
+    "from_optax, adam": Road(("from_optax",), from_optax),
+    "from_optax, momentum": Road(("from_optax",), from_optax, MOMENTUM),
+    "from_optax, nesterov": Road(("from_optax",), from_optax, NESTEROV),
+    "from_optax, into a method alone": Road(("from_optax",), from_optax_into_a_method_alone),
+    "from_state_dict": Road(("from_state_dict",), from_state_dict),
+    "from_state_dict, without names": Road(
+        ("from_state_dict",), functools.partial(from_state_dict, names=False)
+    ),
+    "from_state_dict, of other options": Road(
+        ("from_state_dict",), functools.partial(from_state_dict, betas=(0.9, 0.99))
+    ),
+    "to_state_dict": Road(("to_state_dict",), to_state_dict),
+    "from_variables": Road(("from_variables",), from_variables),
+    "to_variables": Road(("to_variables",), to_variables),
+    "convert_state, to bfloat16 and back": Road(("convert_state",), to_bfloat16_and_back),
+    "convert_state, to wider numbers": Road(("convert_state",), to_wider_numbers),
+    "convert_state, of a master": Road(
+        ("convert_state", "with_float32_master"), into_the_other_form, dtype="bfloat16"
+    ),
+    "read_state": Road(("read_state", "convert_state"), eight_bits_read, dtype="float32"),
+    "state_ranges": Road(("state_ranges",), state_ranges, dtype="float32"),
+    "init_from_float32": Road(
+        ("init_from_float32", "master_params"), starting_from_float32, dtype="float32"
+    ),
+    "init_from_float32, whole": Road(
+        ("init_from_float32", "master_params"),
+        functools.partial(starting_from_float32, remainder=False),
+        dtype="float32",
+    ),
+    "with_float32_master around": Road(
+        ("with_float32_master", "master_params"),
+        functools.partial(with_master, place=around),
+        dtype="bfloat16",
+    ),
+    "with_float32_master around, whole": Road(
+        ("with_float32_master", "master_params"),
+        functools.partial(with_master, place=around, remainder=False),
+        dtype="bfloat16",
+    ),
+    "with_float32_master within": Road(
+        ("with_float32_master", "master_params"),
+        functools.partial(with_master, place=within),
+        dtype="bfloat16",
+    ),
+    "with_stochastic_rounding around": Road(
+        ("with_stochastic_rounding",),
+        functools.partial(with_rounding, place=around),
+        dtype="bfloat16",
+    ),
+    "with_stochastic_rounding within": Road(
+        ("with_stochastic_rounding",),
+        functools.partial(with_rounding, place=within),
+        dtype="bfloat16",
+    ),
+    "skip_nonfinite_steps around": Road(
+        ("skip_nonfinite_steps",), functools.partial(skipping, place=around)
+    ),
+    "skip_nonfinite_steps within": Road(
+        ("skip_nonfinite_steps",), functools.partial(skipping, place=within)
+    ),
+    "state_bytes": Road(("state_bytes",), state_bytes),
+    "step_bytes": Road(("step_bytes",), step_bytes),
+}
