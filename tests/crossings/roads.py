@@ -6,7 +6,9 @@ the error, and the words of it that name the way out. What makes no sense at all
 `senseless`, with its reason.
 """
 
+import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from oracles.adam import adam as adam_in_numpy
+from oracles.conventions import at
 from oracles.momentum import momentum as momentum_in_numpy
 from oracles.nesterov import nesterov as nesterov_in_numpy
 from situations import CUT, STEPS, Arrays, Factory, Situation
@@ -51,13 +54,41 @@ def momentum_oracle(seen: list[np.ndarray], numbers: Mapping[str, Any]) -> list[
     return momentum_in_numpy(seen, **numbers)
 
 
-def nesterov_oracle(seen: list[np.ndarray], numbers: Mapping[str, Any]) -> list[np.ndarray]:
-    """The moves of the points, of which the last does not ask for a gradient."""
-    gradients = [*seen, np.zeros_like(seen[0])]
-    points, _ = nesterov_in_numpy(
-        lambda y, t: gradients[t - 1], np.zeros_like(seen[0]), len(gradients), **numbers
+def nesterov_oracle(
+    seen: list[np.ndarray], numbers: Mapping[str, Any], weights: bool = False
+) -> list[np.ndarray]:
+    """The moves of the look-ahead points, or of the weights behind them."""
+    gradients = [*seen, np.zeros_like(seen[0])]  # the last point does not ask for one
+    mu = numbers["momentum"]
+    if callable(mu):  # injected, it counts from the next look-ahead on
+        numbers = {**numbers, "momentum": lambda count: mu(max(count - 1, 0))}
+    start = np.zeros_like(seen[0])
+    points, behind = nesterov_in_numpy(
+        lambda y, t: gradients[t - 1], start, len(gradients), **numbers
     )
-    return [after - before for before, after in zip(points, points[1:], strict=False)]
+    path = [start, *behind[:-1]] if weights else points
+    return [after - before for before, after in itertools.pairwise(path)]
+
+
+def begun_by_optax(
+    seen: list[np.ndarray], numbers: Mapping[str, Any], points: bool = False
+) -> list[np.ndarray]:
+    """Momentum whose first `CUT` steps are Optax's, with the rate outside of its trace.
+
+    `points` moves the look-ahead points of Nesterov.
+    """
+    trace = np.zeros_like(seen[0])
+    moves = []
+    for t, g in enumerate(seen):
+        rate, mu = (at(numbers[name], t + 1) for name in ("learning_rate", "momentum"))
+        if t < CUT:
+            trace = mu * trace + g
+            velocity = -rate * trace
+        else:
+            looked_ahead = at(numbers["momentum"], t) if points else mu
+            velocity = looked_ahead * velocity - rate * g
+        moves.append(mu * velocity - rate * g if points else velocity)
+    return moves
 
 
 class OwnState(NamedTuple):
@@ -81,17 +112,22 @@ def own(g, s, learning_rate: rules.Rate, *, accumulator_dtype=None):
 ADAM = Rule(
     ours=gdmethods.adam,
     optax=optax.adam,
-    torch=lambda learning_rate, **others: torch.adam(lr=learning_rate, **others),
-    keras=lambda learning_rate: keras.adam(learning_rate, epsilon=1e-8),
+    torch=lambda learning_rate, betas=(0.9, 0.999): torch.adam(lr=learning_rate, betas=betas),
+    keras=None,
     numbers={"learning_rate": 0.1},
     oracle=adam_oracle,
 )
-OWN = Rule(own, optax.adam, own, own, ADAM.numbers, adam_oracle)
+OWN = Rule(own, optax.adam, lambda learning_rate, betas=None: own(learning_rate), own, ADAM.numbers, adam_oracle)
+KERAS_ADAM = dataclasses.replace(  # Keras adds its eps to another root
+    ADAM,
+    keras=lambda learning_rate: keras.adam(learning_rate, epsilon=0.0),
+    oracle=lambda seen, numbers: adam_in_numpy(seen, **numbers, eps=0.0),
+)
 MOMENTUM = Rule(
     gdmethods.momentum,
     optax.sgd,
     None,
-    lambda learning_rate, momentum: keras.sgd(learning_rate, momentum=momentum),
+    None,
     {"learning_rate": 0.1, "momentum": 0.9},
     momentum_oracle,
 )
@@ -127,6 +163,7 @@ class Road:
     cross: what it claims in the end.
     rule: what the transformation is built of.
     dtype: of the weights, where the situation does not tell.
+    wide: whether it asks for 64-bit JAX, whatever the dtype.
     refused: by the situation, with the error and its words; `EVERYWHERE` for all others.
     senseless: by the situation, with the reason.
     """
@@ -135,6 +172,7 @@ class Road:
     cross: Callable[["Crossing"], list[Claim]]
     rule: Rule = ADAM
     dtype: str = "float64"
+    wide: bool = False
     refused: Mapping[str, tuple[type[Exception], str]] = field(default_factory=dict)
     senseless: Mapping[str, str] = field(default_factory=dict)
 
@@ -150,6 +188,7 @@ class Crossing:
         self.rule = OWN if situation.own_rule else road.rule
         self.dtypes = {leaf: situation.dtype(leaf, road.dtype) for leaf in "ab"}
         self.start, self.raw = situation.weights(road.dtype), situation.gradients(road.dtype)
+        self.roughly = 2**-3 if any("16" in dtype for dtype in self.dtypes.values()) else 0.0
 
     @property
     def params(self) -> Any:
@@ -239,7 +278,8 @@ def a_method(x: Crossing) -> list[Claim]:
     return [Claim(updates, x.expected(CUT))]
 
 
-def from_optax(x: Crossing) -> list[Claim]:
+def from_optax(x: Crossing, oracle: Any = None) -> list[Claim]:
+    """Where Optax keeps slots as narrow as the weights, they are as rough."""
     old, tx = x.build(x.rule.optax), x.build(x.rule.ours)
     rate = x.s.last_rate(x.rule.numbers) if "momentum" in x.rule.numbers else None
     params, state = x.begun(old)
@@ -249,7 +289,7 @@ def from_optax(x: Crossing) -> list[Claim]:
         state,
     )
     *_, updates = x.walk(tx, params, state, CUT)
-    return [Claim(updates, x.expected(CUT))]
+    return [Claim(updates, x.expected(CUT, oracle), x.roughly)]
 
 
 def from_optax_into_a_method_alone(x: Crossing) -> list[Claim]:
@@ -257,7 +297,7 @@ def from_optax_into_a_method_alone(x: Crossing) -> list[Claim]:
     params, state = x.begun(x.build(x.rule.optax))
     state = x.s.called(functools.partial(gdmethods.from_optax, tx), params, state)
     *_, updates = x.walk(tx, params, state, CUT)
-    return [Claim(updates, x.expected(CUT))]
+    return [Claim(updates, x.expected(CUT), x.roughly)]
 
 
 EVEN = 2  # steps of another library, which accumulates by itself
@@ -304,14 +344,14 @@ def to_state_dict(x: Crossing) -> list[Claim]:
     params, state = x.begun(tx, steps=EVEN)
     weights, state_dict = torch_run(x, names=True)
 
-    def save(params: Any, state: Any) -> Any:
+    def save(params: Any, state: Any, weights: Any) -> Any:
         new = state_dict | {"state": {}}
         named, came = torch.to_state_dict(
             tx, params, state, weights, new, lambda named: {**named, **x.s.nothing}
         )
         return named, came["state"]
 
-    named, entries = x.s.saved(save, params, state)
+    named, entries = x.s.saved(save, params, state, weights)
     return [Claim(named, weights), Claim(entries, state_dict["state"])]
 
 
@@ -342,12 +382,12 @@ def to_variables(x: Crossing) -> list[Claim]:
     params, state = x.begun(tx, steps=EVEN)
     weights, variables = keras_run(x)
 
-    def save(params: Any, state: Any) -> Any:
+    def save(params: Any, state: Any, weights: Any, variables: Any) -> Any:
         return keras.to_variables(
             tx, params, state, weights, variables, lambda named: {**named, **x.s.nothing}
         )
 
-    named, came = x.s.saved(save, params, state)
+    named, came = x.s.saved(save, params, state, weights, variables)
     return [Claim(named, weights), Claim(came, variables)]
 
 
@@ -400,7 +440,7 @@ def decoded(mu: np.ndarray, nu: np.ndarray) -> Arrays:
         return {"mu": mu, "nu": nu}
     root = ROOTS[nu]
     m = root * np.concatenate([RATIOS, -RATIOS])[mu] if mu.dtype == np.uint8 else mu
-    return {"mu": np.asarray(m, np.float32), "nu": np.asarray(root**2, np.float32)}
+    return {"mu": m, "nu": root**2}
 
 
 def eight_bits_read(x: Crossing) -> list[Claim]:
@@ -422,8 +462,8 @@ def state_ranges(x: Crossing) -> list[Claim]:
     """Of gradients that are 0, too small, and neither."""
     for raw in x.raw:
         for leaf, g in raw.items():
-            g[..., :1] = 0
-            g[..., 1:2] = np.asarray(1e-20, x.dtypes[leaf])
+            g.reshape(-1)[::3] = 0
+            g.reshape(-1)[1::3] = np.asarray(1e-15, x.dtypes[leaf])
     params, state = x.begun(x.build(x.rule.ours, accumulator_dtype="8bit"))
     ranges = x.s.called(gdmethods.state_ranges, state)
     found = {}
@@ -500,8 +540,13 @@ def with_master(x: Crossing, place: Callable[..., Any], *, remainder: bool = Tru
     return [
         Claim(masters, x.weights(), 4e-6),
         Claim(without_none(params), weights, None),
-        Claim(updates, x.expected(CUT), 2**-5),  # a weight's last place
+        *derivatives(x, updates),
     ]
+
+
+def derivatives(x: Crossing, updates: Any) -> list[Claim]:
+    """Straight through rounding; updates themselves are differences of rounded weights."""
+    return [Claim(updates, x.expected(CUT), 2**-5)] if x.s.derivative else []
 
 
 def into_the_other_form(x: Crossing) -> list[Claim]:
@@ -550,10 +595,7 @@ def with_rounding(x: Crossing, place: Callable[..., Any]) -> list[Claim]:
                 if leaf in x.s.trained
                 else x.weights()[leaf]
             )
-    return [
-        Claim(without_none(params), straight),
-        Claim(updates, x.expected(CUT), 2**-5),
-    ]
+    return [Claim(without_none(params), straight), *derivatives(x, updates)]
 
 
 def rounded_alone(
@@ -568,9 +610,10 @@ def rounded_alone(
         before = np.asarray(w, np.result_type(move, np.float64))
         update, state = tx.update(jnp.asarray(g, dtype), state, w)
         w = (w.astype(update.dtype) + update).astype(dtype)
-        unit = np.spacing(np.asarray(np.abs(before) + np.abs(move), np.float32)) * 2.0**16
-        off = np.abs(np.nan_to_num(np.asarray(w, before.dtype) - before - move))
-        assert np.all(off <= unit) or dtype != "bfloat16"
+        unit = 2.0**16 * np.spacing(np.float32(np.abs(before) + np.abs(move)))
+        finite = np.isfinite(before)
+        off = np.abs(np.asarray(w, before.dtype)[finite] - before[finite] - move[finite])
+        assert np.all(off <= unit[finite]) or dtype != "bfloat16"
     return np.asarray(w)
 
 
@@ -607,14 +650,13 @@ def behind_the_points(x: Crossing) -> list[Claim]:
     tx = x.build(x.rule.ours)
     params, state, updates = x.walk(tx, *x.begun(tx), CUT)
     weights = without_none(x.s.called(gdmethods.nesterov_eval_params, state, params))
-    return [
-        Claim(updates, x.expected(CUT)),
-        Claim(weights, x.weights(oracle=momentum_oracle)),
-    ]
+    behind = x.weights(oracle=functools.partial(nesterov_oracle, weights=True))
+    return [Claim(updates, x.expected(CUT)), Claim(weights, behind)]
 
 
 def on_a_device(tree: Any) -> int:
-    return sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree))
+    arrays = map(jnp.asarray, jax.tree.leaves(tree))
+    return sum(x.addressable_shards[0].data.nbytes for x in arrays)
 
 
 def state_bytes(x: Crossing) -> list[Claim]:
@@ -629,8 +671,11 @@ def step_bytes(x: Crossing) -> list[Claim]:
     tx, params = x.build(x.rule.ours), x.params
     counted = gdmethods.step_bytes(x.s.transformation(tx), params)
     _, state = x.begun(tx)
-    arrays = [leaf for leaf in jax.tree.leaves((params, state)) if leaf.shape]
-    return [Claim(counted.least, on_a_device(x.gradients[0]) + 2 * on_a_device(arrays), None)]
+    read, renewed = (
+        [leaf for leaf in jax.tree.leaves(tree) if leaf.shape]
+        for tree in (x.gradients[0], (params, state))
+    )
+    return [Claim(counted.least, on_a_device(read) + 2 * on_a_device(renewed), None)]
 
 
 NUMPY = "reads and writes the arrays of another library"
@@ -640,8 +685,12 @@ ROADS: dict[str, Road] = {
     "momentum": Road(("momentum",), a_method, MOMENTUM),
     "nesterov": Road(("nesterov", "nesterov_eval_params"), behind_the_points, NESTEROV),
     "from_optax, adam": Road(("from_optax",), from_optax),
-    "from_optax, momentum": Road(("from_optax",), from_optax, MOMENTUM),
-    "from_optax, nesterov": Road(("from_optax",), from_optax, NESTEROV),
+    "from_optax, momentum": Road(("from_optax",), functools.partial(from_optax, oracle=begun_by_optax), MOMENTUM
+    ),
+    "from_optax, nesterov": Road(("from_optax",),
+        functools.partial(from_optax, oracle=functools.partial(begun_by_optax, points=True)),
+        NESTEROV,
+    ),
     "from_optax, into a method alone": Road(("from_optax",), from_optax_into_a_method_alone),
     "from_state_dict": Road(("from_state_dict",), from_state_dict),
     "from_state_dict, without names": Road(
@@ -651,10 +700,12 @@ ROADS: dict[str, Road] = {
         ("from_state_dict",), functools.partial(from_state_dict, betas=(0.9, 0.99))
     ),
     "to_state_dict": Road(("to_state_dict",), to_state_dict),
-    "from_variables": Road(("from_variables",), from_variables),
-    "to_variables": Road(("to_variables",), to_variables),
+    "from_variables": Road(("from_variables",), from_variables, KERAS_ADAM),
+    "to_variables": Road(("to_variables",), to_variables, KERAS_ADAM),
     "convert_state, to bfloat16 and back": Road(("convert_state",), to_bfloat16_and_back),
-    "convert_state, to wider numbers": Road(("convert_state",), to_wider_numbers),
+    "convert_state, to wider numbers": Road(
+        ("convert_state",), to_wider_numbers, dtype="float32", wide=True
+    ),
     "convert_state, of a master": Road(
         ("convert_state", "with_float32_master"), into_the_other_form, dtype="bfloat16"
     ),

@@ -78,6 +78,7 @@ class Situation:
     groups: the leaves, as PyTorch's param_groups have them.
     members: the axes of an ensemble, which lead.
     tolerance: of numbers that are not claimed to the bit.
+    derivative: whether updates are derivatives.
     """
 
     shape: tuple[int, ...] = (3,)
@@ -88,6 +89,7 @@ class Situation:
     groups: Sequence[str] = ("ab",)
     members = 0
     tolerance = 0.0
+    derivative = False
 
     def context(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
@@ -284,7 +286,8 @@ class MultiSteps(Situation):
     ) -> list[np.ndarray]:
         if leaf not in self.accumulated:
             return displacements
-        return [x for d in displacements for x in (np.zeros_like(d), d)]
+        still = np.zeros_like(gradients[0])
+        return [displacements[t // 2] if t % 2 else still for t in range(len(gradients))]
 
 
 class MultiStepsInside(MultiSteps):
@@ -459,6 +462,7 @@ class Grad(Situation):
     """The derivatives of all updates with respect to a factor of the gradients of one walk."""
 
     tolerance = 1e-7
+    derivative = True
 
     def past(self, tx: Any, params: Any, state: Any, gradients: list[Any]) -> Any:
         return super().walk(tx, params, state, gradients)[:2]

@@ -55,7 +55,7 @@ def as_wide(x: np.ndarray) -> np.ndarray:
 def cell(road: Road, situation: Situation, name: str) -> None:
     dtypes = {situation.dtype(leaf, road.dtype) for leaf in "ab"}
     refusal = road.refused.get(name)
-    with jax.enable_x64("float64" in dtypes), situation.context():
+    with jax.enable_x64(road.wide or "float64" in dtypes), situation.context():
         if refusal is None:
             assert_claims(road, situation)
             return
@@ -70,3 +70,7 @@ def test_cell(road: str, situation: str) -> None:
     if situation in ROADS[road].senseless:
         return
     cell(ROADS[road], SITUATIONS[situation], situation)
+
+
+def reason(road, name):
+    return road.senseless.get(name)
