@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from crossings.situations import CUT, STEPS, Arrays, Factory, Situation
 from oracles.adam import adam as adam_in_numpy
 from oracles.conventions import at
 from oracles.momentum import momentum as momentum_in_numpy
 from oracles.nesterov import nesterov as nesterov_in_numpy
-from situations import CUT, STEPS, Arrays, Factory, Situation
 
 import gdmethods
 from gdmethods import rules
@@ -155,6 +155,9 @@ class Claim(NamedTuple):
     tolerance: float | None = 0.0
 
 
+Refusal = tuple[type[Exception], str]
+
+
 @dataclass(frozen=True)
 class Road:
     """One way through a public function.
@@ -164,8 +167,10 @@ class Road:
     rule: what the transformation is built of.
     dtype: of the weights, where the situation does not tell.
     wide: whether it asks for 64-bit JAX, whatever the dtype.
-    refused: by the situation, with the error and its words; `EVERYWHERE` for all others.
+    refused: by the situation, with the error and the words that name the way out.
+    refused_elsewhere: likewise, in all other situations.
     senseless: by the situation, with the reason.
+    wrong: by the situation, what is still wrong there.
     """
 
     public: tuple[str, ...]
@@ -173,11 +178,13 @@ class Road:
     rule: Rule = ADAM
     dtype: str = "float64"
     wide: bool = False
-    refused: Mapping[str, tuple[type[Exception], str]] = field(default_factory=dict)
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
+    refused_elsewhere: Refusal | None = None
     senseless: Mapping[str, str] = field(default_factory=dict)
+    wrong: Mapping[str, str] = field(default_factory=dict)
 
-
-EVERYWHERE = "everywhere"
+    def refusal(self, situation: str) -> Refusal | None:
+        return self.refused.get(situation, self.refused_elsewhere)
 
 
 class Crossing:
@@ -345,6 +352,7 @@ def to_state_dict(x: Crossing) -> list[Claim]:
     weights, state_dict = torch_run(x, names=True)
 
     def save(params: Any, state: Any, weights: Any) -> Any:
+        weights = jax.tree.map(np.zeros_like, weights)
         new = state_dict | {"state": {}}
         named, came = torch.to_state_dict(
             tx, params, state, weights, new, lambda named: {**named, **x.s.nothing}
@@ -383,6 +391,8 @@ def to_variables(x: Crossing) -> list[Claim]:
     weights, variables = keras_run(x)
 
     def save(params: Any, state: Any, weights: Any, variables: Any) -> Any:
+        weights = jax.tree.map(np.zeros_like, weights)
+        variables = [x if x.dtype == np.float32 and not x.ndim else 0 * x for x in variables]
         return keras.to_variables(
             tx, params, state, weights, variables, lambda named: {**named, **x.s.nothing}
         )
@@ -447,6 +457,8 @@ def eight_bits_read(x: Crossing) -> list[Claim]:
     """By `read_state`, and by `convert_state` to float32."""
     narrow, wide = (x.build(x.rule.ours, accumulator_dtype=d) for d in ("8bit", "float32"))
     params, state = x.begun(narrow)
+    if x.s.derivative:
+        x.walk(narrow, params, state, CUT)
     codes = {name: slots_in(state, name) for name in ("mu", "nu")}
     straight = {leaf: decoded(codes["mu"][leaf], codes["nu"][leaf]) for leaf in codes["nu"]}
     read = x.s.called(gdmethods.read_state, state)
@@ -678,78 +690,221 @@ def step_bytes(x: Crossing) -> list[Claim]:
     return [Claim(counted.least, on_a_device(read) + 2 * on_a_device(renewed), None)]
 
 
-NUMPY = "reads and writes the arrays of another library"
+def swapped(call: Callable[[Any, Any, Any], Any], x: Crossing) -> list[Claim]:
+    """Arguments in another order than that of the signature."""
+    tx, params = x.build(x.rule.ours), x.params
+    call(tx, params, x.s.init(tx, params))
+    return []
+
+
+# What blocks a road, and where.
+
+INJECTED = ("injected", "injected schedules", "injected stateful schedules")
+MULTI_STEPS = ("MultiSteps", "MultiSteps inside")
+COMPLEX = ("complex", "real and complex", "strict promotion, narrow and complex")
+
+FILE: dict[str, Refusal] = {"plain dicts": (TypeError, r"restore it into tx\.init\(params\)")}
+NO_ROUNDED_NUMBERS = dict.fromkeys(
+    INJECTED, (ValueError, r"b2 must be .* pass it hyperparam_dtype=jnp\.float32")
+)
+ANOTHER_METHOD = {"own rule": (TypeError, "tx keeps OwnState.*from_optax takes the state of the same")}
+ANOTHER_PLACE = dict.fromkeys(
+    (*INJECTED, "partition", "masked", *MULTI_STEPS),
+    (TypeError, "from_optax takes the state of the same method .* in the same chain, partition or"),
+) | {"chain": (TypeError, "a chain around the method.*Put the method here into the same chain")}
+NOT_OF_THE_PEER = {"own rule": (TypeError, "tx keeps .*OwnState.*Build tx with the peer's dialect")}
+OTHER_OPTIONS = (ValueError, r"betas=\(0\.9, 0\.999\) for 'a', and tx \(0\.9, 0\.99\)\. Build tx")
+NOT_TOLD = {
+    "injected stateful schedules": (ValueError, "schedule .* hyperparams_states"),
+}
+TWO_REAL_ONES = dict.fromkeys(COMPLEX, (TypeError, "complex.*two real ones"))
+ONLY_BFLOAT16 = {"float16": (TypeError, "Train it in bfloat16, or with gdmethods.with_float32_m")}
+NO_MASTER = {"masked": (ValueError, r"no master of .*\['b'\].*leave it in float32 by mask")}
+NO_STATE = dict.fromkeys(("restored", "plain dicts"), "it is given no state")
+NO_DERIVATIVE = {"grad": "NumPy's arrays, codes and bytes have no derivative"}
+ONE_COUNT = {"MultiSteps inside": "Keras counts once for all weights"}
+NAN_FOR_EVER = dict.fromkeys(
+    MULTI_STEPS, "optax.MultiSteps multiplies what it accumulated by 0, and keeps a NaN for ever"
+)
+
+
+def wrong_order(function: str, call: Callable[[Any, Any, Any], Any]) -> Road:
+    return Road(
+        (function,),
+        functools.partial(swapped, call),
+        refused_elsewhere=(TypeError, rf"arguments are in the wrong order: write {function}\("),
+        senseless=NO_STATE,
+    )
+
+
 ROADS: dict[str, Road] = {
-    "adam": Road(("adam",), a_method),
-    "a rule of one's own": Road(("optimizer",), a_method, OWN),
-    "momentum": Road(("momentum",), a_method, MOMENTUM),
-    "nesterov": Road(("nesterov", "nesterov_eval_params"), behind_the_points, NESTEROV),
-    "from_optax, adam": Road(("from_optax",), from_optax),
-    "from_optax, momentum": Road(("from_optax",), functools.partial(from_optax, oracle=begun_by_optax), MOMENTUM
+    "adam": Road(("adam", "adamw"), a_method, refused=FILE),
+    "a rule of one's own": Road(("optimizer",), a_method, OWN, refused=FILE),
+    "momentum": Road(("momentum",), a_method, MOMENTUM, refused=FILE),
+    "nesterov": Road(
+        ("nesterov", "nesterov_eval_params"),
+        behind_the_points,
+        NESTEROV,
+        refused=FILE | {"own rule": (ValueError, "Pass the state of a .* gdmethods.nesterov")},
     ),
-    "from_optax, nesterov": Road(("from_optax",),
+    "nesterov_eval_params, swapped": wrong_order(
+        "nesterov_eval_params",
+        lambda tx, params, state: gdmethods.nesterov_eval_params(
+            params, optax.chain(tx, gdmethods.nesterov(0.1)).init(params)
+        ),
+    ),
+    "from_optax, adam": Road(("from_optax",), from_optax, refused=FILE | ANOTHER_METHOD),
+    "from_optax, momentum": Road(
+        ("from_optax",),
+        functools.partial(from_optax, oracle=begun_by_optax),
+        MOMENTUM,
+        refused=FILE | ANOTHER_METHOD,
+    ),
+    "from_optax, nesterov": Road(
+        ("from_optax",),
         functools.partial(from_optax, oracle=functools.partial(begun_by_optax, points=True)),
         NESTEROV,
+        refused=FILE | ANOTHER_METHOD,
     ),
-    "from_optax, into a method alone": Road(("from_optax",), from_optax_into_a_method_alone),
-    "from_state_dict": Road(("from_state_dict",), from_state_dict),
+    "from_optax, into a method alone": Road(
+        ("from_optax",),
+        from_optax_into_a_method_alone,
+        refused=FILE | ANOTHER_METHOD | ANOTHER_PLACE,
+    ),
+    "from_optax, swapped": wrong_order(
+        "from_optax", lambda tx, params, state: gdmethods.from_optax(params, tx, state)
+    ),
+    "from_state_dict": Road(
+        ("from_state_dict",),
+        from_state_dict,
+        refused=FILE | NOT_OF_THE_PEER | NOT_TOLD | TWO_REAL_ONES,
+    ),
     "from_state_dict, without names": Road(
-        ("from_state_dict",), functools.partial(from_state_dict, names=False)
+        ("from_state_dict",),
+        functools.partial(from_state_dict, names=False),
+        refused=FILE
+        | NOT_OF_THE_PEER
+        | NOT_TOLD
+        | TWO_REAL_ONES
+        | {"partition": (ValueError, "in two param_groups.*Put the names into it")},
     ),
     "from_state_dict, of other options": Road(
-        ("from_state_dict",), functools.partial(from_state_dict, betas=(0.9, 0.99))
+        ("from_state_dict",),
+        functools.partial(from_state_dict, betas=(0.9, 0.99)),
+        refused=NOT_OF_THE_PEER | NOT_TOLD | TWO_REAL_ONES,
+        refused_elsewhere=OTHER_OPTIONS,
     ),
-    "to_state_dict": Road(("to_state_dict",), to_state_dict),
-    "from_variables": Road(("from_variables",), from_variables, KERAS_ADAM),
-    "to_variables": Road(("to_variables",), to_variables, KERAS_ADAM),
-    "convert_state, to bfloat16 and back": Road(("convert_state",), to_bfloat16_and_back),
+    "to_state_dict": Road(
+        ("to_state_dict",), to_state_dict, refused=FILE | NOT_OF_THE_PEER, senseless=NO_DERIVATIVE
+    ),
+    "from_variables": Road(
+        ("from_variables",),
+        from_variables,
+        KERAS_ADAM,
+        refused=FILE
+        | NOT_OF_THE_PEER
+        | NOT_TOLD
+        | TWO_REAL_ONES
+        | {
+            "partition": (UserWarning, "learning_rate=0.1.* for 'b', and tx 0.01"),
+            "masked": (ValueError, "of 'b', and tx keeps no slot for it. Build tx"),
+        },
+        senseless=ONE_COUNT,
+    ),
+    "to_variables": Road(
+        ("to_variables",),
+        to_variables,
+        KERAS_ADAM,
+        refused=FILE | NOT_OF_THE_PEER,
+        senseless=NO_DERIVATIVE | ONE_COUNT,
+    ),
+    "convert_state, to bfloat16 and back": Road(
+        ("convert_state",), to_bfloat16_and_back, refused=FILE
+    ),
     "convert_state, to wider numbers": Road(
-        ("convert_state",), to_wider_numbers, dtype="float32", wide=True
+        ("convert_state",), to_wider_numbers, dtype="float32", wide=True, refused=FILE
     ),
     "convert_state, of a master": Road(
-        ("convert_state", "with_float32_master"), into_the_other_form, dtype="bfloat16"
+        ("convert_state", "with_float32_master"),
+        into_the_other_form,
+        dtype="bfloat16",
+        refused=FILE,
     ),
-    "read_state": Road(("read_state", "convert_state"), eight_bits_read, dtype="float32"),
-    "state_ranges": Road(("state_ranges",), state_ranges, dtype="float32"),
+    "convert_state, swapped": wrong_order(
+        "convert_state", lambda tx, params, state: gdmethods.convert_state(tx, state, params)
+    ),
+    "read_state": Road(
+        ("read_state", "convert_state"),
+        eight_bits_read,
+        dtype="float32",
+        refused=FILE | {"grad": (TypeError, "no derivative.*accumulator_dtype=jnp.bfloat16")},
+    ),
+    "state_ranges": Road(
+        ("state_ranges",), state_ranges, dtype="float32", refused=FILE, senseless=NO_DERIVATIVE
+    ),
     "init_from_float32": Road(
-        ("init_from_float32", "master_params"), starting_from_float32, dtype="float32"
+        ("init_from_float32", "master_params"),
+        starting_from_float32,
+        dtype="float32",
+        refused=FILE | NO_ROUNDED_NUMBERS | NO_MASTER,
     ),
     "init_from_float32, whole": Road(
         ("init_from_float32", "master_params"),
         functools.partial(starting_from_float32, remainder=False),
         dtype="float32",
+        refused=FILE | NO_ROUNDED_NUMBERS | NO_MASTER,
+    ),
+    "init_from_float32, swapped": wrong_order(
+        "init_from_float32", lambda tx, params, state: gdmethods.init_from_float32(params, tx)
     ),
     "with_float32_master around": Road(
         ("with_float32_master", "master_params"),
         functools.partial(with_master, place=around),
         dtype="bfloat16",
+        refused=FILE,
     ),
     "with_float32_master around, whole": Road(
         ("with_float32_master", "master_params"),
         functools.partial(with_master, place=around, remainder=False),
         dtype="bfloat16",
+        refused=FILE,
     ),
     "with_float32_master within": Road(
         ("with_float32_master", "master_params"),
         functools.partial(with_master, place=within),
         dtype="bfloat16",
+        refused=FILE | NO_ROUNDED_NUMBERS,
+    ),
+    "master_params, swapped": wrong_order(
+        "master_params",
+        lambda tx, params, state: gdmethods.master_params(
+            params, gdmethods.with_float32_master(tx).init(params)
+        ),
     ),
     "with_stochastic_rounding around": Road(
         ("with_stochastic_rounding",),
         functools.partial(with_rounding, place=around),
         dtype="bfloat16",
+        refused=FILE | ONLY_BFLOAT16,
     ),
     "with_stochastic_rounding within": Road(
         ("with_stochastic_rounding",),
         functools.partial(with_rounding, place=within),
         dtype="bfloat16",
+        refused=FILE | ONLY_BFLOAT16 | NO_ROUNDED_NUMBERS,
     ),
     "skip_nonfinite_steps around": Road(
-        ("skip_nonfinite_steps",), functools.partial(skipping, place=around)
+        ("skip_nonfinite_steps",), functools.partial(skipping, place=around), refused=FILE
     ),
     "skip_nonfinite_steps within": Road(
-        ("skip_nonfinite_steps",), functools.partial(skipping, place=within)
+        ("skip_nonfinite_steps",),
+        functools.partial(skipping, place=within),
+        refused=FILE,
+        senseless=NAN_FOR_EVER,
     ),
-    "state_bytes": Road(("state_bytes",), state_bytes),
-    "step_bytes": Road(("step_bytes",), step_bytes),
+    "state_bytes": Road(("state_bytes",), state_bytes, senseless=NO_STATE | NO_DERIVATIVE),
+    "state_bytes, swapped": wrong_order(
+        "state_bytes", lambda tx, params, state: gdmethods.state_bytes(params, tx)
+    ),
+    "step_bytes": Road(("step_bytes",), step_bytes, senseless=NO_STATE | NO_DERIVATIVE),
 }

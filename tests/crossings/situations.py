@@ -457,6 +457,10 @@ class StrictPromotion(Situation):
     def context(self) -> contextlib.AbstractContextManager[Any]:
         return jax.numpy_dtype_promotion("strict")
 
+    def past(self, tx: Any, params: Any, state: Any, gradients: list[Any]) -> Any:
+        with jax.numpy_dtype_promotion("standard"):  # which Optax relies on
+            return super().past(tx, params, state, gradients)
+
 
 class Grad(Situation):
     """The derivatives of all updates with respect to a factor of the gradients of one walk."""
@@ -528,6 +532,7 @@ SITUATIONS: dict[str, Situation] = {
     "float16": Dtypes("float16", "float16"),
     "complex": Dtypes("complex64", "complex64"),
     "mixed dtypes": Dtypes("float32", "bfloat16"),
+    "real and complex": Dtypes("float32", "complex64"),
     "scalars": Shape(),
     "empty leaves": Shape(0, 3),
     "None leaf": NoneLeaf(),
