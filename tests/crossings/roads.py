@@ -117,7 +117,14 @@ ADAM = Rule(
     numbers={"learning_rate": 0.1},
     oracle=adam_oracle,
 )
-OWN = Rule(own, optax.adam, lambda learning_rate, betas=None: own(learning_rate), own, ADAM.numbers, adam_oracle)
+OWN = Rule(
+    own,
+    optax.adam,
+    lambda learning_rate, betas=None: own(learning_rate),
+    own,
+    ADAM.numbers,
+    adam_oracle,
+)
 KERAS_ADAM = dataclasses.replace(  # Keras adds its eps to another root
     ADAM,
     keras=lambda learning_rate: keras.adam(learning_rate, epsilon=0.0),
@@ -367,7 +374,9 @@ def keras_run(x: Crossing) -> tuple[Arrays, list[Any]]:
     weights = {k: np.asarray(w, x.dtypes[k]) for k, w in x.weights(EVEN).items()}
     rate = x.s.numbers(x.rule.numbers, "a")["learning_rate"]
     slots = [
-        np.asarray(slot, x.dtypes[leaf]) for leaf in "ab" for slot in x.slots(leaf, EVEN).values()
+        np.asarray(slot * (leaf in x.s.trained), x.dtypes[leaf])
+        for leaf in "ab"
+        for slot in x.slots(leaf, EVEN).values()
     ]
     count = np.int32(len(x.seen("a", EVEN)))
     return weights, [count, *([] if callable(rate) else [np.float32(rate)]), *slots]
@@ -499,7 +508,9 @@ class FirstState(NamedTuple):
     first: Any
 
 
-FIRST = optax.GradientTransformation(FirstState, lambda updates, state, params=None: (updates, state))
+FIRST = optax.GradientTransformation(
+    FirstState, lambda updates, state, params=None: (updates, state)
+)
 """Keeps the weights that it starts from, as `optax.contrib.schedule_free` does."""
 
 
@@ -564,14 +575,19 @@ def derivatives(x: Crossing, updates: Any) -> list[Claim]:
 def into_the_other_form(x: Crossing) -> list[Claim]:
     """A master's: from remainders to whole ones and back."""
     parts, whole = (
-        around(lambda tx, kept=kept: gdmethods.with_float32_master(tx, remainder=kept), x, x.rule.ours)
+        around(
+            lambda tx, kept=kept: gdmethods.with_float32_master(tx, remainder=kept), x, x.rule.ours
+        )
         for kept in (True, False)
     )
     params, state = x.begun(parts)
     other = converted(x, whole, params, state)
     back = converted(x, parts, params, other)
     masters = without_none(x.s.called(gdmethods.master_params, other, params))
-    claims = [Claim(masters, x.weights(CUT), 4e-6), Claim(back, jax.tree.map(np.asarray, state), None)]
+    claims = [
+        Claim(masters, x.weights(CUT), 4e-6),
+        Claim(back, jax.tree.map(np.asarray, state), None),
+    ]
     params, other, _ = x.walk(whole, params, other, CUT)
     masters = without_none(x.s.called(gdmethods.master_params, other, params))
     return [*claims, Claim(masters, x.weights(), 4e-6)]
@@ -603,9 +619,7 @@ def with_rounding(x: Crossing, place: Callable[..., Any]) -> list[Claim]:
             seen = x.seen(leaf, STEPS)
             moves = oracle(seen, x.s.numbers(x.rule.numbers, leaf))
             straight[leaf] = (
-                rounded_alone(x, leaf, seen, moves)
-                if leaf in x.s.trained
-                else x.weights()[leaf]
+                rounded_alone(x, leaf, seen, moves) if leaf in x.s.trained else x.weights()[leaf]
             )
     return [Claim(without_none(params), straight), *derivatives(x, updates)]
 
@@ -640,7 +654,9 @@ def skipping(x: Crossing, place: Callable[..., Any]) -> list[Claim]:
         """The count of an injection around the wrapper goes on, and so does its schedule."""
         finite = [t for t, g in enumerate(seen) if np.all(np.isfinite(g))]
         those = {
-            name: (lambda k, f=number: f(finite[k])) if callable(number) and place is within else number
+            name: (lambda k, f=number: f(finite[k]))
+            if callable(number) and place is within
+            else number
             for name, number in numbers.items()
         }
         moves = dict(zip(finite, straight([seen[t] for t in finite], those), strict=True))
@@ -707,15 +723,22 @@ FILE: dict[str, Refusal] = {"plain dicts": (TypeError, r"restore it into tx\.ini
 NO_ROUNDED_NUMBERS = dict.fromkeys(
     INJECTED, (ValueError, r"b2 must be .* pass it hyperparam_dtype=jnp\.float32")
 )
-ANOTHER_METHOD = {"own rule": (TypeError, "tx keeps OwnState.*from_optax takes the state of the same")}
+ANOTHER_METHOD = {
+    "own rule": (TypeError, "tx keeps OwnState.*from_optax takes the state of the same")
+}
 ANOTHER_PLACE = dict.fromkeys(
     (*INJECTED, "partition", "masked", *MULTI_STEPS),
-    (TypeError, "from_optax takes the state of the same method .* in the same chain, partition or"),
+    (
+        TypeError,
+        "from_optax takes the state of the same method .* in the same chain, partition or",
+    ),
 ) | {"chain": (TypeError, "a chain around the method.*Put the method here into the same chain")}
-NOT_OF_THE_PEER = {"own rule": (TypeError, "tx keeps .*OwnState.*Build tx with the peer's dialect")}
+NOT_OF_THE_PEER = {
+    "own rule": (TypeError, "tx keeps .*OwnState.*Build tx with the peer's dialect")
+}
 OTHER_OPTIONS = (ValueError, r"betas=\(0\.9, 0\.999\) for 'a', and tx \(0\.9, 0\.99\)\. Build tx")
 NOT_TOLD = {
-    "injected stateful schedules": (ValueError, "schedule .* hyperparams_states"),
+    "injected stateful schedules": (ValueError, "ShrinkingState.*does not tell.*hyperparams_st"),
 }
 TWO_REAL_ONES = dict.fromkeys(COMPLEX, (TypeError, "complex.*two real ones"))
 ONLY_BFLOAT16 = {"float16": (TypeError, "Train it in bfloat16, or with gdmethods.with_float32_m")}

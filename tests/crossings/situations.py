@@ -137,7 +137,9 @@ class Situation:
             return np.asarray(size * rng.choice([-1, 1], self.shape))
 
         return {
-            leaf: draw() + 1j * draw() if self.dtype(leaf, default).startswith("complex") else draw()
+            leaf: draw() + 1j * draw()
+            if self.dtype(leaf, default).startswith("complex")
+            else draw()
             for leaf in "ab"
         }
 
@@ -372,7 +374,11 @@ class Scan(Situation):
 
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *gradients)
         (params, state), updates = jax.lax.scan(body, (params, state), stacked)
-        return params, state, [jax.tree.map(lambda u: u[t], updates) for t in range(len(gradients))]
+        return (
+            params,
+            state,
+            [jax.tree.map(lambda u: u[t], updates) for t in range(len(gradients))],
+        )
 
 
 class Vmap(Situation):

@@ -4,7 +4,6 @@ A cell is a road of `roads.py` in a situation of `situations.py`. Who writes a p
 one row there; the last test asks for it.
 """
 
-
 import jax
 import numpy as np
 import pytest
@@ -40,7 +39,10 @@ def assert_claims(road: Road, situation: Situation) -> None:
             with np.errstate(invalid="ignore"):
                 scale = np.max(np.abs(straight), initial=0, where=np.isfinite(straight))
             np.testing.assert_allclose(
-                came, straight, rtol=tolerance, atol=tolerance * scale,
+                came,
+                straight,
+                rtol=tolerance,
+                atol=tolerance * scale,
                 err_msg=jax.tree_util.keystr(path),
             )
 
