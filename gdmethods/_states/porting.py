@@ -123,7 +123,7 @@ def _is_read(untold: set[Any], tx: Any, params: Any, state: Any) -> bool:
 
 
 def _arguments_read(jaxpr: Any, results: Iterable[int]) -> set[int]:
-    """The arguments that these results depend on, by their places; also through inner jits and branches."""
+    """The arguments, by place, that these results depend on, through jits and branches too."""
     read = {jaxpr.outvars[i] for i in results if isinstance(jaxpr.outvars[i], Var)}
     for equation in reversed(jaxpr.eqns):
         wanted = [i for i, var in enumerate(equation.outvars) if var in read]
@@ -131,7 +131,8 @@ def _arguments_read(jaxpr: Any, results: Iterable[int]) -> set[int]:
         if wanted and equation.primitive.name == "jit":
             places = _arguments_read(equation.params["jaxpr"].jaxpr, wanted)
         if wanted and equation.primitive.name == "cond":  # of which the first argument decides
-            branches = [branch.jaxpr for branch in equation.params["branches"]]
-            places = {0}.union(*({1 + i for i in _arguments_read(x, wanted)} for x in branches))
+            branches = (branch.jaxpr for branch in equation.params["branches"])
+            read_by = set().union(*(_arguments_read(branch, wanted) for branch in branches))
+            places = [0, *(1 + i for i in read_by)]
         read |= {equation.invars[i] for i in places if isinstance(equation.invars[i], Var)}
     return {i for i, var in enumerate(jaxpr.invars) if var in read}

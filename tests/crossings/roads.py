@@ -1,13 +1,14 @@
 """Roads: what makes, reads, converts, carries, counts or wraps a state.
 
-A road is a row of the table. It crosses a situation, and claims in the end that numbers are those
-of the straight road, of the oracles in NumPy. A road that a situation blocks says how in `refused`:
-the error, and the words of it that name the way out. What makes no sense at all stands in
-`senseless`, with its reason.
+A road is a row of the table. It crosses a situation, and claims in the end that its numbers are
+those of the straight road, of the oracles in NumPy. A road that a situation blocks says how in
+`refused`: the error, and the words of it that name the way out. What makes no sense at all stands
+in `senseless`, with its reason.
 """
 
 import dataclasses
 import functools
+import inspect
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,15 +18,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from crossings.situations import CUT, STEPS, Arrays, Factory, Situation
 from oracles.adam import adam as adam_in_numpy
 from oracles.conventions import at
 from oracles.momentum import momentum as momentum_in_numpy
 from oracles.nesterov import nesterov as nesterov_in_numpy
+from table import METHODS
 
 import gdmethods
+from crossings.situations import CUT, RATE, RATES, STEPS, Arrays, Factory, Situation
 from gdmethods import rules
-from gdmethods.dialects import keras, torch
+from gdmethods._engine.public_name import public_name
+from gdmethods.dialects import keras, lecture, torch
 
 # The rules that stand on the roads.
 
@@ -35,7 +38,7 @@ class Rule:
     """One method, here and elsewhere.
 
     numbers: its hyperparameters, by the names that all factories share.
-    oracle: from the gradients that a weight has seen, and its numbers, to its displacements.
+    oracle: from the gradients that a leaf has seen, its numbers and its start to displacements.
     """
 
     ours: Callable[..., Any]
@@ -43,19 +46,23 @@ class Rule:
     torch: Callable[..., Any] | None
     keras: Callable[..., Any] | None
     numbers: Mapping[str, Any]
-    oracle: Callable[[list[np.ndarray], Mapping[str, Any]], list[np.ndarray]]
+    oracle: Callable[[list[np.ndarray], Mapping[str, Any], np.ndarray], list[np.ndarray]]
 
 
-def adam_oracle(seen: list[np.ndarray], numbers: Mapping[str, Any]) -> list[np.ndarray]:
+def adam_oracle(
+    seen: list[np.ndarray], numbers: Mapping[str, Any], w: np.ndarray
+) -> list[np.ndarray]:
     return adam_in_numpy(seen, numbers["learning_rate"])
 
 
-def momentum_oracle(seen: list[np.ndarray], numbers: Mapping[str, Any]) -> list[np.ndarray]:
+def momentum_oracle(
+    seen: list[np.ndarray], numbers: Mapping[str, Any], w: np.ndarray
+) -> list[np.ndarray]:
     return momentum_in_numpy(seen, **numbers)
 
 
 def nesterov_oracle(
-    seen: list[np.ndarray], numbers: Mapping[str, Any], weights: bool = False
+    seen: list[np.ndarray], numbers: Mapping[str, Any], w: np.ndarray, weights: bool = False
 ) -> list[np.ndarray]:
     """The moves of the look-ahead points, or of the weights behind them."""
     gradients = [*seen, np.zeros_like(seen[0])]  # the last point does not ask for one
@@ -71,7 +78,7 @@ def nesterov_oracle(
 
 
 def begun_by_optax(
-    seen: list[np.ndarray], numbers: Mapping[str, Any], points: bool = False
+    seen: list[np.ndarray], numbers: Mapping[str, Any], w: np.ndarray, points: bool = False
 ) -> list[np.ndarray]:
     """Momentum whose first `CUT` steps are Optax's, with the rate outside of its trace.
 
@@ -128,7 +135,7 @@ OWN = Rule(
 KERAS_ADAM = dataclasses.replace(  # Keras adds its eps to another root
     ADAM,
     keras=lambda learning_rate: keras.adam(learning_rate, epsilon=0.0),
-    oracle=lambda seen, numbers: adam_in_numpy(seen, **numbers, eps=0.0),
+    oracle=lambda seen, numbers, w: adam_in_numpy(seen, **numbers, eps=0.0),
 )
 MOMENTUM = Rule(
     gdmethods.momentum,
@@ -180,7 +187,7 @@ class Road:
     wrong: by the situation, what is still wrong there.
     """
 
-    public: tuple[str, ...]
+    public: tuple[Callable[..., Any], ...]
     cross: Callable[["Crossing"], list[Claim]]
     rule: Rule = ADAM
     dtype: str = "float64"
@@ -189,6 +196,7 @@ class Road:
     refused_elsewhere: Refusal | None = None
     senseless: Mapping[str, str] = field(default_factory=dict)
     wrong: Mapping[str, str] = field(default_factory=dict)
+    is_cheap: bool = True
 
     def refusal(self, situation: str) -> Refusal | None:
         return self.refused.get(situation, self.refused_elsewhere)
@@ -220,12 +228,14 @@ class Crossing:
 
     def expected(self, since: int = 0, oracle: Any = None) -> list[Arrays]:
         """The updates of the straight road."""
-        return self.s.expected(oracle or self.rule.oracle, self.rule.numbers, self.raw, since)
+        return self.s.expected(
+            oracle or self.rule.oracle, self.rule.numbers, self.start, self.raw, since
+        )
 
     def weights(self, steps: int = STEPS, oracle: Any = None) -> Arrays:
         """Those of the straight road after so many steps."""
         moves = Situation.expected(
-            self.s, oracle or self.rule.oracle, self.rule.numbers, self.raw, 0
+            self.s, oracle or self.rule.oracle, self.rule.numbers, self.start, self.raw, 0
         )
         return {k: w + sum(move[k] for move in moves[:steps]) for k, w in self.start.items()}
 
@@ -485,7 +495,7 @@ def state_ranges(x: Crossing) -> list[Claim]:
         for leaf, g in raw.items():
             g.reshape(-1)[::3] = 0
             g.reshape(-1)[1::3] = np.asarray(1e-15, x.dtypes[leaf])
-    params, state = x.begun(x.build(x.rule.ours, accumulator_dtype="8bit"))
+    _, state = x.begun(x.build(x.rule.ours, accumulator_dtype="8bit"))
     ranges = x.s.called(gdmethods.state_ranges, state)
     found = {}
     for path, leaf in jax.tree.leaves_with_path(ranges):
@@ -603,12 +613,12 @@ def played(displacements: list[np.ndarray]) -> optax.GradientTransformation:
 
 
 def with_rounding(x: Crossing, place: Callable[..., Any]) -> list[Claim]:
-    """Each new weight is a neighbour of the straight road's, the one that its bits choose alone."""
+    """Each new weight is a neighbour of the straight road's, that which its bits choose alone."""
     tx = place(gdmethods.with_stochastic_rounding, x, x.rule.ours)
     params, _, updates = x.walk(tx, *x.begun(tx), CUT)
     oracle = x.rule.oracle
     if place is around:
-        moves = Situation.expected(x.s, oracle, x.rule.numbers, x.raw, 0)
+        moves = Situation.expected(x.s, oracle, x.rule.numbers, x.start, x.raw, 0)
         straight = {
             leaf: rounded_alone(x, leaf, [g[leaf] for g in x.raw], [move[leaf] for move in moves])
             for leaf in "ab"
@@ -617,7 +627,7 @@ def with_rounding(x: Crossing, place: Callable[..., Any]) -> list[Claim]:
         straight = {}
         for leaf in "ab":
             seen = x.seen(leaf, STEPS)
-            moves = oracle(seen, x.s.numbers(x.rule.numbers, leaf))
+            moves = oracle(seen, x.s.numbers(x.rule.numbers, leaf), x.start[leaf])
             straight[leaf] = (
                 rounded_alone(x, leaf, seen, moves) if leaf in x.s.trained else x.weights()[leaf]
             )
@@ -650,7 +660,9 @@ def skipping(x: Crossing, place: Callable[..., Any]) -> list[Claim]:
     tx = place(lambda tx: gdmethods.skip_nonfinite_steps(tx, None), x, x.rule.ours)
     straight = x.rule.oracle
 
-    def of_the_finite(seen: list[np.ndarray], numbers: Mapping[str, Any]) -> list[np.ndarray]:
+    def of_the_finite(
+        seen: list[np.ndarray], numbers: Mapping[str, Any], w: np.ndarray
+    ) -> list[np.ndarray]:
         """The count of an injection around the wrapper goes on, and so does its schedule."""
         finite = [t for t, g in enumerate(seen) if np.all(np.isfinite(g))]
         those = {
@@ -659,12 +671,12 @@ def skipping(x: Crossing, place: Callable[..., Any]) -> list[Claim]:
             else number
             for name, number in numbers.items()
         }
-        moves = dict(zip(finite, straight([seen[t] for t in finite], those), strict=True))
+        moves = dict(zip(finite, straight([seen[t] for t in finite], those, w), strict=True))
         return [moves.get(t, np.zeros_like(g)) for t, g in enumerate(seen)]
 
     if place is around:
         good = x.raw[:BAD] + x.raw[BAD + 1 :]
-        expected = x.s.expected(straight, x.rule.numbers, good, BAD)
+        expected = x.s.expected(straight, x.rule.numbers, x.start, good, BAD)
         expected.insert(0, jax.tree.map(np.zeros_like, x.raw[0]))
     for g in x.raw[BAD].values():
         g[...] = np.nan
@@ -719,6 +731,7 @@ INJECTED = ("injected", "injected schedules", "injected stateful schedules")
 MULTI_STEPS = ("MultiSteps", "MultiSteps inside")
 COMPLEX = ("complex", "real and complex", "strict promotion, narrow and complex")
 
+NO_FILE = {"plain dicts": "nothing says that a dict is to be restored into tx.init(params)"}
 FILE: dict[str, Refusal] = {"plain dicts": (TypeError, r"restore it into tx\.init\(params\)")}
 NO_ROUNDED_NUMBERS = dict.fromkeys(
     INJECTED, (ValueError, r"b2 must be .* pass it hyperparam_dtype=jnp\.float32")
@@ -740,6 +753,7 @@ OTHER_OPTIONS = (ValueError, r"betas=\(0\.9, 0\.999\) for 'a', and tx \(0\.9, 0\
 NOT_TOLD = {
     "injected stateful schedules": (ValueError, "ShrinkingState.*does not tell.*hyperparams_st"),
 }
+NO_SIGN = (TypeError, "keeps the sign .* optax.contrib.split_real_and_imaginary")
 TWO_REAL_ONES = dict.fromkeys(COMPLEX, (TypeError, "complex.*two real ones"))
 ONLY_BFLOAT16 = {"float16": (TypeError, "Train it in bfloat16, or with gdmethods.with_float32_m")}
 NO_MASTER = {"masked": (ValueError, r"no master of .*\['b'\].*leave it in float32 by mask")}
@@ -751,59 +765,123 @@ NAN_FOR_EVER = dict.fromkeys(
 )
 
 
-def wrong_order(function: str, call: Callable[[Any, Any, Any], Any]) -> Road:
+def wrong_order(public: Callable[..., Any], call: Callable[[Any, Any, Any], Any]) -> Road:
     return Road(
-        (function,),
+        (public,),
         functools.partial(swapped, call),
-        refused_elsewhere=(TypeError, rf"arguments are in the wrong order: write {function}\("),
+        refused_elsewhere=(TypeError, rf"in the wrong order: write {public.__name__}\("),
         senseless=NO_STATE,
     )
 
 
+def alone(factory: Factory) -> Any:
+    """The straight road of a method without an oracle here: a leaf alone, in float64."""
+
+    def oracle(
+        seen: list[np.ndarray], numbers: Mapping[str, Any], w: np.ndarray
+    ) -> list[np.ndarray]:
+        with (
+            jax.enable_x64(True),
+            jax.numpy_dtype_promotion("standard"),
+            jax.disable_jit(False),
+            jax.debug_nans(False),
+        ):
+            moves, w = [], jnp.asarray(w)
+            for t, g in enumerate(seen, 1):  # a schedule comes by injection, number by number
+                tx = factory(**{name: at(number, t) for name, number in numbers.items()})
+                state = state if moves else tx.init(w)
+                update, state = tx.update(jnp.asarray(g), state, w)
+                w += update
+                moves.append(np.asarray(update))
+        return moves
+
+    return oracle
+
+
+def of_a_factory(factory: Factory, **numbers: Any) -> Road:
+    """A method without a row of its own, with the one number that it asks for."""
+    rates = [name for name in RATES if name in inspect.signature(factory).parameters]
+    numbers = dict.fromkeys(rates, RATE) | numbers
+    fields = factory(**numbers).init(jnp.zeros(1))._asdict()
+    refused = dict(FILE)
+    if fields.get("sign") is not None:
+        refused |= dict.fromkeys(COMPLEX, NO_SIGN)
+    rule = Rule(factory, optax.identity, None, None, numbers, alone(factory))
+    return Road((factory,), a_method, rule, refused=refused, senseless={"own rule": "has a row"})
+
+
+# Those that tests/table.py has, with its numbers; and those of the dialects.
+FACTORIES: dict[Factory, Mapping[str, Any]] = (
+    {gdmethods.scale_by_learning_rate: {}}
+    | {
+        row.factory: row.hyperparameters
+        for row in reversed([row for row in METHODS.values() if row.hyperparameters])
+        if not row.needs_value
+    }
+    | {
+        factory: {}
+        for module in (torch, keras, lecture)
+        for factory in vars(module).values()
+        if getattr(factory, "__module__", "").startswith(module.__name__)
+        and "accumulator_dtype" in inspect.signature(factory).parameters
+    }
+)
+
+
 ROADS: dict[str, Road] = {
-    "adam": Road(("adam", "adamw"), a_method, refused=FILE),
-    "a rule of one's own": Road(("optimizer",), a_method, OWN, refused=FILE),
-    "momentum": Road(("momentum",), a_method, MOMENTUM, refused=FILE),
+    public_name(factory): of_a_factory(factory, **numbers)
+    for factory, numbers in FACTORIES.items()
+} | {
+    "core": dataclasses.replace(of_a_factory(rules.core(own)), public=(rules.core,)),
+    "decayed": dataclasses.replace(of_a_factory(rules.decayed(own)), public=(rules.decayed,)),
+    "adam": Road((gdmethods.adam,), a_method, refused=FILE),
+    "a rule of one's own": Road((rules.optimizer,), a_method, OWN, refused=FILE),
+    "momentum": Road((gdmethods.momentum,), a_method, MOMENTUM, refused=FILE),
     "nesterov": Road(
-        ("nesterov", "nesterov_eval_params"),
+        (gdmethods.nesterov, gdmethods.nesterov_eval_params),
         behind_the_points,
         NESTEROV,
         refused=FILE | {"own rule": (ValueError, "Pass the state of a .* gdmethods.nesterov")},
     ),
     "nesterov_eval_params, swapped": wrong_order(
-        "nesterov_eval_params",
+        gdmethods.nesterov_eval_params,
         lambda tx, params, state: gdmethods.nesterov_eval_params(
             params, optax.chain(tx, gdmethods.nesterov(0.1)).init(params)
         ),
     ),
-    "from_optax, adam": Road(("from_optax",), from_optax, refused=FILE | ANOTHER_METHOD),
+    "from_optax, adam": Road(
+        (gdmethods.from_optax,), from_optax, refused=FILE | ANOTHER_METHOD, wrong=NO_FILE
+    ),
     "from_optax, momentum": Road(
-        ("from_optax",),
+        (gdmethods.from_optax,),
         functools.partial(from_optax, oracle=begun_by_optax),
         MOMENTUM,
         refused=FILE | ANOTHER_METHOD,
+        wrong=NO_FILE,
     ),
     "from_optax, nesterov": Road(
-        ("from_optax",),
+        (gdmethods.from_optax,),
         functools.partial(from_optax, oracle=functools.partial(begun_by_optax, points=True)),
         NESTEROV,
         refused=FILE | ANOTHER_METHOD,
+        wrong=NO_FILE,
     ),
     "from_optax, into a method alone": Road(
-        ("from_optax",),
+        (gdmethods.from_optax,),
         from_optax_into_a_method_alone,
         refused=FILE | ANOTHER_METHOD | ANOTHER_PLACE,
+        wrong=NO_FILE,
     ),
     "from_optax, swapped": wrong_order(
-        "from_optax", lambda tx, params, state: gdmethods.from_optax(params, tx, state)
+        gdmethods.from_optax, lambda tx, params, state: gdmethods.from_optax(params, tx, state)
     ),
     "from_state_dict": Road(
-        ("from_state_dict",),
+        (torch.from_state_dict,),
         from_state_dict,
         refused=FILE | NOT_OF_THE_PEER | NOT_TOLD | TWO_REAL_ONES,
     ),
     "from_state_dict, without names": Road(
-        ("from_state_dict",),
+        (torch.from_state_dict,),
         functools.partial(from_state_dict, names=False),
         refused=FILE
         | NOT_OF_THE_PEER
@@ -812,16 +890,20 @@ ROADS: dict[str, Road] = {
         | {"partition": (ValueError, "in two param_groups.*Put the names into it")},
     ),
     "from_state_dict, of other options": Road(
-        ("from_state_dict",),
+        (torch.from_state_dict,),
         functools.partial(from_state_dict, betas=(0.9, 0.99)),
         refused=NOT_OF_THE_PEER | NOT_TOLD | TWO_REAL_ONES,
         refused_elsewhere=OTHER_OPTIONS,
     ),
     "to_state_dict": Road(
-        ("to_state_dict",), to_state_dict, refused=FILE | NOT_OF_THE_PEER, senseless=NO_DERIVATIVE
+        (torch.to_state_dict,),
+        to_state_dict,
+        refused=FILE | NOT_OF_THE_PEER,
+        senseless=NO_DERIVATIVE,
+        wrong=NO_FILE,
     ),
     "from_variables": Road(
-        ("from_variables",),
+        (keras.from_variables,),
         from_variables,
         KERAS_ADAM,
         refused=FILE
@@ -835,99 +917,123 @@ ROADS: dict[str, Road] = {
         senseless=ONE_COUNT,
     ),
     "to_variables": Road(
-        ("to_variables",),
+        (keras.to_variables,),
         to_variables,
         KERAS_ADAM,
         refused=FILE | NOT_OF_THE_PEER,
         senseless=NO_DERIVATIVE | ONE_COUNT,
+        wrong=NO_FILE,
     ),
     "convert_state, to bfloat16 and back": Road(
-        ("convert_state",), to_bfloat16_and_back, refused=FILE
+        (gdmethods.convert_state,), to_bfloat16_and_back, refused=FILE, wrong=NO_FILE
     ),
     "convert_state, to wider numbers": Road(
-        ("convert_state",), to_wider_numbers, dtype="float32", wide=True, refused=FILE
+        (gdmethods.convert_state,),
+        to_wider_numbers,
+        dtype="float32",
+        wide=True,
+        refused=FILE,
+        wrong=NO_FILE,
     ),
     "convert_state, of a master": Road(
-        ("convert_state", "with_float32_master"),
+        (gdmethods.convert_state, gdmethods.with_float32_master),
         into_the_other_form,
         dtype="bfloat16",
         refused=FILE,
+        wrong=NO_FILE,
     ),
     "convert_state, swapped": wrong_order(
-        "convert_state", lambda tx, params, state: gdmethods.convert_state(tx, state, params)
+        gdmethods.convert_state,
+        lambda tx, params, state: gdmethods.convert_state(tx, state, params),
     ),
     "read_state": Road(
-        ("read_state", "convert_state"),
+        (gdmethods.read_state, gdmethods.convert_state),
         eight_bits_read,
         dtype="float32",
         refused=FILE | {"grad": (TypeError, "no derivative.*accumulator_dtype=jnp.bfloat16")},
+        wrong=NO_FILE,
     ),
     "state_ranges": Road(
-        ("state_ranges",), state_ranges, dtype="float32", refused=FILE, senseless=NO_DERIVATIVE
+        (gdmethods.state_ranges,),
+        state_ranges,
+        dtype="float32",
+        refused=FILE,
+        senseless=NO_DERIVATIVE,
+        wrong=NO_FILE,
     ),
     "init_from_float32": Road(
-        ("init_from_float32", "master_params"),
+        (gdmethods.init_from_float32, gdmethods.master_params),
         starting_from_float32,
         dtype="float32",
         refused=FILE | NO_ROUNDED_NUMBERS | NO_MASTER,
     ),
     "init_from_float32, whole": Road(
-        ("init_from_float32", "master_params"),
+        (gdmethods.init_from_float32, gdmethods.master_params),
         functools.partial(starting_from_float32, remainder=False),
         dtype="float32",
         refused=FILE | NO_ROUNDED_NUMBERS | NO_MASTER,
     ),
     "init_from_float32, swapped": wrong_order(
-        "init_from_float32", lambda tx, params, state: gdmethods.init_from_float32(params, tx)
+        gdmethods.init_from_float32,
+        lambda tx, params, state: gdmethods.init_from_float32(params, tx),
     ),
     "with_float32_master around": Road(
-        ("with_float32_master", "master_params"),
+        (gdmethods.with_float32_master, gdmethods.master_params),
         functools.partial(with_master, place=around),
         dtype="bfloat16",
         refused=FILE,
     ),
     "with_float32_master around, whole": Road(
-        ("with_float32_master", "master_params"),
+        (gdmethods.with_float32_master, gdmethods.master_params),
         functools.partial(with_master, place=around, remainder=False),
         dtype="bfloat16",
         refused=FILE,
     ),
     "with_float32_master within": Road(
-        ("with_float32_master", "master_params"),
+        (gdmethods.with_float32_master, gdmethods.master_params),
         functools.partial(with_master, place=within),
         dtype="bfloat16",
         refused=FILE | NO_ROUNDED_NUMBERS,
     ),
     "master_params, swapped": wrong_order(
-        "master_params",
+        gdmethods.master_params,
         lambda tx, params, state: gdmethods.master_params(
             params, gdmethods.with_float32_master(tx).init(params)
         ),
     ),
     "with_stochastic_rounding around": Road(
-        ("with_stochastic_rounding",),
+        (gdmethods.with_stochastic_rounding,),
         functools.partial(with_rounding, place=around),
         dtype="bfloat16",
         refused=FILE | ONLY_BFLOAT16,
     ),
     "with_stochastic_rounding within": Road(
-        ("with_stochastic_rounding",),
+        (gdmethods.with_stochastic_rounding,),
         functools.partial(with_rounding, place=within),
         dtype="bfloat16",
         refused=FILE | ONLY_BFLOAT16 | NO_ROUNDED_NUMBERS,
     ),
     "skip_nonfinite_steps around": Road(
-        ("skip_nonfinite_steps",), functools.partial(skipping, place=around), refused=FILE
+        (gdmethods.skip_nonfinite_steps,), functools.partial(skipping, place=around), refused=FILE
     ),
     "skip_nonfinite_steps within": Road(
-        ("skip_nonfinite_steps",),
+        (gdmethods.skip_nonfinite_steps,),
         functools.partial(skipping, place=within),
         refused=FILE,
         senseless=NAN_FOR_EVER,
     ),
-    "state_bytes": Road(("state_bytes",), state_bytes, senseless=NO_STATE | NO_DERIVATIVE),
+    "state_bytes": Road((gdmethods.state_bytes,), state_bytes, senseless=NO_STATE | NO_DERIVATIVE),
     "state_bytes, swapped": wrong_order(
-        "state_bytes", lambda tx, params, state: gdmethods.state_bytes(params, tx)
+        gdmethods.state_bytes, lambda tx, params, state: gdmethods.state_bytes(params, tx)
     ),
-    "step_bytes": Road(("step_bytes",), step_bytes, senseless=NO_STATE | NO_DERIVATIVE),
+    "step_bytes": Road((gdmethods.step_bytes,), step_bytes, senseless=NO_STATE | NO_DERIVATIVE),
 }
+
+WORDS = "at is_zero one_minus_power ordered positive representable rule_of scalar sign squarable square"
+CHECKS = "assert_contract check_contract check_law every_law"
+NO_ROAD = {
+    "gdmethods.sutskever_momentum_schedule": "makes a function of the count",
+    **{f"gdmethods.rules.{word}": "a word within a rule" for word in WORDS.split()},
+    **{f"gdmethods.testing.{check}": "judges a transformation" for check in CHECKS.split()},
+}
+"""Public functions that make, read, convert, carry, count and wrap no state, and why."""

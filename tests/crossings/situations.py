@@ -1,15 +1,15 @@
 """Situations: how a transformation is put together, what it trains, and how it is called.
 
 A situation is a column of the table. It builds a transformation from a factory, makes parameters
-and gradients, and walks; and it says in NumPy what each weight then sees and does:
+and gradients, and walks. It says in NumPy what each weight then sees and does:
 
     seen      the gradients that the method is given
     numbers   its hyperparameters, at each of its steps
     moved     the updates that come out, from the method's displacements
 
-So the straight road needs no JAX: an oracle of `tests/oracles`, weight by weight. It is the same for
-an ensemble, a mesh, or a compiled loop. Gradients and weights are multiples of 1/8, which every
-dtype has.
+So the straight road needs no JAX: an oracle of `tests/oracles`, weight by weight. It is the same
+for an ensemble, a mesh, or a compiled loop. Gradients and weights are multiples of 1/8, which
+every dtype has.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 STEPS = 6
 CUT = 3  # steps before the crossing: in the middle of a cycle of MultiSteps
 RATE, SLOW = 0.1, 0.01
+RATES = ("learning_rate", "lr", "eta")
 CLIP = 1.0
 
 Arrays = dict[str, np.ndarray]
@@ -42,7 +43,7 @@ def rising(count: Any) -> Any:
     return 0.9 - 0.4 / (1.0 + count)
 
 
-SCHEDULES = {"learning_rate": falling, "momentum": rising}
+SCHEDULES = dict.fromkeys(RATES, falling) | {"momentum": rising}
 
 
 class ShrinkingState(NamedTuple):
@@ -190,12 +191,15 @@ class Situation:
 
     # The straight road.
 
-    def expected(self, oracle: Any, numbers: Numbers, gradients: list[Arrays], since: int) -> Any:
+    def expected(
+        self, oracle: Any, numbers: Numbers, start: Arrays, gradients: list[Arrays], since: int
+    ) -> Any:
         """The updates from a step on, one leaf after the other, in NumPy."""
         by_leaf = {}
         for leaf in gradients[0]:
             raw = [np.asarray(g[leaf]) for g in gradients]
-            displacements = oracle(self.seen(leaf, raw), self.numbers(numbers, leaf))
+            seen = self.seen(leaf, raw)
+            displacements = oracle(seen, self.numbers(numbers, leaf), start[leaf])
             by_leaf[leaf] = self.moved(leaf, displacements, raw)
         return [
             {leaf: moves[t] for leaf, moves in by_leaf.items()}
@@ -231,8 +235,8 @@ class InjectedSchedules(Injected):
 
 
 class InjectedStatefulSchedules(InjectedSchedules):
-    schedules = {"learning_rate": Shrinking()}
-    straight = {"learning_rate": shrinking}
+    schedules: Mapping[str, Any] = dict.fromkeys(RATES, Shrinking())
+    straight: Mapping[str, Any] = dict.fromkeys(RATES, shrinking)
 
 
 class Partition(Situation):
@@ -245,7 +249,8 @@ class Partition(Situation):
         return optax.partition(each, {"a": "a", "b": "b"})
 
     def numbers(self, numbers: Numbers, leaf: str) -> Numbers:
-        return {**numbers, "learning_rate": {"a": RATE, "b": SLOW}[leaf]}
+        rate = {"a": RATE, "b": SLOW}[leaf]
+        return {name: rate if name in RATES else x for name, x in numbers.items()}
 
     def last_rate(self, numbers: Numbers) -> Any:
         return {"a": RATE, "b": SLOW}
@@ -323,7 +328,7 @@ class Shape(Situation):
 
 
 class NoneLeaf(Situation):
-    nothing = {"c": None}
+    nothing: Mapping[str, Any] = {"c": None}
 
 
 class InfiniteWeight(Situation):
@@ -374,11 +379,9 @@ class Scan(Situation):
 
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *gradients)
         (params, state), updates = jax.lax.scan(body, (params, state), stacked)
-        return (
-            params,
-            state,
-            [jax.tree.map(lambda u: u[t], updates) for t in range(len(gradients))],
-        )
+        columns, structure = jax.tree.flatten(updates)
+        rows = zip(*columns, strict=True)
+        return params, state, [jax.tree.unflatten(structure, row) for row in rows]
 
 
 class Vmap(Situation):
@@ -409,7 +412,10 @@ class Vmap(Situation):
 
 
 def _members(tree: Any) -> list[Any]:
-    return [jax.tree.map(lambda x: x[i] if np.ndim(x) else x, tree) for i in range(2)]
+    def member(i: int) -> Any:
+        return jax.tree.map(lambda x: x[i] if np.ndim(x) else x, tree)
+
+    return [member(0), member(1)]
 
 
 class Donated(Situation):
@@ -492,13 +498,15 @@ class Grad(Situation):
         derivatives, end = jax.jacrev(updates, has_aux=True)(one)
         return *end, derivatives
 
-    def expected(self, oracle: Any, numbers: Numbers, gradients: list[Arrays], since: int) -> Any:
+    def expected(
+        self, oracle: Any, numbers: Numbers, start: Arrays, gradients: list[Arrays], since: int
+    ) -> Any:
         def updates(factor: float) -> Any:
             scaled = [
                 {k: g * factor for k, g in each.items()} if t >= since else each
                 for t, each in enumerate(gradients)
             ]
-            return super(Grad, self).expected(oracle, numbers, scaled, since)
+            return super(Grad, self).expected(oracle, numbers, start, scaled, since)
 
         h = 1e-6
         return jax.tree.map(lambda x, y: (x - y) / (2 * h), updates(1 + h), updates(1 - h))

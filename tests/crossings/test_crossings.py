@@ -1,14 +1,22 @@
 """Every road in every situation: the numbers of the straight road, or a refusal.
 
 A cell is a road of `roads.py` in a situation of `situations.py`. Who writes a public function adds
-one row there; the last test asks for it.
+a row there; the last test asks for it.
 """
+
+import inspect
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
-from crossings.roads import ROADS, Crossing, Road
+from crossings.roads import NO_ROAD, ROADS, Crossing, Road
 from crossings.situations import SITUATIONS, Situation
+
+import gdmethods
+from gdmethods import dialects, rules, testing
+
+CHEAP = {*SITUATIONS}
 
 TOLERANCES = {
     "float64": 1e-11,
@@ -22,54 +30,85 @@ TOLERANCES = {
 
 def assert_claims(road: Road, situation: Situation) -> None:
     for claim in road.cross(Crossing(road, situation)):
-        expected = jax.tree.leaves_with_path(claim.expected)
-        actual = jax.tree.leaves_with_path(claim.actual)
-        assert [path for path, _ in actual] == [path for path, _ in expected]
-        for (path, came), (_, straight) in zip(actual, expected, strict=True):
-            came, straight = map(np.asarray, (came, straight))
+        actual, expected = (dict(jax.tree.leaves_with_path(tree)) for tree in claim[:2])
+        assert actual.keys() == expected.keys()
+        for path, straight in expected.items():
+            came, where = np.asarray(actual[path]), jax.tree_util.keystr(path)
+            numbers = wide(came), wide(np.asarray(straight))
             if claim.tolerance is None:
-                np.testing.assert_array_equal(
-                    as_wide(came), as_wide(straight), jax.tree_util.keystr(path)
-                )
+                np.testing.assert_array_equal(*numbers, where)
                 continue
-            tolerance = max(
-                claim.tolerance, situation.tolerance, TOLERANCES.get(came.dtype.name, 0)
-            )
-            came, straight = map(as_wide, (came, straight))
-            with np.errstate(invalid="ignore"):
-                scale = np.max(np.abs(straight), initial=0, where=np.isfinite(straight))
+            tolerance = TOLERANCES.get(came.dtype.name, 0)
+            tolerance = max(tolerance, claim.tolerance, situation.tolerance)
+            finite = np.abs(numbers[1][np.isfinite(numbers[1])])
             np.testing.assert_allclose(
-                came,
-                straight,
-                rtol=tolerance,
-                atol=tolerance * scale,
-                err_msg=jax.tree_util.keystr(path),
+                *numbers, tolerance, tolerance * np.max(finite, initial=0), err_msg=where
             )
 
 
-def as_wide(x: np.ndarray) -> np.ndarray:
+def wide(x: np.ndarray) -> np.ndarray:
     return x.astype(np.complex128 if np.iscomplexobj(x) else np.float64)
 
 
-def cell(road: Road, situation: Situation, name: str) -> None:
+def cross(road: Road, name: str) -> None:
+    situation, refusal = SITUATIONS[name], road.refusal(name)
     dtypes = {situation.dtype(leaf, road.dtype) for leaf in "ab"}
-    refusal = road.refusal(name)
     with jax.enable_x64(road.wide or "float64" in dtypes), situation.context():
         if refusal is None:
             assert_claims(road, situation)
-            return
-        error, words = refusal
-        with pytest.raises(error, match=f"(?s){words}"):
-            assert_claims(road, situation)
+        else:
+            error, words = refusal
+            with pytest.raises(error, match=f"(?s){words}"):
+                assert_claims(road, situation)
 
 
-def reason(road: Road, name: str) -> str | None:
-    return road.senseless.get(name)
+def cells(*situations: str) -> Any:
+    """Parametrizes a test with all roads in these situations."""
+    table = []
+    for situation in situations:
+        for name, road in ROADS.items():
+            if situation in road.senseless:
+                continue
+            marks = [] if road.is_cheap and situation in CHEAP else [pytest.mark.proof]
+            if situation in road.wrong:
+                marks.append(pytest.mark.xfail(strict=True, reason=road.wrong[situation]))
+            table.append(pytest.param(road, situation, marks=marks, id=f"{name}, {situation}"))
+    return pytest.mark.parametrize(("road", "situation"), table)
 
 
-@pytest.mark.parametrize("situation", [s for s in SITUATIONS if s != "sharded"])
-@pytest.mark.parametrize("road", ROADS)
-def test_cell(road: str, situation: str) -> None:
-    if situation in ROADS[road].senseless:
-        return
-    cell(ROADS[road], SITUATIONS[situation], situation)
+@cells(*(name for name in SITUATIONS if name != "sharded"))
+def test_cell(road: Road, situation: str) -> None:
+    cross(road, situation)
+
+
+def test_what_is_declared_of_a_cell_has_its_situation() -> None:
+    for road in ROADS.values():
+        assert {*road.refused, *road.senseless, *road.wrong} <= {*SITUATIONS}
+        assert not {*road.refused} & {*road.senseless}
+
+
+MODULES = (gdmethods, rules, testing, dialects.torch, dialects.keras, dialects.lecture)
+
+
+def public() -> dict[str, Any]:
+    """All public functions, by the names under which a user finds them."""
+    return {
+        f"{module.__name__}.{name}": thing
+        for module in MODULES
+        for name, thing in vars(module).items()
+        if inspect.isfunction(thing)
+        and not name.startswith("_")
+        and (name in module.__all__ if hasattr(module, "__all__") else is_of(thing, module))
+    }
+
+
+def is_of(thing: Any, module: Any) -> bool:
+    return bool(thing.__module__ == module.__name__)
+
+
+def test_each_public_function_is_a_road_or_keeps_no_state() -> None:
+    """Who wrote one adds a row to the roads, or a reason to those that keep no state."""
+    walked = {function for road in ROADS.values() for function in road.public}
+    missing = {name for name, function in public().items() if function not in walked}
+    assert missing == {*NO_ROAD}
+    assert all(NO_ROAD.values())
