@@ -472,20 +472,25 @@ def decoded(mu: np.ndarray, nu: np.ndarray) -> Arrays:
     return {"mu": m, "nu": root**2}
 
 
-def eight_bits_read(x: Crossing) -> list[Claim]:
-    """By `read_state`, and by `convert_state` to float32."""
-    narrow, wide = (x.build(x.rule.ours, accumulator_dtype=d) for d in ("8bit", "float32"))
-    params, state = x.begun(narrow)
+def read(x: Crossing, params: Any, state: Any) -> Any:
+    return x.s.called(gdmethods.read_state, state)
+
+
+def into_float32(x: Crossing, params: Any, state: Any) -> Any:
+    return converted(x, x.build(x.rule.ours, accumulator_dtype="float32"), params, state)
+
+
+def from_eight_bits(x: Crossing, road: Callable[..., Any]) -> list[Claim]:
+    tx = x.build(x.rule.ours, accumulator_dtype="8bit")
+    params, state = x.begun(tx)
     if x.s.derivative:
-        x.walk(narrow, params, state, CUT)
+        x.walk(tx, params, state, CUT)
     codes = {name: slots_in(state, name) for name in ("mu", "nu")}
     straight = {leaf: decoded(codes["mu"][leaf], codes["nu"][leaf]) for leaf in codes["nu"]}
-    read = x.s.called(gdmethods.read_state, state)
-    into = converted(x, wide, params, state)
+    numbers = road(x, params, state)
     return [
-        Claim(slots_in(each, name), {leaf: m_v[name] for leaf, m_v in straight.items()}, 4e-6)
-        for each in (read, into)
-        for name in ("mu", "nu")
+        Claim(slots_in(numbers, name), {leaf: m_v[name] for leaf, m_v in straight.items()}, 4e-6)
+        for name in codes
     ]
 
 
@@ -753,6 +758,7 @@ OTHER_OPTIONS = (ValueError, r"betas=\(0\.9, 0\.999\) for 'a', and tx \(0\.9, 0\
 NOT_TOLD = {
     "injected stateful schedules": (ValueError, "ShrinkingState.*does not tell.*hyperparams_st"),
 }
+CODES = {"grad": (TypeError, "no derivative.*accumulator_dtype=jnp.bfloat16")}
 NO_SIGN = (TypeError, "keeps the sign .* optax.contrib.split_real_and_imaginary")
 TWO_REAL_ONES = dict.fromkeys(COMPLEX, (TypeError, "complex.*two real ones"))
 ONLY_BFLOAT16 = {"float16": (TypeError, "Train it in bfloat16, or with gdmethods.with_float32_m")}
@@ -786,10 +792,10 @@ def alone(factory: Factory) -> Any:
             jax.disable_jit(False),
             jax.debug_nans(False),
         ):
-            moves, w = [], jnp.asarray(w)
+            moves, w, state = [], jnp.asarray(w), None
             for t, g in enumerate(seen, 1):  # a schedule comes by injection, number by number
                 tx = factory(**{name: at(number, t) for name, number in numbers.items()})
-                state = state if moves else tx.init(w)
+                state = tx.init(w) if state is None else state
                 update, state = tx.update(jnp.asarray(g), state, w)
                 w += update
                 moves.append(np.asarray(update))
@@ -946,11 +952,18 @@ ROADS: dict[str, Road] = {
         gdmethods.convert_state,
         lambda tx, params, state: gdmethods.convert_state(tx, state, params),
     ),
-    "read_state": Road(
-        (gdmethods.read_state, gdmethods.convert_state),
-        eight_bits_read,
+    "convert_state, from 8 bits": Road(
+        (gdmethods.convert_state,),
+        functools.partial(from_eight_bits, road=into_float32),
         dtype="float32",
-        refused=FILE | {"grad": (TypeError, "no derivative.*accumulator_dtype=jnp.bfloat16")},
+        refused=FILE | CODES,
+        wrong=NO_FILE,
+    ),
+    "read_state": Road(
+        (gdmethods.read_state,),
+        functools.partial(from_eight_bits, road=read),
+        dtype="float32",
+        refused=FILE | CODES,
         wrong=NO_FILE,
     ),
     "state_ranges": Road(

@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from crossings.roads import NO_ROAD, ROADS, Crossing, Road
-from crossings.situations import SITUATIONS, Situation
 
 import gdmethods
+from crossings.roads import NO_ROAD, ROADS, Crossing, Road
+from crossings.situations import SITUATIONS, Situation
 from gdmethods import dialects, rules, testing
 
 CHEAP = {*SITUATIONS}
