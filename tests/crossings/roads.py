@@ -185,6 +185,7 @@ class Road:
     refused_elsewhere: likewise, in all other situations.
     senseless: by the situation, with the reason.
     wrong: by the situation, what is still wrong there.
+    is_cheap: whether quick tests have it.
     """
 
     public: tuple[Callable[..., Any], ...]
@@ -733,6 +734,7 @@ def swapped(call: Callable[[Any, Any, Any], Any], x: Crossing) -> list[Claim]:
 # What blocks a road, and where.
 
 INJECTED = ("injected", "injected schedules", "injected stateful schedules")
+PARTITION = ("partition", "donated")
 MULTI_STEPS = ("MultiSteps", "MultiSteps inside")
 COMPLEX = ("complex", "real and complex", "strict promotion, narrow and complex")
 
@@ -745,7 +747,7 @@ ANOTHER_METHOD = {
     "own rule": (TypeError, "tx keeps OwnState.*from_optax takes the state of the same")
 }
 ANOTHER_PLACE = dict.fromkeys(
-    (*INJECTED, "partition", "masked", *MULTI_STEPS),
+    (*INJECTED, *PARTITION, "masked", *MULTI_STEPS),
     (
         TypeError,
         "from_optax takes the state of the same method .* in the same chain, partition or",
@@ -813,7 +815,14 @@ def of_a_factory(factory: Factory, **numbers: Any) -> Road:
     if fields.get("sign") is not None:
         refused |= dict.fromkeys(COMPLEX, NO_SIGN)
     rule = Rule(factory, optax.identity, None, None, numbers, alone(factory))
-    return Road((factory,), a_method, rule, refused=refused, senseless={"own rule": "has a row"})
+    return Road(
+        (factory,),
+        a_method,
+        rule,
+        refused=refused,
+        senseless={"own rule": "that rule has a row"},
+        is_cheap=False,
+    )
 
 
 # Those that tests/table.py has, with its numbers; and those of the dialects.
@@ -893,7 +902,7 @@ ROADS: dict[str, Road] = {
         | NOT_OF_THE_PEER
         | NOT_TOLD
         | TWO_REAL_ONES
-        | {"partition": (ValueError, "in two param_groups.*Put the names into it")},
+        | dict.fromkeys(PARTITION, (ValueError, "in two param_groups.*Put the names into it")),
     ),
     "from_state_dict, of other options": Road(
         (torch.from_state_dict,),
@@ -916,10 +925,8 @@ ROADS: dict[str, Road] = {
         | NOT_OF_THE_PEER
         | NOT_TOLD
         | TWO_REAL_ONES
-        | {
-            "partition": (UserWarning, "learning_rate=0.1.* for 'b', and tx 0.01"),
-            "masked": (ValueError, "of 'b', and tx keeps no slot for it. Build tx"),
-        },
+        | dict.fromkeys(PARTITION, (UserWarning, "learning_rate=0.1.* for 'b', and tx 0.01"))
+        | {"masked": (ValueError, "of 'b', and tx keeps no slot for it. Build tx")},
         senseless=ONE_COUNT,
     ),
     "to_variables": Road(
@@ -1039,13 +1046,16 @@ ROADS: dict[str, Road] = {
     "state_bytes, swapped": wrong_order(
         gdmethods.state_bytes, lambda tx, params, state: gdmethods.state_bytes(params, tx)
     ),
-    "step_bytes": Road((gdmethods.step_bytes,), step_bytes, senseless=NO_STATE | NO_DERIVATIVE),
+    "step_bytes": Road(
+        (gdmethods.step_bytes,), step_bytes, senseless=NO_STATE | NO_DERIVATIVE, is_cheap=False
+    ),
 }
 
-WORDS = "at is_zero one_minus_power ordered positive representable rule_of scalar sign squarable square"
+WORDS = "at is_zero one_minus_power ordered positive representable scalar sign squarable square"
 CHECKS = "assert_contract check_contract check_law every_law"
 NO_ROAD = {
     "gdmethods.sutskever_momentum_schedule": "makes a function of the count",
+    "gdmethods.rules.rule_of": "gives back the function that a user wrote",
     **{f"gdmethods.rules.{word}": "a word within a rule" for word in WORDS.split()},
     **{f"gdmethods.testing.{check}": "judges a transformation" for check in CHECKS.split()},
 }

@@ -418,8 +418,8 @@ def _members(tree: Any) -> list[Any]:
     return [member(0), member(1)]
 
 
-class Donated(Situation):
-    """Each step is given the buffers of what it renews."""
+class Donated(Partition):
+    """Each step is given the buffers of what it renews, among them those of two counts."""
 
     def walk(self, tx: Any, params: Any, state: Any, gradients: list[Any]) -> Any:
         return super().walk(tx, jax.tree.map(jnp.copy, params), state, gradients)

@@ -16,7 +16,25 @@ from crossings.roads import NO_ROAD, ROADS, Crossing, Road
 from crossings.situations import SITUATIONS, Situation
 from gdmethods import dialects, rules, testing
 
-CHEAP = {*SITUATIONS}
+COSTLY = (  # each compiles something of its own for each road, or nothing at all
+    "MultiSteps",
+    "MultiSteps inside",
+    "injected",
+    "complex",
+    "float64",
+    "float32",
+    "bfloat16",
+    "float16",
+    "scalars",
+    "jit",
+    "scan",
+    "vmap",
+    "donated",
+    "disable_jit",
+    "strict promotion",
+    "strict promotion, narrow and complex",
+    "grad",
+)
 
 TOLERANCES = {
     "float64": 1e-11,
@@ -63,13 +81,17 @@ def cross(road: Road, name: str) -> None:
 
 
 def cells(*situations: str) -> Any:
-    """Parametrizes a test with all roads in these situations."""
+    """Parametrizes a test with all roads in these situations.
+
+    Those on a mesh have a process of their own, which is a proof.
+    """
     table = []
     for situation in situations:
         for name, road in ROADS.items():
             if situation in road.senseless:
                 continue
-            marks = [] if road.is_cheap and situation in CHEAP else [pytest.mark.proof]
+            is_cheap = road.is_cheap and situation not in COSTLY
+            marks = [] if is_cheap or situation == "sharded" else [pytest.mark.proof]
             if situation in road.wrong:
                 marks.append(pytest.mark.xfail(strict=True, reason=road.wrong[situation]))
             table.append(pytest.param(road, situation, marks=marks, id=f"{name}, {situation}"))
