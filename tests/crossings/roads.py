@@ -288,7 +288,7 @@ def within(wrap: Callable[[Any], Any], x: Crossing, factory: Factory, **others: 
 def slots_in(state: Any, name: str) -> Arrays:
     """The slots of a name wherever they stand, by the leaf."""
     return {
-        path[-1].key: np.asarray(leaf)
+        path[-1].key: np.array(leaf)  # a copy, since a view would keep it from being donated
         for path, leaf in jax.tree.leaves_with_path(state)
         if jax.tree_util.GetAttrKey(name) in path
     }
@@ -303,10 +303,11 @@ def a_method(x: Crossing) -> list[Claim]:
     return [Claim(updates, x.expected(CUT))]
 
 
-def from_optax(x: Crossing, oracle: Any = None) -> list[Claim]:
+def from_optax(x: Crossing, oracle: Any = None, *, one_rate: bool = False) -> list[Claim]:
     """Where Optax keeps slots as narrow as the weights, they are as rough."""
     old, tx = x.build(x.rule.optax), x.build(x.rule.ours)
     rate = x.s.last_rate(x.rule.numbers) if "momentum" in x.rule.numbers else None
+    rate = x.rule.numbers["learning_rate"] if one_rate else rate
     params, state = x.begun(old)
     state = x.s.called(
         lambda params, state: gdmethods.from_optax(tx, params, state, learning_rate=rate),
@@ -557,7 +558,7 @@ def starting_from_float32(x: Crossing, *, remainder: bool = True) -> list[Claim]
         Claim(slots_in(state, "first"), {leaf: x.start[leaf] for leaf in x.s.trained}, None),
         Claim(without_none(x.s.called(gdmethods.master_params, state, params)), x.start, None),
     ]
-    claims = jax.tree.map(np.asarray, claims)
+    claims = jax.tree.map(np.array, claims)
     state = x.s.restored(state, x.s.init(tx, params))
     params, state, _ = x.walk(tx, params, state, 0)
     masters = without_none(x.s.called(gdmethods.master_params, state, params))
@@ -656,6 +657,7 @@ def rounded_alone(
         finite = np.isfinite(before)
         off = np.abs(np.asarray(w, before.dtype)[finite] - before[finite] - move[finite])
         assert np.all(off <= unit[finite]) or dtype != "bfloat16"
+        assert np.array_equal(np.asarray(w, before.dtype)[~finite], before[~finite])
     return np.asarray(w)
 
 
@@ -872,6 +874,18 @@ ROADS: dict[str, Road] = {
         functools.partial(from_optax, oracle=begun_by_optax),
         MOMENTUM,
         refused=FILE | ANOTHER_METHOD,
+        wrong=NO_FILE,
+    ),
+    "from_optax, momentum, one rate": Road(
+        (gdmethods.from_optax,),
+        functools.partial(from_optax, oracle=begun_by_optax, one_rate=True),
+        MOMENTUM,
+        refused=FILE
+        | ANOTHER_METHOD
+        | dict.fromkeys(
+            (*PARTITION, "MultiSteps inside"),
+            (ValueError, "One learning_rate came for two velocities.*Pass a mapping"),
+        ),
         wrong=NO_FILE,
     ),
     "from_optax, nesterov": Road(
