@@ -256,9 +256,9 @@ class Crossing:
             m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * np.abs(g) ** 2
         return {"mu": m, "nu": v}
 
-    def begun(self, tx: Any, params: Any = None, steps: int = CUT) -> tuple[Any, Any]:
+    def begun(self, tx: Any, steps: int = CUT) -> tuple[Any, Any]:
         """The parameters and the state at the crossing."""
-        start = self.params if params is None else params
+        start = self.params
         params, state = self.s.past(tx, start, self.s.init(tx, start), self.gradients[:steps])
         return params, self.s.restored(state, self.s.init(tx, params))
 

@@ -16,7 +16,7 @@ from crossings.roads import NO_ROAD, ROADS, Crossing, Road
 from crossings.situations import SITUATIONS, Situation
 from gdmethods import dialects, rules, testing
 
-COSTLY = (  # each compiles something of its own for each road, or nothing at all
+COSTLY = (  # for the proofs: they compile for each road, or resemble others
     "MultiSteps",
     "MultiSteps inside",
     "injected",
