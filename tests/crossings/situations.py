@@ -280,7 +280,7 @@ class Chain(Situation):
 
 
 class MultiSteps(Situation):
-    """One step for the mean of two gradients."""
+    """One step for the mean of two gradients; compiled, which its branches are in any case."""
 
     accumulated: Sequence[str] = ("a", "b")
 
@@ -299,6 +299,9 @@ class MultiSteps(Situation):
             return displacements
         still = np.zeros_like(gradients[0])
         return [displacements[t // 2] if t % 2 else still for t in range(len(gradients))]
+
+    def step(self, tx: Any, params: Any, state: Any, gradients: Any) -> Any:
+        return _compiled_step(tx, params, state, gradients)
 
 
 class MultiStepsInside(MultiSteps):
