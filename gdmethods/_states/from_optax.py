@@ -24,7 +24,7 @@ from gdmethods._methods.rmsprop import RMSPropState
 from gdmethods._methods.rprop import RpropState
 from gdmethods._methods.sgd import SGDState
 from gdmethods._states.conversion import read_state
-from gdmethods._states.porting import UNTOLD, filled, finished, numbers
+from gdmethods._states.porting import UNTOLD, filled, finished, is_count, numbers
 from gdmethods._wrappers.masters import Float32MasterState
 from gdmethods._wrappers.skip_nonfinite_steps import SkipNonfiniteStepsState
 from gdmethods._wrappers.stochastic_rounding import StochasticRoundingState
@@ -238,13 +238,9 @@ def _schedules(ours: Any, theirs: Any) -> dict[str, Any]:
     A schedule that is new, and depends on nothing but the count, has the count
     of the updates; one that has gone leaves nothing but such a count.
     """
-
-    def counts(state: Any) -> bool:
-        return type(state).__name__ == "WrappedScheduleState"  # which Optax keeps private
-
     here, there = ours.hyperparams_states, theirs.hyperparams_states
-    new = {name: x._replace(count=theirs.count) for name, x in here.items() if counts(x)}
-    came = {name: x for name, x in there.items() if name in here or not counts(x)}
+    new = {name: x._replace(count=theirs.count) for name, x in here.items() if is_count(x)}
+    came = {name: x for name, x in there.items() if name in here or not is_count(x)}
     return new | came
 
 

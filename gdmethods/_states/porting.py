@@ -15,7 +15,7 @@ from jax.extend.core import Var
 
 from gdmethods._engine.states import kinds_of
 from gdmethods._engine.trees import at_path
-from gdmethods._numbers.dtypes import at_least_float32
+from gdmethods._numbers.dtypes import at_least_float32, promoted
 from gdmethods._numbers.kinds import Kind
 from gdmethods._states.conversion import convert_state
 
@@ -41,7 +41,7 @@ def numbers(tree: Any, like: Any, name: str) -> Any:
                 "the state was made for."
             )
     leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree)]
-    wide = [x.astype(jnp.promote_types(x.dtype, at_least_float32(x.dtype))) for x in leaves]
+    wide = [x.astype(promoted(x.dtype, at_least_float32(x.dtype))) for x in leaves]
     return jax.tree.unflatten(jax.tree.structure(like), wide)
 
 
@@ -88,6 +88,11 @@ def finished(
     return _each_its_own(state)
 
 
+def is_count(schedule_state: Any) -> bool:
+    """Whether the state of an injected schedule is nothing but the count of updates."""
+    return type(schedule_state).__name__ == "WrappedScheduleState"  # which Optax keeps private
+
+
 def _each_its_own(state: Any) -> Any:
     """The state, in which no array stands twice, so that it can be donated."""
     seen: set[int] = set()
@@ -118,12 +123,16 @@ def _is_read(untold: set[Any], tx: Any, params: Any, state: Any) -> bool:
 
 
 def _arguments_read(jaxpr: Any, results: Iterable[int]) -> set[int]:
-    """The arguments that these results depend on, by their places; also through inner jits."""
+    """The arguments, by place, that these results depend on, through jits and branches too."""
     read = {jaxpr.outvars[i] for i in results if isinstance(jaxpr.outvars[i], Var)}
     for equation in reversed(jaxpr.eqns):
         wanted = [i for i, var in enumerate(equation.outvars) if var in read]
         places: Iterable[int] = range(len(equation.invars)) if wanted else ()
         if wanted and equation.primitive.name == "jit":
             places = _arguments_read(equation.params["jaxpr"].jaxpr, wanted)
+        if wanted and equation.primitive.name == "cond":  # of which the first argument decides
+            branches = (branch.jaxpr for branch in equation.params["branches"])
+            read_by = set().union(*(_arguments_read(branch, wanted) for branch in branches))
+            places = [0, *(1 + i for i in read_by)]
         read |= {equation.invars[i] for i in places if isinstance(equation.invars[i], Var)}
     return {i for i, var in enumerate(jaxpr.invars) if var in read}

@@ -17,6 +17,7 @@ import numpy as np
 import optax
 
 from gdmethods._engine.trees import Path, at_path
+from gdmethods._numbers.dtypes import promoted
 
 Named: TypeAlias = Mapping[str, np.ndarray]
 Convert: TypeAlias = Callable[[dict[str, Any]], optax.Params]
@@ -75,8 +76,12 @@ class Conversion:
         flat, kept = self.flat(named), np.zeros(self._size, bool)
         for path, leaf in jax.tree.leaves_with_path(self.tree):
             places, leaf = self._places[path], np.asarray(leaf)
-            expected = flat[places].astype(leaf.dtype) if self._size else leaf
+            came = flat[places] if self._size else leaf
+            real = not np.iscomplexobj(leaf)
+            expected = (came.real if real else came).astype(leaf.dtype)
             same = (expected == leaf) | (np.isnan(expected) & np.isnan(leaf))
+            if real:
+                same &= came.imag == 0
             self._places[path] = places = np.where(same, places, -1)
             kept[places[places >= 0]] = True
         if not kept.all():
@@ -122,7 +127,10 @@ class Conversion:
 
         def leaf(path: Path, start: Any) -> Any:
             places = self._of_shape(path, jnp.shape(start))
-            return jnp.where(present[places], flat[places], start)
+            start, came = map(jnp.asarray, (start, flat[places]))
+            came = came if jnp.iscomplexobj(start) else came.real
+            dtype = promoted(came.dtype, start.dtype)
+            return jnp.where(present[places], came.astype(dtype), start.astype(dtype))
 
         return jax.tree.map_with_path(leaf, start)
 
@@ -135,10 +143,11 @@ class Conversion:
         """
         arrays = {path: wide(np.asarray(leaf)) for path, leaf in leaves.items()}
         dtype = np.result_type(np.float32, *arrays.values())
-        flat, present = np.zeros(self._size, dtype), np.zeros(self._size, bool)
+        flat = np.zeros(self._size, dtype)
+        present, is_complex = np.zeros((2, self._size), bool)
         for path, x in arrays.items():
             places = self._of_shape(path, x.shape)
-            flat[places], present[places] = x, True
+            flat[places], present[places], is_complex[places] = x, True, np.iscomplexobj(x)
         for path, x in arrays.items():
             copies = flat[self._places[path]]
             differ = (copies != x) & ~(np.isnan(copies) & np.isnan(x))
@@ -149,14 +158,18 @@ class Conversion:
                     "differ from their copies. Give the copies one gradient, their sum, and they "
                     "stay the same."
                 )
-        whole, named = self._split(present), self._split(flat)
+        whole, named, has_imaginary = map(self._split, (present, flat, is_complex))
         for name, there in whole.items():
             if there.any() and not there.all():
                 raise ValueError(
                     f"convert splits {name!r} between parameters that tx does not treat alike, "
                     "and the peer keeps one state for it. Give its parts the same label."
                 )
-        return {name: named[name] for name, there in whole.items() if there.all()}
+        return {
+            name: named[name] if has_imaginary[name].any() else named[name].real
+            for name, there in whole.items()
+            if there.all()
+        }
 
     def names(self, leaves: Mapping[Path, Any]) -> list[str]:
         """The arrays that have elements in these leaves, or none at all, in the peer's order."""

@@ -18,12 +18,13 @@ import optax
 
 from gdmethods._engine.built import Built, init_told
 from gdmethods._engine.public_name import public_name
-from gdmethods._engine.states import is_state, map_states, slots_of, states_in
+from gdmethods._engine.states import is_state, kinds_of, map_states, slots_of, states_in
 from gdmethods._engine.transformations import transformation
 from gdmethods._engine.trees import by_path
+from gdmethods._numbers.kinds import Kind
 from gdmethods._numbers.remainder import bfloat16_of, remainder_of
 from gdmethods._states.conversion import read_state
-from gdmethods._states.porting import UNTOLD, filled, finished
+from gdmethods._states.porting import UNTOLD, filled, finished, is_count
 from gdmethods._wrappers.masters import Float32MasterState, kept_of, masters_of, with_kept
 from gdmethods.dialects._element_map import Conversion, array, wide
 
@@ -118,9 +119,22 @@ def carried_over(
 
     state = jax.tree.map_with_path(counted, state, is_leaf=is_state)
     injected = states_in(start, optax.InjectStatefulHyperparamsState)
-    scheduled = any(each.hyperparams_states for each in injected)
-    _require_options(told, conversion, options, implied, scheduled)
+    schedules = [x for each in injected for x in each.hyperparams_states.items()]
+    _require_counts(schedules)
+    _require_options(told, conversion, options, implied, scheduled=bool(schedules))
     return params, finished(tx, params, state, count)
+
+
+def _require_counts(schedules: list[tuple[str, Any]]) -> None:
+    """Refuses an injected schedule whose state the peer does not tell."""
+    for name, state in schedules:
+        if not is_count(state):
+            raise ValueError(
+                f"The schedule of {name} in tx keeps {type(state).__name__}, which the state that "
+                "came does not tell. Take the run over with a tx that has a number in its place, "
+                "and put inner_state of what comes back, and hyperparams_states as they were, "
+                "into tx.init(params) of the schedule."
+            )
 
 
 _MAY_CHANGE = ("lr", "learning_rate", "lr_decay", "weight_decay")
@@ -239,6 +253,12 @@ def _filled(state: Any, conversion: Conversion, entries: Entries, table: Table) 
                     f"{names[slot]} of {name!r} has the shape {x.shape}, and the parameter "
                     f"{conversion.shapes[name]}. Give the parameters in the optimizer's order, "
                     "group by group."
+                )
+            if np.iscomplexobj(x) and kinds_of(state)[slot] is Kind.SQUARE:
+                raise TypeError(
+                    f"{names[slot]} of {name!r} is complex, since the peer takes a complex weight "
+                    "as two real ones. Give real parameters and arrays with a last axis of two "
+                    "(torch.view_as_real), and train those."
                 )
         for slot, x in words.ours({slot: wide(x) for slot, x in came.items()}).items():
             slots[slot][name] = x

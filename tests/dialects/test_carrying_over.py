@@ -205,6 +205,12 @@ def test_a_convert_that_drops_or_computes_names_the_first_array() -> None:
         )
 
 
+def test_a_convert_that_drops_imaginary_parts_is_refused() -> None:
+    weights, state_dict = saved(weights={"w": np.array([1 + 2j, 3 - 1j], np.complex64)})
+    with refuses(ValueError, "convert drops elements of 'w'"):
+        torch.from_state_dict(torch.sgd(), weights, state_dict, lambda named: named["w"].real)
+
+
 def test_what_convert_raises_is_told_what_it_was_given() -> None:
     weights, state_dict = saved(*ADAM)
     with pytest.raises(AttributeError) as caught:

@@ -95,7 +95,8 @@ def from_variables(
     Raises:
       ValueError: `convert` drops elements or computes with them; the variables
         are of another optimizer, or of options that keep other variables; a
-        shape differs; gradients are accumulated halfway.
+        shape differs; gradients are accumulated halfway; an injected schedule
+        of `tx` has a state of its own.
       TypeError: `tx` keeps a state that no optimizer of Keras has.
 
     Warns:

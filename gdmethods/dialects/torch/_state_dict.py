@@ -89,8 +89,9 @@ def from_state_dict(
         wrappers too, has another value for an option than the param_groups; a
         shape differs; several param_groups whose options differ, without an
         `optax.partition`, or with parameters of one shape and without
-        param_names.
-      TypeError: `tx` keeps a state that no optimizer of PyTorch has.
+        param_names; an injected schedule of `tx` has a state of its own.
+      TypeError: `tx` keeps a state that no optimizer of PyTorch has; a square
+        that came is complex, since PyTorch takes a complex weight as two.
 
     Warns:
       UserWarning: lr, lr_decay or weight_decay of `tx` is another number than
