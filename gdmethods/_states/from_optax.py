@@ -71,9 +71,9 @@ def from_optax(
         one before; each method of gdmethods stands where Optax's stood, within
         the same chains, partitions and wrappers. Wrappers of gdmethods may be
         new, and so may an `accumulator_dtype`. `skip_nonfinite_steps` may stand
-        for `optax.apply_if_finite`, and `optax.inject_hyperparams` may be gone.
-        If it stays, the state's learning rate and momentum go on, unless they
-        are scheduled.
+        for `optax.apply_if_finite`, and `optax.inject_hyperparams` may be gone
+        if it had no schedules. If it stays, the state's learning rate and
+        momentum go on, unless they are scheduled.
       params: the parameters where Optax has left them.
       state: of `optax.sgd`, `adagrad`, `adadelta`, `rprop`, `rmsprop`, `adam`
         or `adamw`, or of their parts (`optax.scale_by_adam`, `trace`).
@@ -165,6 +165,12 @@ def _carried(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) -> Any:
     if isinstance(theirs, optax.InjectStatefulHyperparamsState):
         past = past.within(theirs.hyperparams)
         if type(ours) is not type(theirs):
+            if theirs.hyperparams_states:
+                raise TypeError(
+                    f"The state {at_path(path)} has a schedule of "
+                    f"{', '.join(theirs.hyperparams_states)}, which tx has not. Put "
+                    "optax.inject_hyperparams with the same schedules around the method."
+                )
             return _carried(ours, theirs.inner_state, past, path)
         theirs = theirs._replace(
             hyperparams=_hyperparams(ours, theirs, past.injected),

@@ -18,7 +18,14 @@ import optax
 
 from gdmethods._engine.built import Built, init_told
 from gdmethods._engine.public_name import public_name
-from gdmethods._engine.states import is_state, kinds_of, map_states, slots_of, states_in
+from gdmethods._engine.states import (
+    is_state,
+    kinds_of,
+    map_states,
+    require_restored,
+    slots_of,
+    states_in,
+)
 from gdmethods._engine.transformations import transformation
 from gdmethods._engine.trees import by_path
 from gdmethods._numbers.kinds import Kind
@@ -367,6 +374,7 @@ def weights_of(params: Any, state: Any, conversion: Conversion) -> Arrays:
 def require_like(tx: optax.GradientTransformation, params: Any, state: Any) -> None:
     """Refuses a state that `tx` does not keep for these parameters."""
     expected = jax.eval_shape(transformation("tx", tx).init, params)
+    require_restored(state)
     structures: list[Any] = [jax.tree.structure(each) for each in (state, expected)]
     if structures[0] != structures[1]:
         raise TypeError(

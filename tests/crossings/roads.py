@@ -184,7 +184,6 @@ class Road:
     refused: by the situation, with the error and the words that name the way out.
     refused_elsewhere: likewise, in all other situations.
     senseless: by the situation, with the reason.
-    wrong: by the situation, what is still wrong there.
     is_cheap: whether quick tests have it.
     """
 
@@ -196,7 +195,6 @@ class Road:
     refused: Mapping[str, Refusal] = field(default_factory=dict)
     refused_elsewhere: Refusal | None = None
     senseless: Mapping[str, str] = field(default_factory=dict)
-    wrong: Mapping[str, str] = field(default_factory=dict)
     is_cheap: bool = True
 
     def refusal(self, situation: str) -> Refusal | None:
@@ -731,8 +729,8 @@ PARTITION = ("partition", "donated")
 MULTI_STEPS = ("MultiSteps", "MultiSteps inside")
 COMPLEX = ("complex", "real and complex", "strict promotion, narrow and complex")
 
-NO_FILE = {"plain dicts": "nothing says that a dict is to be restored into tx.init(params)"}
 FILE: dict[str, Refusal] = {"plain dicts": (TypeError, r"restore .*tx\.init\(params\)")}
+FILE_OF_OPTAX = {"plain dicts": (TypeError, r"Restore .*optimizer\.init\(params\)")}
 NO_ROUNDED_NUMBERS = dict.fromkeys(
     INJECTED, (ValueError, r"b2 must be .* pass it hyperparam_dtype=jnp\.float32")
 )
@@ -740,12 +738,15 @@ ANOTHER_METHOD = {
     "own rule": (TypeError, "tx keeps OwnState.*from_optax takes the state of the same")
 }
 ANOTHER_PLACE = dict.fromkeys(
-    (*INJECTED, *PARTITION, "masked", *MULTI_STEPS),
+    (*PARTITION, "masked", *MULTI_STEPS),
     (
         TypeError,
         "from_optax takes the state of the same method .* in the same chain, partition or",
     ),
-) | {"chain": (TypeError, "a chain around the method.*Put the method here into the same chain")}
+) | {
+    "chain": (TypeError, "a chain around the method.*Put the method here into the same chain"),
+    **dict.fromkeys(INJECTED[1:], (TypeError, "a schedule of .*with the same schedules around")),
+}
 NOT_OF_THE_PEER = {
     "own rule": (TypeError, "tx keeps .*OwnState.*Build tx with the peer's dialect")
 }
@@ -858,39 +859,37 @@ ROADS: dict[str, Road] = {
         ),
     ),
     "from_optax, adam": Road(
-        (gdmethods.from_optax,), from_optax, refused=FILE | ANOTHER_METHOD, wrong=NO_FILE
+        (gdmethods.from_optax,),
+        from_optax,
+        refused=FILE_OF_OPTAX | ANOTHER_METHOD,
     ),
     "from_optax, momentum": Road(
         (gdmethods.from_optax,),
         functools.partial(from_optax, oracle=begun_by_optax),
         MOMENTUM,
-        refused=FILE | ANOTHER_METHOD,
-        wrong=NO_FILE,
+        refused=FILE_OF_OPTAX | ANOTHER_METHOD,
     ),
     "from_optax, momentum, one rate": Road(
         (gdmethods.from_optax,),
         functools.partial(from_optax, oracle=begun_by_optax, one_rate=True),
         MOMENTUM,
-        refused=FILE
+        refused=FILE_OF_OPTAX
         | ANOTHER_METHOD
         | dict.fromkeys(
             (*PARTITION, "MultiSteps inside"),
             (ValueError, "One learning_rate came for two velocities.*Pass a mapping"),
         ),
-        wrong=NO_FILE,
     ),
     "from_optax, nesterov": Road(
         (gdmethods.from_optax,),
         functools.partial(from_optax, oracle=functools.partial(begun_by_optax, points=True)),
         NESTEROV,
-        refused=FILE | ANOTHER_METHOD,
-        wrong=NO_FILE,
+        refused=FILE_OF_OPTAX | ANOTHER_METHOD,
     ),
     "from_optax, into a method alone": Road(
         (gdmethods.from_optax,),
         from_optax_into_a_method_alone,
-        refused=FILE | ANOTHER_METHOD | ANOTHER_PLACE,
-        wrong=NO_FILE,
+        refused=FILE_OF_OPTAX | ANOTHER_METHOD | ANOTHER_PLACE,
     ),
     "from_optax, swapped": wrong_order(
         gdmethods.from_optax, lambda tx, params, state: gdmethods.from_optax(params, tx, state)
@@ -920,7 +919,6 @@ ROADS: dict[str, Road] = {
         to_state_dict,
         refused=FILE | NOT_OF_THE_PEER,
         senseless=NO_DERIVATIVE,
-        wrong=NO_FILE,
     ),
     "from_variables": Road(
         (keras.from_variables,),
@@ -940,10 +938,11 @@ ROADS: dict[str, Road] = {
         KERAS_ADAM,
         refused=FILE | NOT_OF_THE_PEER,
         senseless=NO_DERIVATIVE | ONE_COUNT,
-        wrong=NO_FILE,
     ),
     "convert_state, to bfloat16 and back": Road(
-        (gdmethods.convert_state,), to_bfloat16_and_back, refused=FILE, wrong=NO_FILE
+        (gdmethods.convert_state,),
+        to_bfloat16_and_back,
+        refused=FILE,
     ),
     "convert_state, to wider numbers": Road(
         (gdmethods.convert_state,),
@@ -951,14 +950,12 @@ ROADS: dict[str, Road] = {
         dtype="float32",
         wide=True,
         refused=FILE,
-        wrong=NO_FILE,
     ),
     "convert_state, of a master": Road(
         (gdmethods.convert_state, gdmethods.with_float32_master),
         into_the_other_form,
         dtype="bfloat16",
         refused=FILE,
-        wrong=NO_FILE,
     ),
     "convert_state, swapped": wrong_order(
         gdmethods.convert_state,
@@ -969,14 +966,12 @@ ROADS: dict[str, Road] = {
         functools.partial(from_eight_bits, road=into_float32),
         dtype="float32",
         refused=FILE | CODES,
-        wrong=NO_FILE,
     ),
     "read_state": Road(
         (gdmethods.read_state,),
         functools.partial(from_eight_bits, road=read),
         dtype="float32",
         refused=FILE | CODES,
-        wrong=NO_FILE,
     ),
     "state_ranges": Road(
         (gdmethods.state_ranges,),
@@ -984,7 +979,6 @@ ROADS: dict[str, Road] = {
         dtype="float32",
         refused=FILE,
         senseless=NO_DERIVATIVE,
-        wrong=NO_FILE,
     ),
     "init_from_float32": Road(
         (gdmethods.init_from_float32, gdmethods.master_params),
@@ -1056,7 +1050,9 @@ ROADS: dict[str, Road] = {
     ),
 }
 
-WORDS = "at is_zero one_minus_power ordered positive representable scalar sign squarable square"
+WORDS = (
+    "at is_zero one_minus_power ordered positive representable root scalar sign squarable square"
+)
 CHECKS = "assert_contract check_contract check_law every_law"
 NO_ROAD = {
     "gdmethods.sutskever_momentum_schedule": "makes a function of the count",

@@ -92,8 +92,6 @@ def cells(*situations: str) -> Any:
                 continue
             is_cheap = road.is_cheap and situation not in COSTLY
             marks = [] if is_cheap or situation == "sharded" else [pytest.mark.proof]
-            if situation in road.wrong:
-                marks.append(pytest.mark.xfail(strict=True, reason=road.wrong[situation]))
             table.append(pytest.param(road, situation, marks=marks, id=f"{name}, {situation}"))
     return pytest.mark.parametrize(("road", "situation"), table)
 
@@ -105,7 +103,7 @@ def test_cell(road: Road, situation: str) -> None:
 
 def test_what_is_declared_of_a_cell_has_its_situation() -> None:
     for road in ROADS.values():
-        assert {*road.refused, *road.senseless, *road.wrong} <= {*SITUATIONS}
+        assert {*road.refused, *road.senseless} <= {*SITUATIONS}
         assert not {*road.refused} & {*road.senseless}
 
 
