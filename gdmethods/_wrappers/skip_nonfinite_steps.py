@@ -46,9 +46,10 @@ def skip_nonfinite_steps(
     were, to the bit: accumulators, counts, and so the place in each schedule.
     The next step follows the last one that was taken.
 
-    Wrap the whole optimizer, its gradient clipping and `with_float32_master`
-    included. Inside of a wrapper that keeps a count or a state of its own, a
-    skipped step would still move those.
+    Wrap the whole optimizer, its gradient clipping, `with_float32_master` and
+    `optax.MultiSteps` included. Inside of a wrapper that keeps a count or a
+    state of its own, a skipped step would still move those, and one NaN in the
+    sum of `optax.MultiSteps` stays there.
 
     One infinite or NaN gradient skips the step for all weights, those on other
     devices too. Under `jax.vmap` each member of an ensemble decides for
