@@ -30,6 +30,7 @@ GROUPS: Mapping[str, Mapping[str, Row]] = {
     "cores": rows.CORES,
     "dialects": rows.DIALECTS,
     "wrappers": rows.WRAPPERS,
+    "narrow": rows.NARROW,
     "masters": rows.MASTERS,
     "eight_bits": rows.EIGHT_BITS,
     "rules": rows.RULES,

@@ -90,14 +90,17 @@ DIALECTS: Mapping[str, Row] = {
 
 WRAPPERS: Mapping[str, Row] = {
     "adam, bfloat16 state": Row(gdmethods.adam(RATE, accumulator_dtype="bfloat16")),
+    "float32 master, adam": Row(gdmethods.with_float32_master(gdmethods.adam(RATE))),
+    "stochastic rounding, adam": Row(gdmethods.with_stochastic_rounding(gdmethods.adam(RATE))),
+}
+
+NARROW: Mapping[str, Row] = {
     "rmsprop, μ, bfloat16 state": Row(
         gdmethods.rmsprop(RATE, momentum=0.9, accumulator_dtype="bfloat16")
     ),
     "rmsprop, centered, μ, bfloat16 state": Row(
         gdmethods.rmsprop(RATE, centered=True, momentum=0.9, accumulator_dtype="bfloat16")
     ),
-    "float32 master, adam": Row(gdmethods.with_float32_master(gdmethods.adam(RATE))),
-    "stochastic rounding, adam": Row(gdmethods.with_stochastic_rounding(gdmethods.adam(RATE))),
 }
 
 MASTERS: Mapping[str, Row] = {
@@ -107,7 +110,6 @@ MASTERS: Mapping[str, Row] = {
         "momentum": gdmethods.momentum(RATE),
         "momentum, bfloat16 state": gdmethods.momentum(RATE, accumulator_dtype="bfloat16"),
         "rprop, rprop+": gdmethods.rprop(variant="rprop+"),
-        "adadelta": gdmethods.adadelta(),
         "adaptive_gains, μ": gdmethods.adaptive_gains(RATE, 0.9),
         "rmsprop, centered": gdmethods.rmsprop(RATE, centered=True),
         "adam, bfloat16 state": gdmethods.adam(RATE, accumulator_dtype="bfloat16"),
