@@ -100,7 +100,7 @@ def adadelta(
     """
     g = squarable(g, s.e_g)
     s.e_g = rho * s.e_g + (1 - rho) * square(g)
-    delta = sqrt(divide(s.e_x + eps, positive(s.e_g) + eps)) * g
+    delta = sqrt(divide(s.e_x + eps, positive(s.e_g, eps) + eps)) * g
     s.e_x = rho * s.e_x + (1 - rho) * square(delta)
     return -learning_rate * delta
 

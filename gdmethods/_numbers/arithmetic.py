@@ -50,11 +50,12 @@ def square(x: jax.Array) -> jax.Array:
     return jnp.real(x * jnp.conj(x)) if jnp.iscomplexobj(x) else x * x
 
 
-def positive(x: jax.Array) -> jax.Array:
+def positive(x: jax.Array, eps: Any = 0.0) -> jax.Array:
     """x ≥ 0, or the smallest normal number if x is smaller.
 
     Divide by its root: a square that underflowed is not known better, and 0/0
-    is 0, so that a weight that had no gradient stays.
+    is 0, so that a weight that had no gradient stays. If eps is added and hides
+    the difference, x comes back as it is.
 
     Example:
       >>> import jax.numpy as jnp
@@ -62,7 +63,10 @@ def positive(x: jax.Array) -> jax.Array:
       >>> print(jnp.zeros(1) / jnp.sqrt(positive(jnp.zeros(1))))
       [0.]
     """
-    return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
+    limits = jnp.finfo(x.dtype)
+    if isinstance(eps, float) and float(limits.eps) / 4 * eps > float(limits.tiny):
+        return x
+    return jnp.maximum(x, limits.tiny)
 
 
 def root(x: jax.Array, eps: Any, eps_root: Any = 0.0, correction: Any = 1.0) -> jax.Array:
