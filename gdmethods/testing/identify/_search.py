@@ -1,0 +1,286 @@
+"""From updates to a rule: the rules that have a name first, then those one edit away.
+
+A rule counts as found if it gives all updates that were seen. Few steps of few
+weights are enough to discard one that does not.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gdmethods.testing.identify._conventions import CONVENTIONS, Convention
+from gdmethods.testing.identify._families import FAMILIES, Rule, edits
+from gdmethods.testing.identify._fit import (
+    Fit,
+    Record,
+    differences,
+    fit,
+    largest,
+    rounded,
+)
+from gdmethods.testing.identify._probes import Array
+
+SCREENED = {"linear": 8, "root": 9, "adadelta": 9, "rprop": 6, "gains": 4, "signs": 8}
+STRUCTURE = {"above", "v", "largest", "velocity", "centered", "agreement"}
+LEAST_SHARE = 0.3  # of the updates that agree, for "nearest" to be said
+
+
+@dataclass(frozen=True)
+class Near:
+    """The convention that most updates agree with.
+
+    Attributes:
+      convention: that one.
+      fit: with its numbers.
+      share: of the updates that are not 0.
+      where: the others are.
+    """
+
+    convention: Convention
+    fit: Fit
+    share: float
+    where: str
+
+
+def families(record: Record, signs: bool, homogeneous: bool, alone: bool) -> list[str]:
+    """Those whose rules could be this one."""
+    if not alone:
+        return ["root"]
+    if signs:
+        steps = np.abs(record.updates[np.isfinite(record.updates) & (record.updates != 0)])
+        constant = len(steps) > 0 and np.ptp(steps) < 1e-5 * steps.max()
+        return ["signs"] if constant else ["rprop", "root"]
+    return ["linear", "gains"] if homogeneous else ["root", "adadelta"]
+
+
+class Search:
+    """For the rule of a record, among families."""
+
+    def __init__(
+        self,
+        record: Record,
+        few: Any,
+        families: list[str],
+        tolerance: float,
+        *,
+        shared: bool = False,
+        limits: Callable[[Fit], Fit] = lambda hit: hit,
+    ) -> None:
+        self.record, self.few, self.families = record, few, families
+        self.tolerance, self.shared, self.limits = tolerance, shared, limits
+        self.tried: dict[Rule, Fit] = {}
+
+    def found(self) -> Fit | None:
+        """The simplest rule that gives all updates."""
+        named = self._among(rule for c in self._conventions() for rule in self._rules(c))
+        if named:
+            return named
+        closest = sorted(self._conventions(), key=lambda c: self._cost(c))
+        for some in (closest[:4], closest[4:]):
+            edited = self._among(
+                rule for c in some for edit in edits(c.rule) for rule in self._sharing(edit)
+            )
+            if edited:
+                return edited
+        return None
+
+    def _cost(self, convention: Convention) -> float:
+        return min(self.tried[rule].cost for rule in self._rules(convention))
+
+    def _conventions(self) -> Iterator[Convention]:
+        for family in self.families:
+            yield from (c for c in CONVENTIONS if c.rule.family == family)
+
+    def _rules(self, convention: Convention) -> Iterator[Rule]:
+        for rule in convention.rules():
+            yield from self._sharing(rule)
+
+    def _sharing(self, rule: Rule) -> Iterator[Rule]:
+        if not self.shared:
+            yield rule
+        elif rule.family == "root":
+            yield rule.having(shared="mean")
+            yield rule.having(shared="sum")
+
+    def _among(self, rules: Iterable[Rule]) -> Fit | None:
+        hits = []
+        for rule in rules:
+            if rule not in self.tried:
+                candidate = self.tried[rule] = self._screened(rule)
+                if candidate.cost < max(self.tolerance**2, 1e-16) * 1e2:
+                    hit = self._verified(candidate)
+                    if hit is not None:
+                        hits.append(hit)
+        return min(hits, key=lambda h: self._rank(h, hits)) if hits else None
+
+    def _rank(self, hit: Fit, hits: list[Fit]) -> tuple[Any, ...]:
+        """The exact before the nearly exact, then the nearer to a convention, then the simpler."""
+        best = min(h.error for h in hits)
+        _, away = nearest_convention(hit.rule)
+        return (
+            hit.error > 100 * max(best, 1e-13),
+            _away(hit.rule, away),
+            len(hit.numbers),
+            len(hit.rule.switches),
+        )
+
+    def _screened(self, rule: Rule) -> Fit:
+        few = slice(None) if self.shared else self.few
+        part = self.record.part(SCREENED[rule.family], few)
+        if rule.family == "rprop":
+            return _rprop(rule, self.record, part)
+        if rule.family == "signs":
+            return fit(rule.having(memory="none"), part) if rule["memory"] == "none" else Fit(
+                rule, 0.0, {}
+            )
+        return fit(rule, part)
+
+    def _verified(self, candidate: Fit) -> Fit | None:
+        """On all updates, with the numbers refined on more of them; None if some differ."""
+        hit, few = candidate, slice(None) if self.shared else self.few
+        if hit.rule.family == "gains":  # the limits are reached later
+            hit = self.limits(rounded(hit, self.record.part(4)))
+        elif hit.rule.family == "rprop":
+            hit = self.limits(rounded(hit, self.record.part(6)))
+        elif hit.rule.numbers:
+            part = self.record.part(30, few)
+            hit = rounded(fit(hit.rule, part, first=[hit.numbers], iterations=12), self.record)
+        else:
+            hit = rounded(hit, self.record)
+        hit = simpler(hit, self.record).judged(self.record)
+        return hit if hit.error < self.tolerance else None
+
+    def nearest(self) -> Near | None:
+        """The convention that gives most of the updates, if enough of them."""
+        best: Near | None = None
+        seen = np.isfinite(self.record.updates) & (self.record.updates != 0)
+        if not seen.any():
+            return None
+        for convention in self._conventions():
+            for tried in self._partly(convention.rule):
+                off = differences(self.record.updates, tried.updates(self.record.gradients))
+                agree = off < max(1e-6, self.tolerance)
+                share = float((agree & seen).sum() / seen.sum())
+                if share >= LEAST_SHARE and (best is None or share > best.share + 1e-3):
+                    best = Near(convention, tried, share, where(~agree, self.record.gradients))
+        return best
+
+    def _partly(self, rule: Rule) -> Iterator[Fit]:
+        """Fitted to the weights of small gradients, of large ones, of one sign, and to most."""
+        if rule.family == "signs":
+            return
+        g = self.record.gradients
+        biggest = np.abs(g).max(0)
+        groups = {
+            "small": biggest < 1e-3,
+            "large": (biggest > 1e-3) & (biggest < 0.9),
+            "of one sign": (g >= 0).all(0) & (biggest > 0),
+        }
+        steps = 12 if rule.family != "gains" else 4
+        for weights in groups.values():
+            if weights.sum() > 3 and weights.sum() < len(weights):
+                part = self.record.part(steps, weights)
+                tried = fit(rule, part) if rule.family != "rprop" else _rprop(rule, part, part)
+                yield rounded(tried, part)
+        if rule.family != "rprop":
+            part = self.record.part(steps, self.few)
+            yield rounded(fit(rule, part, robust=True), part)
+
+
+def nearest_convention(rule: Rule) -> tuple[Convention, tuple[str, ...]]:
+    """The convention that is the fewest terms away, and the switches that differ."""
+    same = [c for c in CONVENTIONS if c.rule.family == rule.family]
+    return min(((c, c.differences(rule)) for c in same), key=lambda pair: _away(rule, pair[1]))
+
+
+def _away(rule: Rule, switches: tuple[str, ...]) -> float:
+    """How many terms differ; one counter for both corrections is one term."""
+    both = {"correction1", "correction2"} <= set(switches)
+    together = both and rule["correction1"] == rule["correction2"]
+    return len(switches) - together + 0.5 * len(STRUCTURE.intersection(switches))
+
+
+def simpler(hit: Fit, record: Record) -> Fit:
+    """Without the terms whose numbers say that they are not there."""
+    rule, p = hit.rule, hit.numbers
+    changes: dict[str, Any] = {}
+    if p.get("momentum", 1.0) < 1e-7 and "velocity" in FAMILIES[rule.family].defaults:
+        changes["velocity"] = "none"
+    if p.get("dampening", 1.0) < 1e-7:
+        changes["dampening"] = False
+    if p.get("lr_decay", 1.0) < 1e-9:
+        changes["falling"] = False
+    if p.get("s0", 1.0) < 1e-18:
+        changes["starts"] = False
+    if not changes:
+        return hit
+    rule = rule.having(**changes)
+    return replace(hit, rule=rule, numbers={k: p[k] for k in rule.numbers}).judged(record)
+
+
+def _rprop(rule: Rule, record: Record, part: Record) -> Fit:
+    """Its factors are the ratios of two moves, and its first step is the first move."""
+    steps = np.abs(record.updates)
+    with np.errstate(all="ignore"):
+        ratios = (steps[1:] / steps[:-1])[:20]
+    ratios = ratios[np.isfinite(ratios) & (ratios > 0)]
+    up, down = _usual(ratios[ratios > 1 + 1e-5], 1.2), _usual(ratios[ratios < 1 - 1e-5], 0.5)
+    moved = steps[0] if steps[0].any() else steps[1]
+    first = _usual(moved[moved > 0], 1.0)
+    factor = {"keep": 1.0, "grow": up, "shrink": down}[rule["first"]]
+    sign = -1.0 if np.nansum(record.updates * np.sign(record.gradients)) > 0 else 1.0
+    found = Fit(rule, sign * first / factor, {"up": up, "down": down})
+    error = differences(part.updates, found.updates(part.gradients))
+    return replace(found, cost=float(np.mean(np.minimum(error, 1.0) ** 2)))
+
+
+def _usual(values: Array, otherwise: float) -> float:
+    """The value that most of them have."""
+    if not len(values):
+        return otherwise
+    kept = np.array([float(f"{v:.5e}") for v in values])
+    distinct, counts = np.unique(kept, return_counts=True)
+    return float(np.median(values[kept == distinct[np.argmax(counts)]]))
+
+
+CONDITIONS: dict[str, Any] = {
+    "at the first step": lambda g, t: t == 0,
+    "from the second step on": lambda g, t: t > 0,
+    "where the sign has just turned": lambda g, t: _after(g[1:] * g[:-1] < 0),
+    "where the gradient is 0": lambda g, t: g == 0,
+    "where a gradient was 0 before": lambda g, t: _after(np.cumsum(g == 0, 0)[:-1] > 0),
+    "from the first turn of the sign on": lambda g, t: _after(
+        np.cumsum(np.sign(g[1:]) * np.sign(g[:-1]) < 0, 0) > 0
+    ),
+    "where |g| has stayed below 1e-5": lambda g, t: np.maximum.accumulate(abs(g), 0) < 1e-5,
+    "where |g| has stayed below 1e-2": lambda g, t: np.maximum.accumulate(abs(g), 0) < 1e-2,
+    "where |g| is above 1": lambda g, t: abs(g) > 1,
+    "once |g| has been above 1": lambda g, t: np.maximum.accumulate(abs(g), 0) > 1,
+    "once |g| has been above 10": lambda g, t: np.maximum.accumulate(abs(g), 0) > 10,
+}
+
+
+def _after(later: Array) -> Array:
+    return np.concatenate([np.zeros((1, later.shape[1]), bool), later])
+
+
+def where(off: Array, gradients: Array) -> str:
+    """The narrowest condition under which all of these updates stand."""
+    if not off.any():
+        return ""
+    t = np.arange(len(gradients))[:, None] + np.zeros(gradients.shape)
+    step = f"from step {int(np.argmax(off.any(1))) + 1} on"
+    best = None
+    for name, condition in CONDITIONS.items():
+        inside = condition(gradients, t)
+        if not (off & ~inside).any() and (best is None or inside.sum() < best[0]):
+            best = (inside.sum(), name)
+    if best is None or best[0] > 0.95 * off.size:
+        return f"{step}, in {off.any(0).mean():.0%} of the weights"
+    return best[1] if "step" in best[1] else f"{step}, only {best[1]}"
+
+
+def error_of(hit: Fit, record: Record) -> float:
+    return largest(differences(record.updates, hit.updates(record.gradients)))
