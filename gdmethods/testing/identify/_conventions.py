@@ -31,6 +31,10 @@ class Convention:
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     factory: str = ""
 
+    @property
+    def method(self) -> str:
+        return self.name.rpartition(".")[2]
+
     def differences(self, rule: Rule) -> tuple[str, ...]:
         """The switches of `rule` that are no option of this."""
         return tuple(
@@ -383,7 +387,7 @@ def _rprop(f: Found) -> Iterator[Call]:
         yield "torch.rprop", torch.rprop, {"lr": lr, **steps}
     if r.differences(_RPROP.having(turned="moves", zero="shorten")) == ():
         yield "lecture.rprop", lecture.rprop, {"eta": lr}
-    if r["lag"]:
+    if r["late"]:
         sizes = {"eta_minus": down, "eta_plus": up, "min_step_size": least}
         yield "optax.rprop", optax.rprop, {"learning_rate": lr, **sizes, "max_step_size": most}
 

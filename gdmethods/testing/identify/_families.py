@@ -91,7 +91,9 @@ def moves(
     `rates` are the learning rates of the steps, inside or outside of a velocity; `decay` is λ w,
     which is added to each gradient.
     """
-    s, step, out, held = Slots(), FAMILIES[rule.family].step, [], 0.0
+    s, step, held = Slots(), FAMILIES[rule.family].step, 0.0
+    shape = np.broadcast_shapes(gradients[0].shape, *(np.shape(value) for value in p.values()))
+    out = np.empty((len(gradients), *shape))
     with np.errstate(all="ignore"):
         for t, g in enumerate(gradients, 1):
             rate = 1.0 if rates is None else rates[t - 1]
@@ -99,8 +101,8 @@ def moves(
             move = step(g + decay, s, p, rule)
             if rule["lag"]:
                 move, held = held, move
-            out.append(-np.broadcast_to(move, np.broadcast(move, g, *p.values()).shape))
-    return np.stack(out)
+            out[t - 1] = move
+    return -out
 
 
 def linear(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
@@ -227,8 +229,8 @@ def rprop(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
         move = np.where(turned, 0.0 if r["turned"] == "stays" else -s.move, move)
         if r["forgets"]:
             s.sign = np.where(turned, 0.0, sign)
-    s.move = move
-    return move
+    s.move, before = move, s.move
+    return np.where(turned, 0.0, before) if r["late"] else move
 
 
 def gains(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
@@ -334,6 +336,7 @@ FAMILIES: Mapping[str, Family] = {
             "first": "keep",
             "size": "sign",
             "before": False,
+            "late": False,
             "lag": False,
         },
         {
@@ -343,6 +346,7 @@ FAMILIES: Mapping[str, Family] = {
             "first": ("grow", "shrink"),
             "size": ("g",),
             "before": (True,),
+            "late": (True,),
             "lag": (True,),
         },
         lambda r: ("up", "down"),

@@ -187,7 +187,7 @@ def _descended(target: _Target, x: Array, iterations: int) -> tuple[Array, Array
         rates = np.where(better, rates_tried, rates)
         damping = np.clip(np.where(better, damping / 10, damping * 5), 1e-14, 1e8)
         history.append(_costs(r).min())
-        stuck = len(history) > 6 and history[-1] > 0.7 * history[-6]
+        stuck = len(history) > 4 and history[-1] > 0.5 * history[-5]
         if stuck or history[-1] < 1e-30:
             break
     return x, r, rates

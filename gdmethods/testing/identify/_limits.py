@@ -29,18 +29,15 @@ def limits(subject: Subject, weights: int) -> Callable[[Fit], Fit]:
 
 def _best(hit: Fit, gradients: Array, sizes: Array, updates: Array) -> Fit:
     """Of the limits that the walk may have reached, those that explain it."""
-    unit = hit.rate
-    mu = hit.numbers.get("momentum", 0.0)
+    unit = abs(hit.rate)
     if hit.rule.family == "gains":
-        ends = {abs(sizes[-1, k] / unit) * (1 - mu * (-1.0) ** k) for k in (0, 1)}
+        mu = hit.numbers.get("momentum", 0.0)
+        ends = {sizes[-1, k] / unit * (1 - mu * (-1.0) ** k) for k in (0, 1)}
     else:
-        last = sizes[-20:]
-        ends = {float(v / abs(unit)) for v in last[last > 0]} | {
-            float(v / abs(unit) / hit.numbers["up"]) for v in last[last > 0]
-        }
-        half = sizes[len(sizes) // 2 :, 2]
-        ends |= {float(half[half > 0].min() / abs(unit) / hit.numbers["up"])} if half.any() else set()
-    ends = {float(f"{end * abs(unit):.9g}") / abs(unit) for end in ends}
+        moved = [part[part > 0] for part in (sizes[-20:], sizes[len(sizes) // 2 :, 2])]
+        seen = {float(v / unit) for v in (*moved[0], *moved[1][:2])}
+        ends = seen | {v / hit.numbers["up"] for v in seen}
+    ends = {float(f"{end * unit:.9g}") / unit for end in ends}
     best = hit, np.inf
     for least in [0.0, *sorted(end for end in ends if end <= 1)]:
         for most in [*sorted(end for end in ends if end >= 1), np.inf]:

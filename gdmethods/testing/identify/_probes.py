@@ -125,3 +125,11 @@ def long(weights: int, steps: int) -> Probe:
     names = ("constant", "alternating", "turning until half way")
     gradients = np.tile(three, (1, -(-weights // 3)))[:, :weights]
     return Probe("the long probe", gradients, tuple((names[k % 3], 1.0) for k in range(weights)))
+
+
+def together(weights: int) -> Probe:
+    """All gradients grow from 1e-9 to 1e3 together, for weights that share what they keep."""
+    random = np.random.default_rng(3)
+    size = 10.0 ** np.linspace(-9, 3, STEPS)
+    gradients = _single(random.normal(size=(STEPS, weights)) * size[:, None])
+    return Probe("the probe of all weights together", gradients, (("together", 1.0),) * weights)

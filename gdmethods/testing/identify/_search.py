@@ -20,10 +20,12 @@ from gdmethods.testing.identify._fit import (
     largest,
     rounded,
 )
+from gdmethods.testing.identify._laws import Laws
 from gdmethods.testing.identify._probes import Array
 
-SCREENED = {"linear": 8, "root": 9, "adadelta": 9, "rprop": 6, "gains": 4, "signs": 8}
+SCREENED = {"linear": 8, "root": 7, "adadelta": 9, "rprop": 6, "gains": 4, "signs": 8}
 STRUCTURE = {"above", "v", "largest", "velocity", "centered", "agreement"}
+CLOSEST = 5  # of the rules with a name, whose edits are tried first
 LEAST_SHARE = 0.3  # of the updates that agree, for "nearest" to be said
 
 
@@ -44,15 +46,15 @@ class Near:
     where: str
 
 
-def families(record: Record, signs: bool, homogeneous: bool, alone: bool) -> list[str]:
+def families(record: Record, laws: Laws) -> list[str]:
     """Those whose rules could be this one."""
-    if not alone:
+    if not laws.alone:
         return ["root"]
-    if signs:
+    if laws.signs:
         steps = np.abs(record.updates[np.isfinite(record.updates) & (record.updates != 0)])
         constant = len(steps) > 0 and np.ptp(steps) < 1e-5 * steps.max()
         return ["signs"] if constant else ["rprop", "root"]
-    return ["linear", "gains"] if homogeneous else ["root", "adadelta"]
+    return ["linear", "gains"] if laws.homogeneous else ["root", "adadelta"]
 
 
 class Search:
@@ -71,23 +73,18 @@ class Search:
         self.record, self.few, self.families = record, few, families
         self.tolerance, self.shared, self.limits = tolerance, shared, limits
         self.tried: dict[Rule, Fit] = {}
+        self.hits: list[Fit] = []
 
     def found(self) -> Fit | None:
         """The simplest rule that gives all updates."""
         named = self._among(rule for c in self._conventions() for rule in self._rules(c))
         if named:
             return named
-        closest = sorted(self._conventions(), key=lambda c: self._cost(c))
-        for some in (closest[:4], closest[4:]):
-            edited = self._among(
-                rule for c in some for edit in edits(c.rule) for rule in self._sharing(edit)
-            )
-            if edited:
-                return edited
-        return None
-
-    def _cost(self, convention: Convention) -> float:
-        return min(self.tried[rule].cost for rule in self._rules(convention))
+        closest = sorted(self.tried, key=lambda rule: self.tried[rule].cost)[:CLOSEST]
+        return self._among(edit for rule in closest for edit in edits(rule)) or self._among(
+            edit for c in self._conventions() for rule in self._sharing(c.rule)
+            for edit in edits(rule)
+        )
 
     def _conventions(self) -> Iterator[Convention]:
         for family in self.families:
@@ -113,7 +110,8 @@ class Search:
                     hit = self._verified(candidate)
                     if hit is not None:
                         hits.append(hit)
-        return min(hits, key=lambda h: self._rank(h, hits)) if hits else None
+        self.hits = sorted(hits, key=lambda h: self._rank(h, hits))
+        return self.hits[0] if hits else None
 
     def _rank(self, hit: Fit, hits: list[Fit]) -> tuple[Any, ...]:
         """The exact before the nearly exact, then the nearer to a convention, then the simpler."""
@@ -214,6 +212,11 @@ def simpler(hit: Fit, record: Record) -> Fit:
         changes["falling"] = False
     if p.get("s0", 1.0) < 1e-18:
         changes["starts"] = False
+    if p.get("b1", 1.0) < 1e-7 and rule["above"] == "m":
+        changes |= {"above": "g", "correction1": "none"}
+    if p.get("b2", 1.0) < 1e-7 and rule["v"] in ("mean", "norm"):
+        changes |= {"v": "last", "correction2": "none"}
+        changes |= {"eps": "outside"} if rule["v"] == "norm" else {}
     if not changes:
         return hit
     rule = rule.having(**changes)
@@ -281,6 +284,3 @@ def where(off: Array, gradients: Array) -> str:
         return f"{step}, in {off.any(0).mean():.0%} of the weights"
     return best[1] if "step" in best[1] else f"{step}, only {best[1]}"
 
-
-def error_of(hit: Fit, record: Record) -> float:
-    return largest(differences(record.updates, hit.updates(record.gradients)))

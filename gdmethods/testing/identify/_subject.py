@@ -101,11 +101,14 @@ class Subject:
     """
 
     def __init__(self, make: Any, dtype: Any) -> None:
-        self.make, self.dtype = make, np.dtype(dtype)
+        self.make, self.dtype, self.single = make, np.dtype(dtype), False
         made = _built(make)
-        self.transformation = is_transformation(made)
-        self.takes_rate = not self.transformation and _needed(made) == 3
-        self.way = Way(next(_kinds()), False) if self.transformation else self._found_way()
+        self.transformation = made if is_transformation(made) else None
+        self.takes_rate = self.transformation is None and _needed(made) == 3
+        if self.transformation is None:
+            self.way = self._found_way()
+        else:
+            self.update = jax.jit(self.transformation.update)  # compiled once for all walks
 
     def _found_way(self) -> Way:
         """The first way in which a few steps can be taken."""
@@ -131,17 +134,17 @@ class Subject:
         w = np.array(np.broadcast_to(weights, probe.gradients.shape[1:]), float)
         rates = np.full(len(probe.gradients), RATE) if rates is None else rates
         with _quiet():
-            if self.transformation:
+            if self.transformation is not None:
                 return self._walk_transformation(probe, w)
             return self._walk(self.way, probe, w, rates)
 
     def _walk_transformation(self, probe: Probe, w: Array) -> Walk:
         with jax.enable_x64(True):
-            tx, params = self.make(), jnp.asarray(w, self.dtype)
-            state, update, updates = tx.init(params), jax.jit(tx.update), []
+            params = jnp.asarray(w, self.dtype)
+            state, updates = self.transformation.init(params), []
             for k, g in enumerate(probe.gradients):
                 with _named(f"update, at step {k + 1} of {probe.name}"):
-                    u, state = update(jnp.asarray(g, self.dtype), state, params)
+                    u, state = self.update(jnp.asarray(g, self.dtype), state, params)
                 updates.append(np.asarray(u, float))
         return Walk(Record(probe.gradients, np.stack(updates)))
 

@@ -18,8 +18,8 @@ TERMS: Mapping[tuple[str, str, Any], str] = {
     ("root", "above", "m before"): "m is used before its update",
     ("root", "above", "nadam"): "m looks ahead, as in NAdam",
     ("root", "next", False): "the m that looks ahead is divided by 1 − β₁ᵗ, not by 1 − β₁ᵗ⁺¹",
-    ("root", "v", "mean"): "g² is averaged, not summed",
-    ("root", "v", "sum"): "g² is summed, not averaged",
+    ("root", "v", "mean"): "g² is averaged",
+    ("root", "v", "sum"): "g² is summed",
     ("root", "v", "last"): "nothing is accumulated: only the last g² counts",
     ("root", "v", "norm"): "v is the larger of β₂v and |g|, as in Adamax",
     ("root", "starts", True): "the accumulator does not start at 0",
@@ -54,6 +54,9 @@ TERMS: Mapping[tuple[str, str, Any], str] = {
     ("rprop", "first", "grow"): "the first update lengthens the step already",
     ("rprop", "first", "shrink"): "the first update shortens the step already",
     ("rprop", "size", "g"): "the step is multiplied by g, not by its sign",
+    ("rprop", "late", True): (
+        "the update is that of the step before, but 0 where the sign turned"
+    ),
     ("rprop", "before", True): "the step size is used before its update",
     ("gains", "agreement", "velocity"): "signs are compared with the velocity",
     ("gains", "agreement", "gradient"): "signs are compared with the gradient before",

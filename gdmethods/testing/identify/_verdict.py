@@ -1,0 +1,254 @@
+"""From what was found to an answer: the name, the wrong terms, and the factories that were run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gdmethods.testing.identify._answer import Answer
+from gdmethods.testing.identify._certificate import Certificate, ahead_of_nesterov, certificates
+from gdmethods.testing.identify._conventions import CONVENTIONS, Call, Convention, Found, calls
+from gdmethods.testing.identify._decay import NO_DECAY, Decay
+from gdmethods.testing.identify._families import Rule
+from gdmethods.testing.identify._fit import Fit, Record, differences, largest
+from gdmethods.testing.identify._laws import Laws
+from gdmethods.testing.identify._search import Near, nearest_convention
+from gdmethods.testing.identify._words import lines, named, number, terms
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Where the learning rate enters.
+
+    Attributes:
+      multiple: the rule's rate is so many times the argument; None if the rate
+        is not an argument.
+      inside: whether it is inside of the velocity; None if nothing tells.
+      unlike: whether the rule's updates are not in proportion to it.
+    """
+
+    multiple: float | None = None
+    inside: bool | None = None
+    unlike: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A rule that gives all updates of the probe, and what else is known of the step.
+
+    Attributes:
+      hit: the rule, with its numbers.
+      decay: of the weights.
+      ahead: μ, where the gradient is asked for at w + μ Δ; NaN if elsewhere,
+        None if it is given.
+      rate: where the learning rate enters.
+      seen: updates that are no numbers.
+    """
+
+    hit: Fit
+    decay: Decay = NO_DECAY
+    ahead: float | None = None
+    rate: Rate = Rate()
+    seen: tuple[str, ...] = ()
+
+    @property
+    def by_look_ahead(self) -> bool:
+        """Whether it is Nesterov's method: momentum, and gradients from where it leads."""
+        mu = self.hit.numbers.get("momentum")
+        plain = self.hit.rule == Rule("linear").having(velocity="velocity")
+        return bool(plain and self.ahead and abs(self.ahead - mu) < 1e-5)
+
+    def wrong(self, switches: tuple[str, ...]) -> Iterator[str]:
+        yield from terms(self.hit.rule, switches)
+        if self.hit.rate < 0:
+            yield "it climbs: the sign of the update is turned"
+        if self.ahead is not None and np.isnan(self.ahead):
+            yield "the gradient is taken at points that are not w + μ Δ"
+        elif self.ahead and not self.by_look_ahead:
+            yield f"the gradient is taken at w + {number(self.ahead)} Δ"
+        if self.rate.unlike:
+            yield "the updates are not in proportion to the learning rate that is given"
+        yield from self.seen
+
+    def answer(self, held_out: Record, weights: Any, tolerance: float, first: int = 0) -> Answer:
+        """Judged by the updates from step `first` on."""
+        convention, switches = self._convention()
+        wrong = tuple(self.wrong(switches))
+        theirs = self.decay.updates(self.hit, held_out.gradients, weights)
+        run = _Run(held_out, weights, first, self._rate_shown())
+        same = [] if self.hit.rate < 0 else self._same(run, tolerance)
+        near = [] if same and not wrong else [(convention, self._turned(convention))]
+        for other in CONVENTIONS if not wrong else ():
+            if other.method == convention.method and other is not convention:
+                near.append((other, self._turned(other)))
+        differs, ran = self._differing(run, near, same, tolerance, explained=not wrong)
+        decays = self.decay != NO_DECAY
+        same.sort(key=lambda c: c.factory != convention.factory)
+        name, title = convention.name, convention.title
+        if same and decays and same[0].factory != convention.factory:
+            name = same[0].factory.removeprefix("gdmethods.")
+            title += "W" if name.endswith("adamw") else ""
+        return Answer(
+            exact=name if same and not wrong else None,
+            title=title,
+            wrong=wrong,
+            lines=(*lines(self.hit.rule, self._absolute()), *self._said()),
+            numbers=self._numbers(),
+            same=tuple(c.text for c in same),
+            differs=differs,
+            difference=largest(differences(held_out.updates, theirs)[first:]),
+            steps=int(np.isfinite(held_out.updates[first:]).sum()),
+            notes=tuple(self._notes()),
+            certificates=(*same, *ran),
+        )
+
+    def _convention(self) -> tuple[Convention, tuple[str, ...]]:
+        if self.by_look_ahead:
+            return next(c for c in CONVENTIONS if c.name == "nesterov"), ()
+        return nearest_convention(self.hit.rule)
+
+    def _absolute(self) -> dict[str, float]:
+        """The numbers; Rprop's limits are those of its steps."""
+        limits = {"least", "most"} if self.hit.rule.family == "rprop" else set()
+        return {
+            name: float(f"{value * abs(self.hit.rate):.9g}") if name in limits else value
+            for name, value in self.hit.numbers.items()
+        }
+
+    def _found(self, rule: Rule) -> Found:
+        numbers, rate = self._absolute(), abs(self.hit.rate)
+        return Found(
+            rule, rate, numbers, self.rate.inside, self.decay.l2, self.decay.decoupled
+        )
+
+    def _same(self, run: "_Run", tolerance: float) -> list[Certificate]:
+        if self.by_look_ahead:
+            found = [run.by_look_ahead(abs(self.hit.rate), self.hit.numbers["momentum"])]
+        else:
+            found = run.of(calls(self._found(self.hit.rule)))
+        return [c for c in found if c.difference < tolerance]
+
+    def _turned(self, convention: Convention) -> Rule:
+        """The rule with this convention's terms instead of its own."""
+        rule = self.hit.rule
+        return rule.having(
+            **{switch: convention.rule[switch] for switch in convention.differences(rule)}
+        )
+
+    def _differing(
+        self,
+        run: "_Run",
+        near: list[tuple[Convention, Rule]],
+        same: list[Certificate],
+        tolerance: float,
+        explained: bool,
+    ) -> tuple[dict[str, str], list[Certificate]]:
+        """Near factories with the same numbers, run as well, and how each differs."""
+        wanted: dict[str, tuple[Convention, Rule]] = {}
+        asked: list[Call] = []
+        for convention, rule in near:
+            if set(rule.numbers) <= set(self.hit.numbers):
+                for call in calls(self._found(rule)):
+                    if call[0] == convention.factory:
+                        asked.append(call)
+                        wanted[call[0]] = convention, rule
+        texts = {c.text for c in same}
+        ran = [c for c in run.of(asked) if c.text not in texts and c.difference > tolerance]
+        said = {}
+        for certificate in ran:
+            _, rule = wanted[certificate.factory]
+            how = "; ".join(terms(rule, self.hit.rule.differences(rule)))
+            said[certificate.text] = _by(certificate) + (f": {how}" if how and explained else "")
+        return said, ran
+
+    def _rate_shown(self) -> dict[float, str]:
+        multiple = self.rate.multiple
+        if multiple is None:
+            return {}
+        return {abs(self.hit.rate): "lr" if multiple == 1 else f"{number(multiple)} * lr"}
+
+    def _numbers(self) -> dict[str, float]:
+        numbers = named(self.hit.rule, self._absolute())
+        decay = self.decay.l2 or self.decay.decoupled
+        if self.rate.multiple is None:
+            numbers = {"learning_rate": self.hit.rate, **numbers}
+        return numbers | ({"weight_decay": decay} if decay else {})
+
+    def _said(self) -> Iterator[str]:
+        multiple = self.rate.multiple
+        if multiple is None:
+            yield f"learning rate {number(self.hit.rate)}"
+        elif multiple == 1:
+            yield "the learning rate is the argument"
+        else:
+            yield f"the learning rate is {number(multiple)} times the argument"
+        if self.rate.inside is not None:
+            where = "inside" if self.rate.inside else "outside"
+            yield f"{where} of the velocity"
+        if self.decay.l2:
+            yield f"weight decay {number(self.decay.l2)}, added to the gradient"
+        if self.decay.decoupled:
+            yield f"weight decay {number(self.decay.decoupled)}, beside the update"
+        if self.by_look_ahead:
+            yield "the gradient is taken at w + μ Δ"
+
+    def _notes(self) -> Iterator[str]:
+        p, rate = self.hit.numbers, self.hit.rate
+        if p.get("b1", 0.0) > p.get("b2", 1.0):
+            yield "β₁ is above β₂: are they swapped?"
+        if p.get("b2", 1.0) < 0.5:
+            yield f"β₂ is {number(p['b2'])}: are it and 1 − β₂ swapped?"
+        if self.hit.rule == Rule("linear").having(velocity="velocity") and not self.by_look_ahead:
+            mean = rate / (1 - p["momentum"])
+            if len(f"{mean:.6g}") <= len(f"{rate:.6g}"):
+                yield (
+                    f"the same is a running mean of gradients, μ m + (1 − μ) g, at the learning "
+                    f"rate {number(mean)}"
+                )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Factories beside the step, on its held-out gradients."""
+
+    held_out: Record
+    weights: Any
+    first: int
+    shown: dict[float, str]
+
+    def of(self, asked: Any) -> list[Certificate]:
+        return certificates(asked, self.held_out, self.weights, self.first, self.shown)
+
+    def by_look_ahead(self, rate: float, mu: float) -> Certificate:
+        return ahead_of_nesterov(rate, mu, self.held_out, self.first, self.shown)
+
+
+def unknown(near: Near | None, laws: Laws | None, held_out: Record) -> Answer:
+    """What can be said of a rule that was not found."""
+    properties = laws.sentences() if laws else ()
+    if near is None:
+        return Answer(properties=properties)
+    verdict = Verdict(near.fit)
+    run = _Run(held_out, 0.0, 0, {})
+    ran = [
+        c
+        for c in run.of(calls(verdict._found(near.fit.rule)))
+        if c.factory == near.convention.factory
+    ]
+    return Answer(
+        title=near.convention.title,
+        where=near.where,
+        lines=(*lines(near.fit.rule, verdict._absolute()), *verdict._said()),
+        numbers=verdict._numbers(),
+        differs={c.text: _by(c) for c in ran},
+        share=near.share,
+        properties=properties,
+        certificates=tuple(ran),
+    )
+
+
+def _by(certificate: Certificate) -> str:
+    if certificate.difference > 1e3:
+        return "by more than 1,000 times an update"
+    return f"by up to {certificate.difference:.2g} of an update"
