@@ -84,7 +84,7 @@ class Answer:
             yield "  ", f"{c.text:{min(width, 50)}}  the same to {c.difference:.0e}"
         if self.difference is not None:
             held_out = f"{self.steps:,} updates that were not used to find it"
-            said = "by" if same else f"this rule is the same to {self.difference:.0e}, by"
+            said = "judged by" if same else f"this rule is the same to {self.difference:.0e}, by"
             yield "  ", f"{said} {held_out}"
         for name, how in self.differs.items():
             yield "  ", f"{name} differs {how}"

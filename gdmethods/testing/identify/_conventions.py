@@ -169,12 +169,11 @@ def _linear(f: Found) -> Iterator[Call]:
     plain = not (f.l2 or f.decay or r["dampening"])
     l2, decoupled = _decays(f, True, False), _decays(f, False, True)
     if r["velocity"] == "none":
+        either = _decays(f, True, True)  # without memory the two are one
         if plain:
             yield "gdmethods.sgd", gdmethods.sgd, {"learning_rate": lr}
-        if l2 is not None:
-            yield "torch.sgd", torch.sgd, {"lr": lr, **l2}
-        if decoupled is not None:
-            yield "keras.sgd", keras.sgd, {"learning_rate": lr, **decoupled}
+        yield "torch.sgd", torch.sgd, {"lr": lr, **either}
+        yield "keras.sgd", keras.sgd, {"learning_rate": lr, **either}
         if plain:
             yield "optax.sgd", optax.sgd, {"learning_rate": lr}
         return

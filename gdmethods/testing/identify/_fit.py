@@ -203,15 +203,15 @@ def _bound(name: str, x: Any) -> Any:
     return 1 / (1 + np.exp(-x)) if name in BOUNDED else np.exp(x)
 
 
-def rounded(found: Fit, record: Record) -> Fit:
-    """With the shortest numbers that do as well, as people write them."""
+def rounded(found: Fit, record: Record, least: float) -> Fit:
+    """With the shortest numbers that do as well, or to `least`, as people write them."""
     exact = found.judged(record)
     best = exact
     for digits in (1, 2, 3, 4, 5, 6, 8):
         numbers = {name: _short(name, v, digits) for name, v in found.numbers.items()}
         short = replace(found, numbers=numbers, rate=_significant(found.rate, digits))
         short = short.judged(record)
-        if short.error <= max(3 * exact.error, 1e-13):
+        if short.error <= max(3 * exact.error, least):
             return short
         if short.error < best.error:
             best = short

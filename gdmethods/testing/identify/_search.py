@@ -54,7 +54,9 @@ def families(record: Record, laws: Laws) -> list[str]:
         steps = np.abs(record.updates[np.isfinite(record.updates) & (record.updates != 0)])
         constant = len(steps) > 0 and np.ptp(steps) < 1e-5 * steps.max()
         return ["signs"] if constant else ["rprop", "root"]
-    return ["linear", "gains"] if laws.homogeneous else ["root", "adadelta"]
+    if laws.linear:
+        return ["linear"]
+    return ["gains", "linear"] if laws.homogeneous else ["root", "adadelta"]
 
 
 class Search:
@@ -139,16 +141,21 @@ class Search:
         """On all updates, with the numbers refined on more of them; None if some differ."""
         hit, few = candidate, slice(None) if self.shared else self.few
         if hit.rule.family == "gains":  # the limits are reached later
-            hit = self.limits(rounded(hit, self.record.part(4)))
+            hit = self.limits(self._short(hit, self.record.part(4)))
         elif hit.rule.family == "rprop":
-            hit = self.limits(rounded(hit, self.record.part(6)))
+            hit = self.limits(self._short(hit, self.record.part(6)))
         elif hit.rule.numbers:
             part = self.record.part(30, few)
-            hit = rounded(fit(hit.rule, part, first=[hit.numbers], iterations=12), self.record)
+            hit = self._short(
+                fit(hit.rule, part, first=[hit.numbers], iterations=12), self.record
+            )
         else:
-            hit = rounded(hit, self.record)
+            hit = self._short(hit, self.record)
         hit = simpler(hit, self.record).judged(self.record)
         return hit if hit.error < self.tolerance else None
+
+    def _short(self, hit: Fit, record: Record) -> Fit:
+        return rounded(hit, record, 0.1 * self.tolerance if self.tolerance > 1e-7 else 1e-13)
 
     def nearest(self) -> Near | None:
         """The convention that gives most of the updates, if enough of them."""
@@ -181,10 +188,10 @@ class Search:
             if weights.sum() > 3 and weights.sum() < len(weights):
                 part = self.record.part(steps, weights)
                 tried = fit(rule, part) if rule.family != "rprop" else _rprop(rule, part, part)
-                yield rounded(tried, part)
+                yield self._short(tried, part)
         if rule.family != "rprop":
             part = self.record.part(steps, self.few)
-            yield rounded(fit(rule, part, robust=True), part)
+            yield self._short(fit(rule, part, robust=True), part)
 
 
 def nearest_convention(rule: Rule) -> tuple[Convention, tuple[str, ...]]:

@@ -20,6 +20,10 @@ from gdmethods._engine.transformations import is_transformation
 from gdmethods.testing.identify._fit import Record, differences, largest
 from gdmethods.testing.identify._probes import Array, Probe
 
+SHAPES = (
+    "A state that has a shape of its own fits no other weights: let it begin at 0, or take the "
+    "shape of the weights at the first step."
+)
 RATE = 0.01  # that a step is given which takes the learning rate as an argument
 
 
@@ -100,26 +104,26 @@ class Subject:
       dtype: of the weights and gradients.
     """
 
-    def __init__(self, make: Any, dtype: Any) -> None:
+    def __init__(self, make: Any, dtype: Any, probe: Probe) -> None:
         self.make, self.dtype, self.single = make, np.dtype(dtype), False
         made = _built(make)
         self.transformation = made if is_transformation(made) else None
         self.takes_rate = self.transformation is None and _needed(made) == 3
         if self.transformation is None:
-            self.way = self._found_way()
+            self.way = self._found_way(probe)
         else:
             self.update = jax.jit(self.transformation.update)  # compiled once for all walks
 
-    def _found_way(self) -> Way:
+    def _found_way(self, probe: Probe) -> Way:
         """The first way in which a few steps can be taken."""
-        trial = Probe("a first trial", np.array([[1.0, -2.0], [0.5, 0.0], [-1.0, 1.0]]), ())
+        trial = Probe("the probe", probe.gradients[:3], ())
         raised = None
         for arrays in _kinds():
             for by_function in (False, True):
                 way = Way(arrays, by_function)
                 try:
                     with _quiet():
-                        self._walk(way, trial, np.zeros(2), np.full(3, RATE))
+                        self._walk(way, trial, np.zeros(trial.gradients.shape[1]), np.full(3, RATE))
                     return way
                 except Exception as error:  # whatever the step raises in a way that is not its own
                     raised = raised or error
@@ -179,9 +183,7 @@ class Subject:
                 if result.shape != (() if arrays.scalar else start.shape):
                     raise ValueError(
                         f"{way} returned shape {result.shape} for weights of shape "
-                        f"{'()' if arrays.scalar else start.shape}. Its state has a shape of its "
-                        "own, or it returns more than the weights. identify walks many weights at "
-                        "once: let the state begin at 0, or take the weights' shape."
+                        f"{() if arrays.scalar else start.shape}. {SHAPES}"
                     )
                 updates.append(result.reshape(start.shape).astype(float) - start)
                 if asked:
@@ -266,6 +268,8 @@ def _named(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         error.add_note(f"identify called {what}.")
+        if "shape" in str(error) or "broadcast" in str(error):
+            error.add_note(SHAPES)
         raise
 
 

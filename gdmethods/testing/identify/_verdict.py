@@ -16,6 +16,8 @@ from gdmethods.testing.identify._laws import Laws
 from gdmethods.testing.identify._search import Near, nearest_convention
 from gdmethods.testing.identify._words import lines, named, number, terms
 
+MOMENTUM = Rule("linear").having(velocity="velocity")
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -56,8 +58,7 @@ class Verdict:
     def by_look_ahead(self) -> bool:
         """Whether it is Nesterov's method: momentum, and gradients from where it leads."""
         mu = self.hit.numbers.get("momentum")
-        plain = self.hit.rule == Rule("linear").having(velocity="velocity")
-        return bool(plain and self.ahead and abs(self.ahead - mu) < 1e-5)
+        return bool(self.hit.rule == MOMENTUM and self.ahead and abs(self.ahead - mu) < 1e-5)
 
     def wrong(self, switches: tuple[str, ...]) -> Iterator[str]:
         yield from terms(self.hit.rule, switches)
@@ -67,6 +68,8 @@ class Verdict:
             yield "the gradient is taken at points that are not w + μ Δ"
         elif self.ahead and not self.by_look_ahead:
             yield f"the gradient is taken at w + {number(self.ahead)} Δ"
+        if self.by_look_ahead and self.rate.inside is False:
+            yield "the learning rate is outside of the velocity"
         if self.rate.unlike:
             yield "the updates are not in proportion to the learning rate that is given"
         yield from self.seen
@@ -77,16 +80,15 @@ class Verdict:
         wrong = tuple(self.wrong(switches))
         theirs = self.decay.updates(self.hit, held_out.gradients, weights)
         run = _Run(held_out, weights, first, self._rate_shown())
-        same = [] if self.hit.rate < 0 else self._same(run, tolerance)
+        same = self._same(run, tolerance)
+        same.sort(key=lambda c: c.factory != convention.factory)
         near = [] if same and not wrong else [(convention, self._turned(convention))]
         for other in CONVENTIONS if not wrong else ():
             if other.method == convention.method and other is not convention:
                 near.append((other, self._turned(other)))
         differs, ran = self._differing(run, near, same, tolerance, explained=not wrong)
-        decays = self.decay != NO_DECAY
-        same.sort(key=lambda c: c.factory != convention.factory)
         name, title = convention.name, convention.title
-        if same and decays and same[0].factory != convention.factory:
+        if same and same[0].factory != convention.factory:
             name = same[0].factory.removeprefix("gdmethods.")
             title += "W" if name.endswith("adamw") else ""
         return Answer(
@@ -104,7 +106,7 @@ class Verdict:
         )
 
     def _convention(self) -> tuple[Convention, tuple[str, ...]]:
-        if self.by_look_ahead:
+        if self.ahead and self.hit.rule == MOMENTUM:
             return next(c for c in CONVENTIONS if c.name == "nesterov"), ()
         return nearest_convention(self.hit.rule)
 
@@ -123,6 +125,9 @@ class Verdict:
         )
 
     def _same(self, run: "_Run", tolerance: float) -> list[Certificate]:
+        elsewhere = self.ahead and not self.by_look_ahead
+        if self.hit.rate < 0 or elsewhere or (self.by_look_ahead and self.rate.inside is False):
+            return []
         if self.by_look_ahead:
             found = [run.by_look_ahead(abs(self.hit.rate), self.hit.numbers["momentum"])]
         else:
@@ -197,9 +202,11 @@ class Verdict:
         p, rate = self.hit.numbers, self.hit.rate
         if p.get("b1", 0.0) > p.get("b2", 1.0):
             yield "β₁ is above β₂: are they swapped?"
+        if self.hit.rule.family == "signs" and "b1" in p and p["b1"] == p["b2"]:
+            yield "β₁ = β₂: it is the sign of the running mean"
         if p.get("b2", 1.0) < 0.5:
             yield f"β₂ is {number(p['b2'])}: are it and 1 − β₂ swapped?"
-        if self.hit.rule == Rule("linear").having(velocity="velocity") and not self.by_look_ahead:
+        if self.hit.rule == MOMENTUM and not self.ahead and self.rate.multiple is None:
             mean = rate / (1 - p["momentum"])
             if len(f"{mean:.6g}") <= len(f"{rate:.6g}"):
                 yield (
