@@ -140,6 +140,7 @@ SIGNATURES = {
 TESTING = [
     "CLAIMED",
     "LAWS",
+    "Answer",
     "ContractReport",
     "Outcome",
     "Verdict",
@@ -147,6 +148,8 @@ TESTING = [
     "check_contract",
     "check_law",
     "every_law",
+    "identify",
+    "identify_updates",
 ]
 LAWS = [
     "purity",

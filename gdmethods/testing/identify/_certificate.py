@@ -14,7 +14,7 @@ import optax
 
 import gdmethods
 from gdmethods.testing.identify._conventions import Call
-from gdmethods.testing.identify._fit import Record, differences, largest
+from gdmethods.testing.identify._fit import Record, largest
 from gdmethods.testing.identify._probes import Array
 
 
@@ -69,7 +69,7 @@ def _judged(
     first: int,
 ) -> Certificate:
     seen = np.isfinite(held_out.updates)
-    off = differences(held_out.updates, np.where(seen, theirs, np.nan))[first:]
+    off = held_out.off(np.where(seen, theirs, np.nan))[first:]
     return Certificate(name, arguments, largest(off), int(seen[first:].sum()), text)
 
 
@@ -99,7 +99,9 @@ def walked(transformations: list[Any], gradients: Array, weights: Any = 0.0) -> 
         params = jnp.asarray(np.broadcast_to(weights, gradients.shape[1:]), float)
 
         def step(states: Any, g: Any) -> Any:
-            moved = [tx.update(g, s, params) for tx, s in zip(transformations, states, strict=True)]
+            moved = [
+                tx.update(g, s, params) for tx, s in zip(transformations, states, strict=True)
+            ]
             return [state for _, state in moved], [update for update, _ in moved]
 
         def walk(gradients: Any) -> Any:

@@ -108,9 +108,7 @@ CONVENTIONS = (
         "lecture.adam",
     ),
     Convention("amsgrad", "AMSGrad", _ADAM.having(largest="v"), {}, "torch.adam"),
-    Convention(
-        "keras.amsgrad", "AMSGrad", _ADAM.having(largest="v", eps="hat"), {}, "keras.adam"
-    ),
+    Convention("keras.amsgrad", "AMSGrad", _ADAM.having(largest="v", eps="hat"), {}, "keras.adam"),
     Convention("optax.amsgrad", "AMSGrad", _ADAM.having(largest="v̂"), {}, "optax.amsgrad"),
     Convention(
         "adamax",

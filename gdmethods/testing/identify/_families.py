@@ -111,11 +111,14 @@ def linear(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
     mu, before = p["momentum"], s.velocity
     x = (1 - p["dampening"]) * g if r["dampening"] and s.t > 1 else g
     s.velocity = mu * s.velocity + s.inner * x
-    return s.outer * {
-        "velocity": lambda: s.velocity,
-        "nesterov": lambda: mu * s.velocity + s.inner * x,
-        "swapped": lambda: (1 + mu) * before - mu * s.velocity,
-    }[r["velocity"]]()
+    return (
+        s.outer
+        * {
+            "velocity": lambda: s.velocity,
+            "nesterov": lambda: mu * s.velocity + s.inner * x,
+            "swapped": lambda: (1 + mu) * before - mu * s.velocity,
+        }[r["velocity"]]()
+    )
 
 
 SQUARES: Mapping[str, Callable[[Any], Any]] = {

@@ -34,13 +34,25 @@ CHANGE = 1e-6
 
 @dataclass(frozen=True)
 class Record:
-    """Gradients and the updates that they got; shape (steps, weights)."""
+    """Gradients and the updates that they got.
+
+    Attributes:
+      gradients: shape (steps, weights).
+      updates: of the same shape.
+      least: an update counts as so large at least, relative to its weight's
+        largest so far, when others are compared with it.
+    """
 
     gradients: Array
     updates: Array
+    least: float = 1e-3
 
     def part(self, steps: int, weights: Any = slice(None)) -> "Record":
-        return Record(self.gradients[:steps, weights], self.updates[:steps, weights])
+        return Record(self.gradients[:steps, weights], self.updates[:steps, weights], self.least)
+
+    def off(self, others: Array) -> Array:
+        """How far other updates are from these."""
+        return differences(self.updates, others, self.least)
 
 
 @dataclass(frozen=True)
@@ -65,22 +77,20 @@ class Fit:
         return self.rate * moves(self.rule, self.numbers, gradients, **options)
 
     def judged(self, record: Record) -> "Fit":
-        return replace(
-            self, error=largest(differences(record.updates, self.updates(record.gradients)))
-        )
+        return replace(self, error=largest(record.off(self.updates(record.gradients))))
 
 
-def sizes(updates: Array, least: float = 1e-3) -> Array:
+def sizes(updates: Array, least: float) -> Array:
     """What an update is compared with: its size, but a part of its weight's largest so far."""
     magnitude = np.where(np.isfinite(updates), np.abs(updates), 0.0)
     return np.maximum(magnitude, least * np.maximum.accumulate(magnitude, 0)) + 1e-300
 
 
-def differences(updates: Array, others: Array) -> Array:
+def differences(updates: Array, others: Array, least: float = 1e-3) -> Array:
     """Relative to `sizes`; infinite where only one of the two is finite."""
     finite, other = np.isfinite(updates), np.isfinite(others)
     with np.errstate(all="ignore"):
-        error = np.abs(updates - others) / sizes(updates)
+        error = np.abs(updates - others) / sizes(updates, least)
     return np.where(finite & other, error, np.where(finite == other, 0.0, np.inf))
 
 
@@ -130,9 +140,9 @@ class _Target:
         self.y = (record.updates / self.sizes)[self.seen]
 
     def __call__(self, x: Array) -> tuple[Array, Array]:
-        p = {
-            name: _bound(name, x[:, k])[:, None] for k, name in enumerate(self.rule.numbers)
-        } or {"": np.zeros((len(x), 1))}
+        p = {name: _bound(name, x[:, k])[:, None] for k, name in enumerate(self.rule.numbers)} or {
+            "": np.zeros((len(x), 1))
+        }
         with np.errstate(all="ignore"):
             h = moves(self.rule, p, self.gradients) / self.sizes[:, None]
             h = np.moveaxis(h, 1, 0)[:, self.seen]
@@ -206,6 +216,10 @@ def _bound(name: str, x: Any) -> Any:
 def rounded(found: Fit, record: Record, least: float) -> Fit:
     """With the shortest numbers that do as well, or to `least`, as people write them."""
     exact = found.judged(record)
+    if "eps" in found.numbers:
+        without = replace(found, numbers={**found.numbers, "eps": 0.0}).judged(record)
+        if without.error <= max(exact.error, least):  # nothing shows it
+            found = exact = without
     best = exact
     for digits in (1, 2, 3, 4, 5, 6, 8):
         numbers = {name: _short(name, v, digits) for name, v in found.numbers.items()}

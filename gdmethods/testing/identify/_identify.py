@@ -14,13 +14,12 @@ from gdmethods.testing.identify._decay import NO_DECAY, Decay, decay_of
 from gdmethods.testing.identify._families import FAMILIES
 from gdmethods.testing.identify._fit import Fit, Record, differences, largest
 from gdmethods.testing.identify._laws import laws
-from gdmethods.testing.identify._limits import limits
+from gdmethods.testing.identify._limits import limits, limits_of
 from gdmethods.testing.identify._probes import Probe, held_out, probe, together
 from gdmethods.testing.identify._search import (
-    LEAST_SHARE,
-    Near,
     Search,
     families,
+    near,
     nearest_convention,
     where,
 )
@@ -106,9 +105,10 @@ class _Question:
             shared=not self.laws.alone,
             limits=limits(self.subject, self.weights),
         )
-        hit = search.found()
-        if hit is None and search.families == ["signs"]:
+        if search.families == ["signs"] and self.laws.memory:
             hit = betas(self.subject, float(np.nanmax(np.abs(record.updates))), self.weights)
+        else:
+            hit = search.found()
         decay = self._decay(hit) if hit and self.laws.sees_weights else NO_DECAY
         if hit is None:
             return unknown(search.nearest(), self.laws, self._held_out())
@@ -123,26 +123,16 @@ class _Question:
         w = self.elsewhere if decay != NO_DECAY else np.zeros(self.weights)
         kept_out = self._held_out(w)
         theirs = decay.updates(hit, kept_out.gradients, w)
-        off = differences(kept_out.updates, theirs)
+        off = kept_out.off(theirs)
         if largest(off) > self.tolerance:
-            return unknown(self._near(hit, kept_out), self.laws, kept_out)
+            return unknown(near(hit, kept_out, self.tolerance), self.laws, kept_out)
         verdict = Verdict(hit, decay, self._looks_ahead(), self._rate(hit), self._seen())
         return verdict.answer(kept_out, w, self.tolerance)
 
     def _elsewhere(self, hit: Fit) -> Answer:
         """A rule that is known where all weights are 0, and no decay of others."""
         kept_out = self._held_out(self.elsewhere)
-        return unknown(self._near(hit, kept_out), self.laws, kept_out)
-
-    def _near(self, hit: Fit, record: Record) -> Near | None:
-        off = differences(record.updates, hit.updates(record.gradients)) > self.tolerance
-        near = Near(
-            nearest_convention(hit.rule)[0],
-            hit,
-            float(1 - off.mean()),
-            where(off, record.gradients),
-        )
-        return near if near.share >= LEAST_SHARE else None
+        return unknown(near(hit, kept_out, self.tolerance), self.laws, kept_out)
 
     def _decay(self, hit: Fit) -> Decay | None:
         """How the weights enter: a decay beside the update, or one added to the gradient."""
@@ -227,13 +217,15 @@ def identify_updates(
     if len(g) < 6:
         raise ValueError(f"6 steps at least are needed, got {len(g)}.")
     steps = 2 * len(g) // 3
-    record = Record(g[:steps], u[:steps])
-    search = Search(record, slice(0, 40), list(FAMILIES), tolerance)
+    whole = Record(g, u, 1e-3 if tolerance < 1e-6 else 1.0)  # few digits do not tell small updates
+    seen = whole.part(steps)
+    search = Search(seen, slice(0, 40), list(FAMILIES), tolerance, limits=limits_of(seen))
     hit = search.found()
-    whole = Record(g, u)
-    if hit is None or largest(differences(u, hit.updates(g))[steps:]) > tolerance:
+    if hit is None:
         return unknown(search.nearest(), None, whole)
+    if largest(whole.off(hit.updates(g))[steps:]) > tolerance:
+        return unknown(near(hit, whole, tolerance), None, whole)
     answer = Verdict(hit).answer(whole, np.zeros(g.shape[1]), tolerance, steps)
-    others = {nearest_convention(h.rule)[0].title: h for h in search.hits[1:]}
-    alike = [f"these gradients do not tell it from {title}" for title in others]
-    return replace(answer, notes=(*answer.notes, *alike))
+    titles = {nearest_convention(other.rule)[0].title for other in search.alike()}
+    notes = [f"these gradients do not tell it from {title}" for title in titles - {answer.title}]
+    return replace(answer, notes=(*answer.notes, *notes))

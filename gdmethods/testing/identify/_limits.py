@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from gdmethods.testing.identify._fit import Fit, differences
-from gdmethods.testing.identify._probes import Array, long
+from gdmethods.testing.identify._fit import Fit, Record
+from gdmethods.testing.identify._probes import long
 from gdmethods.testing.identify._subject import Subject
 
 LONG = {"rprop": 400, "gains": 2100}  # a gain that adds 0.05 a step reaches 100 in 1,980
@@ -14,35 +14,49 @@ LONG = {"rprop": 400, "gains": 2100}  # a gain that adds 0.05 a step reaches 100
 
 def limits(subject: Subject, weights: int) -> Callable[[Fit], Fit]:
     """A function that gives a rule its limits, as far as the long walk reaches them."""
-    walks: dict[str, tuple[Array, Array]] = {}
+    walks: dict[str, Record] = {}
 
     def limited(hit: Fit) -> Fit:
         family = hit.rule.family
         if family not in walks:
-            probe = long(weights, LONG[family])
-            walks[family] = probe.gradients[:, :3], subject.walk(probe).updates[:, :3]
-        gradients, updates = walks[family]
-        return _best(hit, gradients, np.abs(updates), updates)
+            walk = subject.walk(long(weights, LONG[family])).record
+            walks[family] = walk.part(LONG[family], slice(0, 3))
+        return _best(hit, walks[family], _ends(hit, walks[family]))
 
     return limited
 
 
-def _best(hit: Fit, gradients: Array, sizes: Array, updates: Array) -> Fit:
-    """Of the limits that the walk may have reached, those that explain it."""
-    unit = abs(hit.rate)
+def limits_of(record: Record) -> Callable[[Fit], Fit]:
+    """The same from the record alone: its largest and smallest moves may be limits."""
+
+    def limited(hit: Fit) -> Fit:
+        moved = np.abs(record.updates[record.updates != 0] / hit.rate)
+        return _best(hit, record, {float(moved.min()), float(moved.max())})
+
+    return limited
+
+
+def _ends(hit: Fit, record: Record) -> set[float]:
+    """The factors that a long walk ends with."""
+    sizes, unit = np.abs(record.updates), abs(hit.rate)
     if hit.rule.family == "gains":
         mu = hit.numbers.get("momentum", 0.0)
-        ends = {sizes[-1, k] / unit * (1 - mu * (-1.0) ** k) for k in (0, 1)}
-    else:
-        moved = [part[part > 0] for part in (sizes[-20:], sizes[len(sizes) // 2 :, 2])]
-        seen = {float(v / unit) for v in (*moved[0], *moved[1][:2])}
-        ends = seen | {v / hit.numbers["up"] for v in seen}
+        return {sizes[-1, k] / unit * (1 - mu * (-1.0) ** k) for k in (0, 1)}
+    turned = sizes[len(sizes) // 2 :, 2]
+    return {float(v / unit) for v in (*sizes[-20:].ravel(), *turned[turned > 0][:2]) if v > 0}
+
+
+def _best(hit: Fit, record: Record, ends: set[float]) -> Fit:
+    """Of the limits that may have been reached, those that explain the record."""
+    if hit.rule.family == "rprop":
+        ends = ends | {end / hit.numbers["up"] for end in ends}
+    unit = abs(hit.rate)
     ends = {float(f"{end * unit:.9g}") / unit for end in ends}
     best = hit, np.inf
     for least in [0.0, *sorted(end for end in ends if end <= 1)]:
-        for most in [*sorted(end for end in ends if end >= 1), np.inf]:
+        for most in [np.inf, *sorted(end for end in ends if end >= 1)]:
             tried = replace(hit, numbers={**hit.numbers, "least": least, "most": most})
-            off = np.minimum(differences(updates, tried.updates(gradients)), 1.0).sum()
+            off = np.minimum(record.off(tried.updates(record.gradients)), 1.0).sum()
             if off < best[1] - 1e-6:
                 best = tried, off
     return best[0]

@@ -15,7 +15,6 @@ from gdmethods.testing.identify._families import FAMILIES, Rule, edits
 from gdmethods.testing.identify._fit import (
     Fit,
     Record,
-    differences,
     fit,
     largest,
     rounded,
@@ -84,9 +83,17 @@ class Search:
             return named
         closest = sorted(self.tried, key=lambda rule: self.tried[rule].cost)[:CLOSEST]
         return self._among(edit for rule in closest for edit in edits(rule)) or self._among(
-            edit for c in self._conventions() for rule in self._sharing(c.rule)
+            edit
+            for c in self._conventions()
+            for rule in self._sharing(c.rule)
             for edit in edits(rule)
         )
+
+    def alike(self) -> list[Fit]:
+        """The other rules that gave all updates, with no more numbers."""
+        return [
+            hit for hit in self.hits[1:] if len(hit.rule.numbers) <= len(self.hits[0].rule.numbers)
+        ]
 
     def _conventions(self) -> Iterator[Convention]:
         for family in self.families:
@@ -132,9 +139,7 @@ class Search:
         if rule.family == "rprop":
             return _rprop(rule, self.record, part)
         if rule.family == "signs":
-            return fit(rule.having(memory="none"), part) if rule["memory"] == "none" else Fit(
-                rule, 0.0, {}
-            )
+            return fit(rule, self.record, first=_betas(rule), starts=1, iterations=0)
         return fit(rule, part)
 
     def _verified(self, candidate: Fit) -> Fit | None:
@@ -144,32 +149,27 @@ class Search:
             hit = self.limits(self._short(hit, self.record.part(4)))
         elif hit.rule.family == "rprop":
             hit = self.limits(self._short(hit, self.record.part(6)))
+        elif hit.rule.family == "signs":
+            hit = replace(hit, numbers={k: round(v, 6) for k, v in hit.numbers.items()})
         elif hit.rule.numbers:
             part = self.record.part(30, few)
-            hit = self._short(
-                fit(hit.rule, part, first=[hit.numbers], iterations=12), self.record
-            )
+            hit = self._short(fit(hit.rule, part, first=[hit.numbers], iterations=12), self.record)
         else:
             hit = self._short(hit, self.record)
         hit = simpler(hit, self.record).judged(self.record)
         return hit if hit.error < self.tolerance else None
 
     def _short(self, hit: Fit, record: Record) -> Fit:
-        return rounded(hit, record, 0.1 * self.tolerance if self.tolerance > 1e-7 else 1e-13)
+        return rounded(hit, record, self.tolerance / 3 if self.tolerance > 1e-7 else 1e-13)
 
     def nearest(self) -> Near | None:
         """The convention that gives most of the updates, if enough of them."""
         best: Near | None = None
-        seen = np.isfinite(self.record.updates) & (self.record.updates != 0)
-        if not seen.any():
-            return None
         for convention in self._conventions():
             for tried in self._partly(convention.rule):
-                off = differences(self.record.updates, tried.updates(self.record.gradients))
-                agree = off < max(1e-6, self.tolerance)
-                share = float((agree & seen).sum() / seen.sum())
-                if share >= LEAST_SHARE and (best is None or share > best.share + 1e-3):
-                    best = Near(convention, tried, share, where(~agree, self.record.gradients))
+                found = near(tried, self.record, max(1e-6, self.tolerance), convention)
+                if found and (best is None or found.share > best.share + 1e-3):
+                    best = found
         return best
 
     def _partly(self, rule: Rule) -> Iterator[Fit]:
@@ -192,6 +192,19 @@ class Search:
         if rule.family != "rprop":
             part = self.record.part(steps, self.few)
             yield self._short(fit(rule, part, robust=True), part)
+
+
+def near(
+    hit: Fit, record: Record, tolerance: float, convention: Convention | None = None
+) -> Near | None:
+    """How much of a record a rule gives, if it is enough to be said."""
+    moved = np.isfinite(record.updates) & (record.updates != 0)
+    off = record.off(hit.updates(record.gradients)) > tolerance
+    share = float((moved & ~off).sum() / max(moved.sum(), 1))
+    if share < LEAST_SHARE:
+        return None
+    convention = convention or nearest_convention(hit.rule)[0]
+    return Near(convention, hit, share, where(off, record.gradients))
 
 
 def nearest_convention(rule: Rule) -> tuple[Convention, tuple[str, ...]]:
@@ -233,17 +246,22 @@ def simpler(hit: Fit, record: Record) -> Fit:
 def _rprop(rule: Rule, record: Record, part: Record) -> Fit:
     """Its factors are the ratios of two moves, and its first step is the first move."""
     steps = np.abs(record.updates)
-    with np.errstate(all="ignore"):
-        ratios = (steps[1:] / steps[:-1])[:20]
-    ratios = ratios[np.isfinite(ratios) & (ratios > 0)]
+    moved = [column[np.isfinite(column) & (column > 0)][:20] for column in steps.T]
+    ratios = np.concatenate([each[1:] / each[:-1] for each in moved])
     up, down = _usual(ratios[ratios > 1 + 1e-5], 1.2), _usual(ratios[ratios < 1 - 1e-5], 0.5)
-    moved = steps[0] if steps[0].any() else steps[1]
-    first = _usual(moved[moved > 0], 1.0)
+    first = _usual(np.array([each[0] for each in moved if len(each)]), 1.0)
     factor = {"keep": 1.0, "grow": up, "shrink": down}[rule["first"]]
     sign = -1.0 if np.nansum(record.updates * np.sign(record.gradients)) > 0 else 1.0
     found = Fit(rule, sign * first / factor, {"up": up, "down": down})
-    error = differences(part.updates, found.updates(part.gradients))
+    error = part.off(found.updates(part.gradients))
     return replace(found, cost=float(np.mean(np.minimum(error, 1.0) ** 2)))
+
+
+def _betas(rule: Rule) -> list[dict[str, float]]:
+    """Numbers that people use; a sign hides how near others are."""
+    usual = (0.9, 0.95, 0.99, 0.98, 0.999, 0.5, 0.8)
+    pairs = [(b1, b2) for b1 in usual for b2 in usual] if rule["memory"] != "none" else [(0, 0)]
+    return [{"b1": b1, "b2": b2} for b1, b2 in pairs]
 
 
 def _usual(values: Array, otherwise: float) -> float:
@@ -290,4 +308,3 @@ def where(off: Array, gradients: Array) -> str:
     if best is None or best[0] > 0.95 * off.size:
         return f"{step}, in {off.any(0).mean():.0%} of the weights"
     return best[1] if "step" in best[1] else f"{step}, only {best[1]}"
-

@@ -50,7 +50,7 @@ def _torch_arrays() -> Arrays:
         return torch.tensor(np.array(numbers))
 
     def read(tensor: Any) -> Array:
-        return np.array(tensor.detach() if hasattr(tensor, "detach") else tensor)
+        return np.array(tensor.detach().numpy() if hasattr(tensor, "detach") else tensor)
 
     def put_back(held: Any, numbers: Array) -> Any:
         held.data.copy_(new(numbers))
@@ -123,7 +123,9 @@ class Subject:
                 way = Way(arrays, by_function)
                 try:
                     with _quiet():
-                        self._walk(way, trial, np.zeros(trial.gradients.shape[1]), np.full(3, RATE))
+                        self._walk(
+                            way, trial, np.zeros(trial.gradients.shape[1]), np.full(3, RATE)
+                        )
                     return way
                 except Exception as error:  # whatever the step raises in a way that is not its own
                     raised = raised or error
@@ -161,9 +163,7 @@ class Subject:
             walks.append(self._walk_arrays(way, column, w[j : j + 1], rates))
         updates = np.concatenate([x.updates for x in walks], 1)
         ahead = [x.ahead for x in walks if x.ahead is not None]
-        return Walk(
-            Record(probe.gradients, updates), np.concatenate(ahead, 1) if ahead else None
-        )
+        return Walk(Record(probe.gradients, updates), np.concatenate(ahead, 1) if ahead else None)
 
     def _walk_arrays(self, way: Way, probe: Probe, w: Array, rates: Array) -> Walk:
         step, arrays, start = self.make(), way.arrays, w.astype(self.dtype)

@@ -11,7 +11,7 @@ from gdmethods.testing.identify._certificate import Certificate, ahead_of_nester
 from gdmethods.testing.identify._conventions import CONVENTIONS, Call, Convention, Found, calls
 from gdmethods.testing.identify._decay import NO_DECAY, Decay
 from gdmethods.testing.identify._families import Rule
-from gdmethods.testing.identify._fit import Fit, Record, differences, largest
+from gdmethods.testing.identify._fit import Fit, Record, largest
 from gdmethods.testing.identify._laws import Laws
 from gdmethods.testing.identify._search import Near, nearest_convention
 from gdmethods.testing.identify._words import lines, named, number, terms
@@ -99,7 +99,7 @@ class Verdict:
             numbers=self._numbers(),
             same=tuple(c.text for c in same),
             differs=differs,
-            difference=largest(differences(held_out.updates, theirs)[first:]),
+            difference=largest(held_out.off(theirs)[first:]),
             steps=int(np.isfinite(held_out.updates[first:]).sum()),
             notes=tuple(self._notes()),
             certificates=(*same, *ran),
@@ -120,9 +120,7 @@ class Verdict:
 
     def _found(self, rule: Rule) -> Found:
         numbers, rate = self._absolute(), abs(self.hit.rate)
-        return Found(
-            rule, rate, numbers, self.rate.inside, self.decay.l2, self.decay.decoupled
-        )
+        return Found(rule, rate, numbers, self.rate.inside, self.decay.l2, self.decay.decoupled)
 
     def _same(self, run: "_Run", tolerance: float) -> list[Certificate]:
         elsewhere = self.ahead and not self.by_look_ahead
