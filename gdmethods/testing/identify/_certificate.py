@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 import gdmethods
-from gdmethods.testing.identify._conventions import Call
+from gdmethods.testing.identify._factories import Call
 from gdmethods.testing.identify._fit import Record, largest
 from gdmethods.testing.identify._probes import Array
 

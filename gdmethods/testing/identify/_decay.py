@@ -22,7 +22,8 @@ class Decay:
     def updates(self, hit: Fit, gradients: Array, w: Any) -> Array:
         """The updates of a rule with this decay."""
         beside: Array = abs(hit.rate) * self.decoupled * np.asarray(w)
-        return hit.updates(gradients, decay=self.l2 * np.asarray(w)) - beside
+        moved: Array = hit.updates(gradients, decay=self.l2 * np.asarray(w)) - beside
+        return moved
 
 
 NO_DECAY = Decay()
@@ -57,7 +58,7 @@ def _l2(hit: Fit, record: Record, w: Array) -> float:
     def cost(l2: float) -> float:
         return float(np.nan_to_num(np.arcsinh(np.abs(residual(l2))), nan=9.0).sum())
 
-    l2 = min(np.geomspace(1e-6, 1, 61), key=cost)
+    l2 = min((10.0 ** (k / 10) for k in range(-60, 1)), key=cost)
     for _ in range(12):
         r = residual(l2)
         slope = (residual(l2 * (1 + 1e-6)) - r) / (1e-6 * l2)

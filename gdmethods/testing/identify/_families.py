@@ -8,7 +8,7 @@ arrays of shape (n, 1), which walks n rules of different numbers at once.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,10 @@ class Slots:
 
     def __getattr__(self, name: str) -> Any:
         return 0.0
+
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -277,7 +281,7 @@ def _root_numbers(r: Rule) -> tuple[str, ...]:
     return tuple(name for name, has in names.items() if has)
 
 
-KINDS = ("none", "power", "first", "t-1", "t+1", "2t", "kept")
+KINDS = ("none", "power", "t-1", "t+1", "2t", "kept")  # "first" is another rate and ε
 FAMILIES: Mapping[str, Family] = {
     "linear": Family(
         linear,

@@ -206,8 +206,9 @@ def identify_updates(
       ValueError: the shapes differ, or there are fewer than 6 steps.
 
     Example:
-      >>> from gdmethods.testing.identify import identify_updates
-      >>> answer = identify_updates([1, 2, -1, 3, 1, 1, 2, -2, 1], [-0.1, -0.2, 0.1, -0.3, -0.1, -0.1, -0.2, 0.2, -0.1])
+      >>> from gdmethods.testing import identify_updates
+      >>> gradients = [1.0, 2.0, 0.5, -3.0, 1.0, -1.0, 2.0, 0.3, 1.0]
+      >>> answer = identify_updates(gradients, [-0.1 * g for g in gradients])
       >>> answer.exact
       'sgd'
     """

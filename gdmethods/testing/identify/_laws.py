@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdmethods.testing.identify._fit import differences
-from gdmethods.testing.identify._probes import Array, Probe
+from gdmethods.testing.identify._probes import Array, Flags, Probe
 from gdmethods.testing.identify._subject import Subject, Walk
 
 CLOSE = 1e-4  # to tell a law that holds from one that does not, in float32 too
@@ -101,7 +101,7 @@ def laws(subject: Subject, probe: Probe, walk: Walk) -> Laws:
     )
 
 
-def _other_half(probe: Probe) -> tuple[Probe, Array]:
+def _other_half(probe: Probe) -> tuple[Probe, Flags]:
     """The probe, in which every second weight begins otherwise; and which weights do not."""
     steps = CHANGED + 10
     gradients = probe.gradients[:steps].copy()

@@ -42,8 +42,10 @@ def _ends(hit: Fit, record: Record) -> set[float]:
     if hit.rule.family == "gains":
         mu = hit.numbers.get("momentum", 0.0)
         return {sizes[-1, k] / unit * (1 - mu * (-1.0) ** k) for k in (0, 1)}
-    turned = sizes[len(sizes) // 2 :, 2]
-    return {float(v / unit) for v in (*sizes[-20:].ravel(), *turned[turned > 0][:2]) if v > 0}
+    last, counts = np.unique(sizes[-20:] / unit, return_counts=True)
+    turned = sizes[len(sizes) // 2 :, 2] / unit
+    flat = (*last[counts > 3], *turned[turned > 0][:2])
+    return {float(end) for end in flat if end > 0}
 
 
 def _best(hit: Fit, record: Record, ends: set[float]) -> Fit:

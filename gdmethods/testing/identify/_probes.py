@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 STEPS = 60
 HELD_OUT_STEPS = 100
@@ -118,7 +119,7 @@ def sizes_to_tell(least: float, most: float, weights: int, wait: int) -> Probe:
 
 
 def long(weights: int, steps: int) -> Probe:
-    """Gradients that drive a factor to its limits: 1, alternating, and alternating until half way."""
+    """Gradients that drive a factor to its limits: 1, and alternating, throughout or half way."""
     t = np.arange(float(steps))
     turning = (-1.0) ** t
     three = np.stack([np.ones(steps), turning, np.where(t < steps // 2, turning, -1.0)], 1)

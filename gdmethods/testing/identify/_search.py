@@ -16,11 +16,10 @@ from gdmethods.testing.identify._fit import (
     Fit,
     Record,
     fit,
-    largest,
     rounded,
 )
 from gdmethods.testing.identify._laws import Laws
-from gdmethods.testing.identify._probes import Array
+from gdmethods.testing.identify._probes import Array, Flags
 
 SCREENED = {"linear": 8, "root": 7, "adadelta": 9, "rprop": 6, "gains": 4, "signs": 8}
 STRUCTURE = {"above", "v", "largest", "velocity", "centered", "agreement"}
@@ -78,16 +77,23 @@ class Search:
 
     def found(self) -> Fit | None:
         """The simplest rule that gives all updates."""
-        named = self._among(rule for c in self._conventions() for rule in self._rules(c))
-        if named:
-            return named
-        closest = sorted(self.tried, key=lambda rule: self.tried[rule].cost)[:CLOSEST]
-        return self._among(edit for rule in closest for edit in edits(rule)) or self._among(
-            edit
-            for c in self._conventions()
-            for rule in self._sharing(c.rule)
-            for edit in edits(rule)
-        )
+        self._try(rule for c in self._conventions() for rule in self._rules(c))
+        if not self.hits:
+            closest = sorted(self.tried, key=lambda rule: self.tried[rule].cost)[:CLOSEST]
+            self._try(edit for rule in closest for edit in edits(rule))
+        if not self.hits:
+            bases = [base for c in self._conventions() for base in self._sharing(c.rule)]
+            self._try(edit for base in bases for edit in edits(base))
+        for hit in tuple(self.hits):  # the same terms may be wrong in a simpler rule
+            _, switches = nearest_convention(hit.rule)
+            terms = {switch: hit.rule[switch] for switch in switches}
+            self._try(
+                c.rule.having(**terms)
+                for c in self._conventions()
+                if terms and c.rule.family == hit.rule.family
+            )
+        self.hits = sorted(self.hits, key=self._rank)
+        return self.hits[0] if self.hits else None
 
     def alike(self) -> list[Fit]:
         """The other rules that gave all updates, with no more numbers."""
@@ -110,21 +116,18 @@ class Search:
             yield rule.having(shared="mean")
             yield rule.having(shared="sum")
 
-    def _among(self, rules: Iterable[Rule]) -> Fit | None:
-        hits = []
+    def _try(self, rules: Iterable[Rule]) -> None:
         for rule in rules:
             if rule not in self.tried:
                 candidate = self.tried[rule] = self._screened(rule)
                 if candidate.cost < max(self.tolerance**2, 1e-16) * 1e2:
                     hit = self._verified(candidate)
                     if hit is not None:
-                        hits.append(hit)
-        self.hits = sorted(hits, key=lambda h: self._rank(h, hits))
-        return self.hits[0] if hits else None
+                        self.hits.append(hit)
 
-    def _rank(self, hit: Fit, hits: list[Fit]) -> tuple[Any, ...]:
+    def _rank(self, hit: Fit) -> tuple[Any, ...]:
         """The exact before the nearly exact, then the nearer to a convention, then the simpler."""
-        best = min(h.error for h in hits)
+        best = min(h.error for h in self.hits)
         _, away = nearest_convention(hit.rule)
         return (
             hit.error > 100 * max(best, 1e-13),
@@ -165,8 +168,11 @@ class Search:
     def nearest(self) -> Near | None:
         """The convention that gives most of the updates, if enough of them."""
         best: Near | None = None
+        self.families = list({*self.families, "linear"}) if not self.shared else self.families
         for convention in self._conventions():
             for tried in self._partly(convention.rule):
+                if simpler(tried, self.record).rule != tried.rule:
+                    continue  # it is this rule by name only
                 found = near(tried, self.record, max(1e-6, self.tolerance), convention)
                 if found and (best is None or found.share > best.share + 1e-3):
                     best = found
@@ -232,9 +238,9 @@ def simpler(hit: Fit, record: Record) -> Fit:
         changes["falling"] = False
     if p.get("s0", 1.0) < 1e-18:
         changes["starts"] = False
-    if p.get("b1", 1.0) < 1e-7 and rule["above"] == "m":
+    if p.get("b1", 1.0) < 1e-6 and rule["above"] == "m":
         changes |= {"above": "g", "correction1": "none"}
-    if p.get("b2", 1.0) < 1e-7 and rule["v"] in ("mean", "norm"):
+    if p.get("b2", 1.0) < 1e-6 and rule["v"] in ("mean", "norm"):
         changes |= {"v": "last", "correction2": "none"}
         changes |= {"eps": "outside"} if rule["v"] == "norm" else {}
     if not changes:
@@ -248,13 +254,19 @@ def _rprop(rule: Rule, record: Record, part: Record) -> Fit:
     steps = np.abs(record.updates)
     moved = [column[np.isfinite(column) & (column > 0)][:20] for column in steps.T]
     ratios = np.concatenate([each[1:] / each[:-1] for each in moved])
-    up, down = _usual(ratios[ratios > 1 + 1e-5], 1.2), _usual(ratios[ratios < 1 - 1e-5], 0.5)
-    first = _usual(np.array([each[0] for each in moved if len(each)]), 1.0)
-    factor = {"keep": 1.0, "grow": up, "shrink": down}[rule["first"]]
+    up = _usual(ratios[ratios > 1 + 1e-5], 1.2)[0]
+    downs = _usual(ratios[ratios < 1 - 1e-5], 0.5)
+    first = _usual(np.array([each[0] for each in moved if len(each)]), 1.0)[0]
     sign = -1.0 if np.nansum(record.updates * np.sign(record.gradients)) > 0 else 1.0
-    found = Fit(rule, sign * first / factor, {"up": up, "down": down})
-    error = part.off(found.updates(part.gradients))
-    return replace(found, cost=float(np.mean(np.minimum(error, 1.0) ** 2)))
+
+    def tried(down: float) -> Fit:
+        factor = {"keep": 1.0, "grow": up, "shrink": down}[rule["first"]]
+        fit = Fit(rule, sign * first / factor, {"up": up, "down": down})
+        error = part.off(fit.updates(part.gradients))
+        return replace(fit, cost=float(np.mean(np.minimum(error, 1.0) ** 2)))
+
+    downs += [down / up for down in downs]  # a turn, and a step that lengthens at once
+    return min(map(tried, downs), key=lambda fit: fit.cost)
 
 
 def _betas(rule: Rule) -> list[dict[str, float]]:
@@ -264,13 +276,12 @@ def _betas(rule: Rule) -> list[dict[str, float]]:
     return [{"b1": b1, "b2": b2} for b1, b2 in pairs]
 
 
-def _usual(values: Array, otherwise: float) -> float:
-    """The value that most of them have."""
-    if not len(values):
-        return otherwise
+def _usual(values: Array, otherwise: float) -> list[float]:
+    """The values that most of them have, the commonest first."""
     kept = np.array([float(f"{v:.5e}") for v in values])
     distinct, counts = np.unique(kept, return_counts=True)
-    return float(np.median(values[kept == distinct[np.argmax(counts)]]))
+    common = distinct[np.argsort(-counts)][:3]
+    return [float(np.median(values[kept == value])) for value in common] or [otherwise]
 
 
 CONDITIONS: dict[str, Any] = {
@@ -290,11 +301,11 @@ CONDITIONS: dict[str, Any] = {
 }
 
 
-def _after(later: Array) -> Array:
+def _after(later: Flags) -> Flags:
     return np.concatenate([np.zeros((1, later.shape[1]), bool), later])
 
 
-def where(off: Array, gradients: Array) -> str:
+def where(off: Flags, gradients: Array) -> str:
     """The narrowest condition under which all of these updates stand."""
     if not off.any():
         return ""

@@ -6,10 +6,12 @@ After g = 1 and k zeros m is (1 − β₂) β₂ᵏ, so that −x turns the sign
 x = β₂ᵏ (1 − β₂) β₁ / (1 − β₁) on.
 """
 
+import math
+
 import numpy as np
 
-from gdmethods.testing.identify._fit import Fit
 from gdmethods.testing.identify._families import Rule
+from gdmethods.testing.identify._fit import Fit
 from gdmethods.testing.identify._probes import sizes_to_tell
 from gdmethods.testing.identify._subject import Subject
 
@@ -42,4 +44,4 @@ def _turn(subject: Subject, weights: int, wait: int) -> float | None:
         least, most = float(x[first - 1]), float(x[first])
         if most / least < 1 + 1e-13:
             break
-    return (least * most) ** 0.5
+    return math.sqrt(least * most)

@@ -68,7 +68,7 @@ def _kinds() -> Iterator[Arrays]:
     def number(numbers: Array) -> float:
         return float(numbers[0])
 
-    yield Arrays("scalars", number, np.asarray, lambda held, x: number(x), scalar=True)
+    yield Arrays("scalars", number, np.array, lambda held, x: number(x), scalar=True)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Subject:
     def __init__(self, make: Any, dtype: Any, probe: Probe) -> None:
         self.make, self.dtype, self.single = make, np.dtype(dtype), False
         made = _built(make)
-        self.transformation = made if is_transformation(made) else None
+        self.transformation: Any = made if is_transformation(made) else None
         self.takes_rate = self.transformation is None and _needed(made) == 3
         if self.transformation is None:
             self.way = self._found_way(probe)
@@ -170,7 +170,8 @@ class Subject:
         held, updates, ahead = arrays.new(start), [], []
         with jax.enable_x64(True):
             for k, g in enumerate(probe.gradients.astype(self.dtype)):
-                held, asked = arrays.put_back(held, start), []
+                held = arrays.put_back(held, start)
+                asked: list[Any] = []
 
                 def grad(at: Any, g: Array = g, asked: list[Any] = asked) -> Any:
                     asked.append(arrays.read(at) - start)

@@ -8,8 +8,9 @@ import numpy as np
 
 from gdmethods.testing.identify._answer import Answer
 from gdmethods.testing.identify._certificate import Certificate, ahead_of_nesterov, certificates
-from gdmethods.testing.identify._conventions import CONVENTIONS, Call, Convention, Found, calls
+from gdmethods.testing.identify._conventions import CONVENTIONS, Convention
 from gdmethods.testing.identify._decay import NO_DECAY, Decay
+from gdmethods.testing.identify._factories import Call, Found, calls
 from gdmethods.testing.identify._families import Rule
 from gdmethods.testing.identify._fit import Fit, Record, largest
 from gdmethods.testing.identify._laws import Laws
@@ -57,8 +58,9 @@ class Verdict:
     @property
     def by_look_ahead(self) -> bool:
         """Whether it is Nesterov's method: momentum, and gradients from where it leads."""
-        mu = self.hit.numbers.get("momentum")
-        return bool(self.hit.rule == MOMENTUM and self.ahead and abs(self.ahead - mu) < 1e-5)
+        if self.hit.rule != MOMENTUM or not self.ahead:
+            return False
+        return abs(self.ahead - self.hit.numbers["momentum"]) < 1e-5
 
     def wrong(self, switches: tuple[str, ...]) -> Iterator[str]:
         yield from terms(self.hit.rule, switches)

@@ -1,4 +1,4 @@
-"""What a rule is, in words: its lines with their numbers, and each term that is not the usual one."""
+"""A rule in words: its lines with their numbers, and each term that is not the usual one."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,15 +23,15 @@ TERMS: Mapping[tuple[str, str, Any], str] = {
     ("root", "v", "last"): "nothing is accumulated: only the last g² counts",
     ("root", "v", "norm"): "v is the larger of β₂v and |g|, as in Adamax",
     ("root", "starts", True): "the accumulator does not start at 0",
-    ("root", "largest", "v"): "the largest v so far counts, as in AMSGrad",
-    ("root", "largest", "v̂"): "the largest v̂ so far counts, taken after its correction",
-    ("root", "largest", "no"): "v itself counts, not the largest so far",
-    ("root", "before", True): "v is used before its update",
-    ("root", "centered", True): "the square of the running mean is subtracted from v",
+    ("root", "largest", "v"): "the largest {v} so far counts, as in AMSGrad",
+    ("root", "largest", "v̂"): "the largest {v}̂ so far counts, taken after its correction",
+    ("root", "largest", "no"): "{v} itself counts, not the largest so far",
+    ("root", "before", True): "{v} is used before its update",
+    ("root", "centered", True): "the square of the running mean is subtracted from {v}",
     ("root", "root", False): "the square root is missing",
     ("root", "eps", "outside"): "ε stands outside of the root",
     ("root", "eps", "inside"): "ε stands inside of the root",
-    ("root", "eps", "hat"): "ε is added to √v before the bias correction (the paper's ε̂)",
+    ("root", "eps", "hat"): "ε is added to √{v} before the bias correction (the paper's ε̂)",
     ("root", "eps", "max"): "ε is the least denominator, and is not added",
     ("root", "eps", "after"): "ε is added to the whole fraction, not to its denominator",
     ("root", "falling", True): "the learning rate falls as 1/(1 + (t − 1) lr_decay)",
@@ -74,19 +74,19 @@ CORRECTIONS = {
     "t-1": "the bias correction of {} counts steps from 0",
     "t+1": "the bias correction of {} counts steps from 2",
     "2t": "the step counter of the bias correction of {} advances by 2 a step",
-    "kept": "{} stored after its bias correction",
+    "kept": "{} stored after bias correction",
 }
-_SUMMED = {"abs": "|g|", "raw": "g"}
+_SQUARES = {"square": "g²", "abs": "|g|", "raw": "g"}
 
 
 def terms(rule: Rule, switches: tuple[str, ...]) -> Iterator[str]:
     """What these switches of the rule say."""
-    counted = [s for s in ("correction1", "correction2") if s in switches]
+    counted = [switch for switch in switches if switch.startswith("correction")]
     if len(counted) == 2 and rule["correction1"] == rule["correction2"]:
         yield _correction("m and v", rule["correction1"])
     else:
         for switch in counted:
-            yield _correction("m" if switch == "correction1" else "v", rule[switch])
+            yield _correction("m" if switch == "correction1" else _letter(rule), rule[switch])
     for switch in switches:
         if switch in counted:
             continue
@@ -94,9 +94,13 @@ def terms(rule: Rule, switches: tuple[str, ...]) -> Iterator[str]:
             yield "the update is that of the step before"
         elif switch == "of":
             done = "summed" if rule["v"] == "sum" else "averaged"
-            yield f"{_SUMMED[rule['of']]} is {done} and not g²" if rule["of"] != "square" else ""
+            yield f"{_SQUARES[rule['of']]} is {done}" + (
+                " and not g²" if rule["of"] != "square" else ""
+            )
+        elif switch == "eps" and rule.settings.get("v") == "norm":
+            yield f"ε is added {'within' if rule['eps'] == 'inside' else 'to'} the maximum"
         elif (rule.family, switch, rule[switch]) in TERMS:
-            yield TERMS[rule.family, switch, rule[switch]]
+            yield TERMS[rule.family, switch, rule[switch]].format(v=_letter(rule))
 
 
 def _correction(what: str, kind: str) -> str:
@@ -130,13 +134,10 @@ def lines(rule: Rule, p: Numbers) -> Iterator[str]:
             yield f"d × {number(p['up'])} where signs agree, × {number(p['down'])} where they turn"
             least, most = p.get("least", 0.0), p.get("most", float("inf"))
             yield f"within [{number(least)}, {number(most)}]"
-            yield {
-                "stays": "irprop-",
-                "returns": "rprop+",
-                "moves": "rprop-",
-            }[rule["turned"]]
+            yield VARIANTS[rule["turned"]]
         case "gains":
-            yield f"gain + {number(p['increase'])} where signs agree, else × {number(p['decrease'])}"
+            more, less = number(p["increase"]), number(p["decrease"])
+            yield f"gain + {more} where signs agree, else × {less}"
             least, most = p.get("least", 0.0), p.get("most", float("inf"))
             yield f"within [{number(least)}, {number(most)}]"
             if rule["velocity"] != "none":
@@ -146,9 +147,16 @@ def lines(rule: Rule, p: Numbers) -> Iterator[str]:
             yield f"m ← {number(p['b2'])} m + {number(1 - p['b2'])} g"
 
 
+def _letter(rule: Rule) -> str:
+    """Of the accumulator, as the papers have it."""
+    if rule.family != "root" or rule["above"] != "g":
+        return "v"
+    return "ν" if rule["v"] == "mean" else "s"
+
+
 def _root(rule: Rule, p: Numbers) -> Iterator[str]:
-    square = {"square": "g²", "abs": "|g|", "raw": "g"}[rule["of"]]
-    letter = {"sum": "s"}.get(rule["v"], "v" if rule["above"] != "g" else "ν")
+    square = _SQUARES[rule["of"]]
+    letter = _letter(rule)
     if rule["above"] != "g":
         yield f"m ← {number(p['b1'])} m + {number(1 - p['b1'])} g"
     if rule["v"] == "mean":
@@ -177,6 +185,7 @@ def _root(rule: Rule, p: Numbers) -> Iterator[str]:
         yield f"lr_decay {number(p['lr_decay'])}"
 
 
+VARIANTS = {"stays": "irprop-", "returns": "rprop+", "moves": "rprop-"}
 NAMES: Mapping[str, Mapping[str, str]] = {  # of gdmethods' arguments
     "root": {"s0": "initial_accumulator_value"},
     "rprop": {
