@@ -251,31 +251,24 @@ def _adadelta(f: Found) -> Iterator[Call]:
 
 def _rprop(f: Found) -> Iterator[Call]:
     r, p, lr = f.rule, f.numbers, f.rate
+    least, most = p.get("least", 0.0), p.get("most", float("inf"))
+    first, every = f.inside is not False, f.inside is not True  # steps that the rate enters
     if f.l2 or f.decay:
         return
-    least, most = p.get("least", 0.0), p.get("most", float("inf"))
-    down, up = p["down"], p["up"]
-    if set(dict(r.switches)) <= {"turned"}:
-        yield (
-            "gdmethods.rprop",
-            gdmethods.rprop,
-            {
-                "learning_rate": lr,
-                "eta_minus": down,
-                "eta_plus": up,
-                "min_step_size": least,
-                "max_step_size": most,
-                "variant": VARIANTS[r["turned"]],
-            },
-        )
-    if not r.switches:
-        steps = {"etas": (down, up), "step_sizes": (least, most)}
-        yield "torch.rprop", torch.rprop, {"lr": lr, **steps}
-    if dict(r.switches) == {"turned": "moves", "zero": "shorten"}:
+    if dict(r.switches) == {"turned": "moves", "zero": "shorten"} and every:
         yield "lecture.rprop", lecture.rprop, {"eta": lr}
-    if r["late"]:
-        sizes = {"eta_minus": down, "eta_plus": up, "min_step_size": least}
-        yield "optax.rprop", optax.rprop, {"learning_rate": lr, **sizes, "max_step_size": most}
+    if not first:
+        return
+    factors = {"eta_minus": p["down"], "eta_plus": p["up"]}
+    ours = {"learning_rate": lr, **factors, "min_step_size": least, "max_step_size": most}
+    if set(dict(r.switches)) <= {"turned"}:
+        variant = {"variant": VARIANTS[r["turned"]]}
+        yield "gdmethods.rprop", gdmethods.rprop, {**ours, **variant}
+    if not r.switches:
+        theirs = {"etas": (p["down"], p["up"]), "step_sizes": (least, most)}
+        yield "torch.rprop", torch.rprop, {"lr": lr, **theirs}
+    if dict(r.switches) == {"late": True}:
+        yield "optax.rprop", optax.rprop, ours
 
 
 def _gains(f: Found) -> Iterator[Call]:

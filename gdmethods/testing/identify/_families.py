@@ -15,6 +15,7 @@ import numpy as np
 from gdmethods.testing.identify._probes import Array
 
 Numbers = Mapping[str, Any]
+Settings = Mapping[str, Any]
 
 
 class Slots:
@@ -45,7 +46,7 @@ class Rule:
     switches: tuple[tuple[str, Any], ...] = ()
 
     @cached_property
-    def settings(self) -> Mapping[str, Any]:
+    def settings(self) -> Settings:
         """All its switches."""
         return {**FAMILIES[self.family].defaults, **dict(self.switches)}
 
@@ -76,7 +77,7 @@ class Family:
     numbers: the names of a rule's numbers.
     """
 
-    step: Callable[[Array, Slots, Numbers, Rule], Any]
+    step: Callable[[Array, Slots, Numbers, Settings], Any]
     defaults: Mapping[str, Any]
     edits: Mapping[str, tuple[Any, ...]]
     numbers: Callable[[Rule], tuple[str, ...]]
@@ -95,21 +96,21 @@ def moves(
     `rates` are the learning rates of the steps, inside or outside of a velocity; `decay` is λ w,
     which is added to each gradient.
     """
-    s, step, held = Slots(), FAMILIES[rule.family].step, 0.0
+    s, step, settings, held = Slots(), FAMILIES[rule.family].step, rule.settings, 0.0
     shape = np.broadcast_shapes(gradients[0].shape, *(np.shape(value) for value in p.values()))
     out = np.empty((len(gradients), *shape))
     with np.errstate(all="ignore"):
         for t, g in enumerate(gradients, 1):
             rate = 1.0 if rates is None else rates[t - 1]
             s.t, s.inner, s.outer = t, rate if inside else 1.0, 1.0 if inside else rate
-            move = step(g + decay, s, p, rule)
-            if rule["lag"]:
+            move = step(g + decay, s, p, settings)
+            if settings["lag"]:
                 move, held = held, move
             out[t - 1] = move
     return -out
 
 
-def linear(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
+def linear(g: Array, s: Slots, p: Numbers, r: Settings) -> Any:
     if r["velocity"] == "none":
         return s.inner * s.outer * g
     mu, before = p["momentum"], s.velocity
@@ -141,7 +142,7 @@ CORRECTIONS: Mapping[str, Callable[[Any, int], Any]] = {
 }
 
 
-def root(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
+def root(g: Array, s: Slots, p: Numbers, r: Settings) -> Any:
     b1, b2, eps = p.get("b1", 0.0), p.get("b2", 0.0), p["eps"]
     square = SQUARES[r["of"]](g)
     if r["shared"] != "no":
@@ -202,7 +203,7 @@ def root(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
     return s.outer * (p["momentum"] * s.velocity + s.inner * x if ahead else s.velocity)
 
 
-def adadelta(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
+def adadelta(g: Array, s: Slots, p: Numbers, r: Settings) -> Any:
     rho, eps, a_before = p["rho"], p["eps"], s.a
     s.a = rho * s.a + (1 - rho) * g * g
     a = a_before if r["before"] else s.a
@@ -217,7 +218,7 @@ def adadelta(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
     return s.inner * s.outer * (over_root(s.b) if r["b"] == "after" else x)
 
 
-def rprop(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
+def rprop(g: Array, s: Slots, p: Numbers, r: Settings) -> Any:
     if s.t == 1:
         s.d = 1.0 + 0.0 * g
     sign = np.sign(g)
@@ -237,10 +238,10 @@ def rprop(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
         if r["forgets"]:
             s.sign = np.where(turned, 0.0, sign)
     s.move, before = move, s.move
-    return np.where(turned, 0.0, before) if r["late"] else move
+    return s.outer * (np.where(turned, 0.0, before) if r["late"] else move)
 
 
-def gains(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
+def gains(g: Array, s: Slots, p: Numbers, r: Settings) -> Any:
     if s.t == 1:
         s.gain = 1.0 + 0.0 * g
     by_gradient = r["agreement"] == "gradient"
@@ -260,7 +261,7 @@ def gains(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
     return s.outer * s.velocity
 
 
-def signs(g: Array, s: Slots, p: Numbers, r: Rule) -> Any:
+def signs(g: Array, s: Slots, p: Numbers, r: Settings) -> Any:
     b1, b2 = p.get("b1", 0.0), p.get("b2", 0.0)
     if r["memory"] == "none":
         return s.inner * s.outer * np.sign(g)

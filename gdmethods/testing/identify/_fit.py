@@ -156,12 +156,13 @@ class _Target:
 
 
 def _ratio(h: Array, y: Array, weights: Any) -> Array:
-    below: Array = (weights * h * h).sum(1)
-    return np.where(below > 0, (weights * h * y).sum(1) / np.where(below > 0, below, 1), 0.0)
+    weighted = weights * h
+    below: Array = np.einsum("nk,nk->n", weighted, h)
+    return np.where(below > 0, weighted @ y / np.where(below > 0, below, 1), 0.0)
 
 
 def _costs(residuals: Array) -> Array:
-    cost: Array = np.mean(residuals**2, -1)
+    cost: Array = np.einsum("...k,...k->...", residuals, residuals) / residuals.shape[-1]
     return np.where(np.isfinite(cost), cost, np.inf)
 
 

@@ -68,10 +68,12 @@ class Search:
         tolerance: float,
         *,
         shared: bool = False,
+        memory: bool = True,
         limits: Callable[[Fit], Fit] = lambda hit: hit,
     ) -> None:
         self.record, self.few, self.families = record, few, families
-        self.tolerance, self.shared, self.limits = tolerance, shared, limits
+        self.tolerance, self.shared, self.memory = tolerance, shared, memory
+        self.limits = limits
         self.tried: dict[Rule, Fit] = {}
         self.hits: list[Fit] = []
 
@@ -118,7 +120,7 @@ class Search:
 
     def _try(self, rules: Iterable[Rule]) -> None:
         for rule in rules:
-            if rule not in self.tried:
+            if rule not in self.tried and (self.memory or not remembers(rule)):
                 candidate = self.tried[rule] = self._screened(rule)
                 if candidate.cost < max(self.tolerance**2, 1e-16) * 1e2:
                     hit = self._verified(candidate)
@@ -126,7 +128,7 @@ class Search:
                         self.hits.append(hit)
 
     def _rank(self, hit: Fit) -> tuple[Any, ...]:
-        """The exact before the nearly exact, then the nearer to a convention, then the simpler."""
+        """The exact before the nearly exact, the nearer to a convention, then the simpler."""
         best = min(h.error for h in self.hits)
         _, away = nearest_convention(hit.rule)
         return (
@@ -134,6 +136,7 @@ class Search:
             _away(hit.rule, away),
             len(hit.numbers),
             len(hit.rule.switches),
+            sum(len(f"{value:.9g}") for value in (hit.rate, *hit.numbers.values())),
         )
 
     def _screened(self, rule: Rule) -> Fit:
@@ -211,6 +214,13 @@ def near(
         return None
     convention = convention or nearest_convention(hit.rule)[0]
     return Near(convention, hit, share, where(off, record.gradients))
+
+
+def remembers(rule: Rule) -> bool:
+    """Whether earlier gradients count for it."""
+    if rule.family in ("root", "adadelta"):
+        return rule.settings.get("v") != "last"
+    return rule.family not in ("linear", "signs")
 
 
 def nearest_convention(rule: Rule) -> tuple[Convention, tuple[str, ...]]:
@@ -295,6 +305,7 @@ CONDITIONS: dict[str, Any] = {
     ),
     "where |g| has stayed below 1e-5": lambda g, t: np.maximum.accumulate(abs(g), 0) < 1e-5,
     "where |g| has stayed below 1e-2": lambda g, t: np.maximum.accumulate(abs(g), 0) < 1e-2,
+    "where |g| is above 1e-3": lambda g, t: abs(g) > 1e-3,
     "where |g| is above 1": lambda g, t: abs(g) > 1,
     "once |g| has been above 1": lambda g, t: np.maximum.accumulate(abs(g), 0) > 1,
     "once |g| has been above 10": lambda g, t: np.maximum.accumulate(abs(g), 0) > 10,

@@ -189,8 +189,10 @@ class Verdict:
         else:
             yield f"the learning rate is {number(multiple)} times the argument"
         if self.rate.inside is not None:
-            where = "inside" if self.rate.inside else "outside"
-            yield f"{where} of the velocity"
+            velocity = ("inside of the velocity", "outside of the velocity")
+            steps = ("as the first step size", "times each step")
+            inside, outside = steps if self.hit.rule.family == "rprop" else velocity
+            yield inside if self.rate.inside else outside
         if self.decay.l2:
             yield f"weight decay {number(self.decay.l2)}, added to the gradient"
         if self.decay.decoupled:
