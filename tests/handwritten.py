@@ -1,7 +1,7 @@
 """Optimizers as people write them, each a rule Δ(s, g, η) over any kind of arrays, and its name.
 
-`s` is what the rule keeps: every field is 0 at first. `x` has the functions of the arrays: those of
-NumPy, JAX, PyTorch, or of plain numbers.
+`s` is what the rule keeps: every field is 0 at first. `x` has the functions of the arrays, which
+are those of NumPy, JAX, PyTorch, or of plain numbers.
 """
 
 import math

@@ -81,7 +81,7 @@ class Answer:
         same = [c for c in self.certificates if c.text in self.same]
         width = max((len(c.text) for c in same), default=0)
         for c in same:
-            yield "  ", f"{c.text:{min(width, 50)}}  the same to {c.difference:.0e}"
+            yield "  ", f"{c.text:{min(width, 58)}}  the same to {c.difference:.0e}"
         if self.difference is not None:
             held_out = f"{self.steps:,} updates that were not used to find it"
             said = "judged by" if same else f"this rule is the same to {self.difference:.0e}, by"

@@ -53,7 +53,9 @@ def _l2(hit: Fit, record: Record, w: Array) -> float:
     scale = np.abs(record.updates) + 1e-3 * np.abs(record.updates).max(0)
 
     def residual(l2: float) -> Array:
-        return ((record.updates - Decay(l2=l2).updates(hit, record.gradients, w)) / scale).ravel()
+        theirs = Decay(l2=l2).updates(hit, record.gradients, w)
+        left: Array = ((record.updates - theirs) / scale).ravel()
+        return left
 
     def cost(l2: float) -> float:
         return float(np.nan_to_num(np.arcsinh(np.abs(residual(l2))), nan=9.0).sum())

@@ -209,8 +209,12 @@ def _adam(f: Found) -> Iterator[Call]:
                 yield "optax.adam", optax.adam, ours
         case "no", ("none", "none"), "outside" | "inside":
             ours = {**ours, "eps": 0.0, "eps_root": eps} if r["eps"] == "inside" else ours
+            uncorrected = {**ours, "bias_correction": False}
             if plain:
-                yield "gdmethods.adam", gdmethods.adam, {**ours, "bias_correction": False}
+                yield "gdmethods.adam", gdmethods.adam, uncorrected
+            if f.decay:
+                decayed = {**uncorrected, "weight_decay": f.decay}
+                yield "gdmethods.adamw", gdmethods.adamw, decayed
         case "no", ("first", "first"), "inside":
             if plain:
                 arguments = {"eta": lr, "beta1": b1, "beta2": b2, "eps": eps}

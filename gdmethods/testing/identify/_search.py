@@ -23,6 +23,7 @@ from gdmethods.testing.identify._probes import Array, Flags
 
 SCREENED = {"linear": 8, "root": 7, "adadelta": 9, "rprop": 6, "gains": 4, "signs": 8}
 STRUCTURE = {"above", "v", "largest", "velocity", "centered", "agreement"}
+CHEAP = {"linear", "rprop", "gains"}  # families of few rules
 CLOSEST = 5  # of the rules with a name, whose edits are tried first
 LEAST_SHARE = 0.3  # of the updates that agree, for "nearest" to be said
 
@@ -84,7 +85,12 @@ class Search:
             closest = sorted(self.tried, key=lambda rule: self.tried[rule].cost)[:CLOSEST]
             self._try(edit for rule in closest for edit in edits(rule))
         if not self.hits:
-            bases = [base for c in self._conventions() for base in self._sharing(c.rule)]
+            bases = [
+                base
+                for c in self._conventions()
+                for rule in (c.rules() if c.rule.family in CHEAP else [c.rule])
+                for base in self._sharing(rule)
+            ]
             self._try(edit for base in bases for edit in edits(base))
         for hit in tuple(self.hits):  # the same terms may be wrong in a simpler rule
             _, switches = nearest_convention(hit.rule)
@@ -146,6 +152,8 @@ class Search:
             return _rprop(rule, self.record, part)
         if rule.family == "signs":
             return fit(rule, self.record, first=_betas(rule), starts=1, iterations=0)
+        if rule.family == "gains":
+            return fit(rule, part, first=_gains(rule, self.record), starts=6)
         return fit(rule, part)
 
     def _verified(self, candidate: Fit) -> Fit | None:
@@ -277,6 +285,19 @@ def _rprop(rule: Rule, record: Record, part: Record) -> Fit:
 
     downs += [down / up for down in downs]  # a turn, and a step that lengthens at once
     return min(map(tried, downs), key=lambda fit: fit.cost)
+
+
+def _gains(rule: Rule, record: Record) -> list[dict[str, float]]:
+    """Usual changes, and the momentum with which a move goes on where there is no gradient."""
+    before, after = record.updates[:19], record.updates[1:20]
+    on = (record.gradients[1:20] == 0) & (before != 0) & (after != 0)
+    momenta = _usual(np.clip(after[on] / before[on], 0.0, 1.0), 0.9)[:1]
+    return [
+        {"increase": increase, "decrease": decrease, "momentum": momentum}
+        for increase in (0.05, 0.2)
+        for decrease in (0.95, 0.8, 0.5)
+        for momentum in momenta
+    ]
 
 
 def _betas(rule: Rule) -> list[dict[str, float]]:

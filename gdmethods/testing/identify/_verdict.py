@@ -90,9 +90,9 @@ class Verdict:
                 near.append((other, self._turned(other)))
         differs, ran = self._differing(run, near, same, tolerance, explained=not wrong)
         name, title = convention.name, convention.title
+        title += "W" if convention.method == "adam" and self.decay.decoupled else ""
         if same and same[0].factory != convention.factory:
             name = same[0].factory.removeprefix("gdmethods.")
-            title += "W" if name.endswith("adamw") else ""
         return Answer(
             exact=name if same and not wrong else None,
             title=title,
@@ -154,10 +154,10 @@ class Verdict:
         asked: list[Call] = []
         for convention, rule in near:
             if set(rule.numbers) <= set(self.hit.numbers):
-                for call in calls(self._found(rule)):
-                    if call[0] == convention.factory:
-                        asked.append(call)
-                        wanted[call[0]] = convention, rule
+                own = sorted(calls(self._found(rule)), key=lambda c: c[0] != convention.factory)
+                for call in own[:1]:
+                    asked.append(call)
+                    wanted[call[0]] = convention, rule
         texts = {c.text for c in same}
         ran = [c for c in run.of(asked) if c.text not in texts and c.difference > tolerance]
         said = {}
