@@ -326,6 +326,7 @@ def test_help_fits_a_terminal(thing):
             assert sum(not unicodedata.combining(letter) for letter in line) <= 76, line
     takes_functions = thing.__module__ in (
         "gdmethods.testing._contract",
+        "gdmethods.testing.identify._identify",
         "gdmethods._engine.factory",
         "gdmethods._engine.hyperparameters",
     )

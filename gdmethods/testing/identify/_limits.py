@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from gdmethods.testing.identify._fit import Fit, Record
-from gdmethods.testing.identify._probes import long
+from gdmethods.testing.identify._probes import AWAKE, long
 from gdmethods.testing.identify._subject import Subject
 
 LONG = {"rprop": 400, "gains": 2100}  # a gain that adds 0.05 a step reaches 100 in 1,980
@@ -20,7 +20,7 @@ def limits(subject: Subject, weights: int) -> Callable[[Fit], Fit]:
         family = hit.rule.family
         if family not in walks:
             walk = subject.walk(long(weights, LONG[family])).record
-            walks[family] = walk.part(LONG[family], slice(0, 3))
+            walks[family] = walk.part(LONG[family], slice(0, 4))
         return _best(hit, walks[family], _ends(hit, walks[family]))
 
     return limited
@@ -38,10 +38,14 @@ def limits_of(record: Record) -> Callable[[Fit], Fit]:
 
 def _ends(hit: Fit, record: Record) -> set[float]:
     """The factors that a long walk ends with."""
-    sizes, unit = np.abs(record.updates), abs(hit.rate)
+    unit = abs(hit.rate)
     if hit.rule.family == "gains":
-        mu = hit.numbers.get("momentum", 0.0)
-        return {sizes[-1, k] / unit * (1 - mu * (-1.0) ** k) for k in (0, 1)}
+        mu, u, g = hit.numbers.get("momentum", 0.0), record.updates, record.gradients
+        with np.errstate(all="ignore"):
+            gains = (u[1:] - mu * u[:-1]) / (-hit.rate * g[1:])
+        flat = gains[-1, :2][np.abs(gains[-1, :2] / gains[-2, :2] - 1) < 1e-6]
+        return {float(gain) for gain in (*flat, gains[-AWAKE, 3]) if 0 < gain < np.inf}
+    sizes = np.abs(record.updates)
     last, counts = np.unique(sizes[-20:] / unit, return_counts=True)
     turned = sizes[len(sizes) // 2 :, 2] / unit
     flat = (*last[counts > 3], *turned[turned > 0][:2])

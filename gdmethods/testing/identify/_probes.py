@@ -58,7 +58,7 @@ COURSES: Mapping[str, Callable[[Array, np.random.Generator], Array]] = {
     "random": lambda t, random: random.normal(size=len(t)),
     "one impulse": lambda t, _: np.where(t == 0, 1.0, 0.0),
     "constant": lambda t, _: np.ones(len(t)),
-    "alternating": lambda t, _: (-1.0) ** t,
+    "alternating": lambda t, _: (-1.0) ** t * (1 + 0.1 * np.sin(2 * t)),  # so that nothing is 0
     "turning": _turning,
     "starting late": _late,
     "of one sign": lambda t, random: np.abs(random.normal(size=len(t))) + 0.1,
@@ -118,14 +118,22 @@ def sizes_to_tell(least: float, most: float, weights: int, wait: int) -> Probe:
     return Probe("the probe of a sign", gradients, tuple(("turned", float(size)) for size in x))
 
 
+AWAKE = 5  # steps at the end of a course that was asleep
+
+
 def long(weights: int, steps: int) -> Probe:
-    """Gradients that drive a factor to its limits: 1, and alternating, throughout or half way."""
+    """Gradients that drive a factor to its limits, in the first four weights."""
     t = np.arange(float(steps))
-    turning = (-1.0) ** t
-    three = np.stack([np.ones(steps), turning, np.where(t < steps // 2, turning, -1.0)], 1)
-    names = ("constant", "alternating", "turning until half way")
-    gradients = np.tile(three, (1, -(-weights // 3)))[:, :weights]
-    return Probe("the long probe", gradients, tuple((names[k % 3], 1.0) for k in range(weights)))
+    turning = np.where(t % 2 == 0, 1.0, -1.05)
+    courses = {
+        "constant": np.ones(steps),
+        "alternating": turning,
+        "alternating until half way": np.where(t < steps // 2, turning, -1.0),
+        "asleep": np.where((t == 0) | (t >= steps - AWAKE), 1.0, 0.0),
+    }
+    gradients = np.tile(np.stack(list(courses.values()), 1), (1, -(-weights // 4)))[:, :weights]
+    names = tuple((name, 1.0) for name in courses)
+    return Probe("the long probe", gradients, (names * -(-weights // 4))[:weights])
 
 
 def together(weights: int) -> Probe:

@@ -26,6 +26,7 @@ STRUCTURE = {"above", "v", "largest", "velocity", "centered", "agreement"}
 CHEAP = {"linear", "rprop", "gains"}  # families of few rules
 CLOSEST = 5  # of the rules with a name, whose edits are tried first
 LEAST_SHARE = 0.3  # of the updates that agree, for "nearest" to be said
+BETTER = 0.03  # that a later rule, which has more numbers, must agree on
 
 
 @dataclass(frozen=True)
@@ -179,13 +180,14 @@ class Search:
     def nearest(self) -> Near | None:
         """The convention that gives most of the updates, if enough of them."""
         best: Near | None = None
-        self.families = list({*self.families, "linear"}) if not self.shared else self.families
+        if not self.shared and "linear" not in self.families:
+            self.families = ["linear", *self.families]
         for convention in self._conventions():
             for tried in self._partly(convention.rule):
                 if simpler(tried, self.record).rule != tried.rule:
                     continue  # it is this rule by name only
                 found = near(tried, self.record, max(1e-6, self.tolerance), convention)
-                if found and (best is None or found.share > best.share + 1e-3):
+                if found and (best is None or found.share > best.share + BETTER):
                     best = found
         return best
 
