@@ -34,7 +34,8 @@ def test_an_optimizer_is_what_it_is_said_to_be(name: str) -> None:
 
 def test_the_program(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--only", "course_rmsprop,averaged_momentum"])
-    first, second = capsys.readouterr().out.split("\n\n")
+    said = capsys.readouterr().out
+    first, second = said.split("\n\n")
     assert first.startswith("# course_rmsprop: RMSProp as in")
     assert "\nMomentum: Δ ← 0.9 Δ − η g, learning rate 0.001\n" in second
-    assert max(map(len, (first + second).splitlines())) <= 80
+    assert max(map(len, said.splitlines())) <= 80

@@ -3,8 +3,7 @@
 import contextlib
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -38,76 +37,76 @@ class Certificate:
     text: str
 
 
-def certificates(
-    calls: Iterable[Call],
-    held_out: Record,
-    weights: Any = 0.0,
-    first: int = 0,
-    shown: Mapping[float, str] = MappingProxyType({}),
-) -> list[Certificate]:
-    """All factories in one program, which is compiled once; judged from step `first` on."""
-    built = []
-    for name, factory, arguments in calls:
-        with contextlib.suppress(ValueError, TypeError):  # a number that it refuses
-            built.append((name, factory, arguments, factory(**arguments)))
-    if not built:
-        return []
-    found = []
-    updates = walked([tx for *_, tx in built], held_out.gradients, weights)
-    for (name, factory, arguments, _), theirs in zip(built, updates, strict=True):
-        text = _text(name, factory, arguments, shown)
-        found.append(_judged(name, arguments, text, theirs, held_out, first))
-    return found
+@dataclass(frozen=True)
+class HeldOut:
+    """Updates of the step that its rule was not found from, to judge factories by.
 
+    Attributes:
+      record: the gradients and updates.
+      weights: that they are of, before each step.
+      first: the step from which on they are judged.
+      shown: numbers that a call is written with in another way, such as a
+        learning rate that is an argument.
+    """
 
-def _judged(
-    name: str,
-    arguments: Mapping[str, Any],
-    text: str,
-    theirs: Array,
-    held_out: Record,
-    first: int,
-) -> Certificate:
-    seen = np.isfinite(held_out.updates)
-    off = held_out.off(np.where(seen, theirs, np.nan))[first:]
-    return Certificate(name, arguments, largest(off), int(seen[first:].sum()), text)
+    record: Record
+    weights: Any = 0.0
+    first: int = 0
+    shown: Mapping[float, str] = field(default_factory=dict)
 
+    def certificates(self, calls: Iterable[Call]) -> list[Certificate]:
+        """All factories in one program, which is compiled once."""
+        built = []
+        for name, factory, arguments in calls:
+            with contextlib.suppress(ValueError, TypeError):  # a number that it refuses
+                built.append((name, factory, arguments, factory(**arguments)))
+        if not built:
+            return []
+        walks = self._walked([transformation for *_, transformation in built])
+        return [
+            self._judged(name, factory, arguments, updates)
+            for (name, factory, arguments, _), updates in zip(built, walks, strict=True)
+        ]
 
-def ahead_of_nesterov(
-    rate: float, mu: float, held_out: Record, first: int, shown: Mapping[float, str]
-) -> Certificate:
-    """`gdmethods.nesterov` seen from its weights, not from the points ahead of them."""
-    arguments = {"learning_rate": rate, "momentum": mu}
-    tx = gdmethods.nesterov(**arguments)
-    with jax.enable_x64(True):
-        ahead = jnp.zeros(held_out.gradients.shape[1])
+    def by_look_ahead(self, rate: float, mu: float) -> Certificate:
+        """`gdmethods.nesterov` seen from its weights, not from the points ahead of them."""
+        arguments = {"learning_rate": rate, "momentum": mu}
+        tx = gdmethods.nesterov(**arguments)
 
-        def step(carried: Any, g: Any) -> Any:
-            state, ahead = carried
-            updates, state = tx.update(g, state, ahead)
-            return (state, ahead + updates), optax.tree.get(state, "velocity")
+        def step(state: Any, g: Any) -> Any:
+            _, state = tx.update(g, state)
+            return state, optax.tree.get(state, "velocity")
 
-        walk = jax.jit(lambda g: jax.lax.scan(step, (tx.init(ahead), ahead), g)[1])
-        theirs = np.asarray(walk(jnp.asarray(held_out.gradients)))
-    text = _text("gdmethods.nesterov", gdmethods.nesterov, arguments, shown)
-    return _judged("gdmethods.nesterov", arguments, text, theirs, held_out, first)
+        with jax.enable_x64(True):
+            gradients = jnp.asarray(self.record.gradients)
+            moved = jax.jit(lambda g: jax.lax.scan(step, tx.init(g[0]), g)[1])(gradients)
+            updates = np.asarray(moved)
+        return self._judged("gdmethods.nesterov", gdmethods.nesterov, arguments, updates)
 
+    def _walked(self, transformations: list[Any]) -> list[Array]:
+        """Their updates, in float64, at weights that are the same before each step."""
+        with jax.enable_x64(True):
+            gradients = jnp.asarray(self.record.gradients)
+            params = jnp.broadcast_to(jnp.asarray(self.weights, float), gradients.shape[1:])
 
-def walked(transformations: list[Any], gradients: Array, weights: Any = 0.0) -> list[Array]:
-    """Their updates, in float64, at weights that are the same before each step."""
-    with jax.enable_x64(True):
-        params = jnp.asarray(np.broadcast_to(weights, gradients.shape[1:]), float)
+            def step(states: list[Any], g: Any) -> Any:
+                moved = [
+                    tx.update(g, state, params)
+                    for tx, state in zip(transformations, states, strict=True)
+                ]
+                return [state for _, state in moved], [update for update, _ in moved]
 
-        def step(states: Any, g: Any) -> Any:
-            moved = [
-                tx.update(g, s, params) for tx, s in zip(transformations, states, strict=True)
-            ]
-            return [state for _, state in moved], [update for update, _ in moved]
+            states = [tx.init(params) for tx in transformations]
+            updates = jax.jit(lambda g: jax.lax.scan(step, states, g)[1])(gradients)
+            return [np.asarray(each) for each in updates]
 
-        def walk(gradients: Any) -> Any:
-            return jax.lax.scan(step, [tx.init(params) for tx in transformations], gradients)[1]
-
-        return [np.asarray(u) for u in jax.jit(walk)(jnp.asarray(gradients))]
+    def _judged(
+        self, name: str, factory: Any, arguments: Mapping[str, Any], updates: Array
+    ) -> Certificate:
+        seen = np.isfinite(self.record.updates)
+        off = self.record.off(np.where(seen, updates, np.nan))[self.first :]
+        text = _text(name, factory, arguments, self.shown)
+        return Certificate(name, arguments, largest(off), int(seen[self.first :].sum()), text)
 
 
 def _text(

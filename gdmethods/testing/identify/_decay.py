@@ -1,5 +1,6 @@
 """How a rule depends on the weights: a decay of them, beside the update or in the gradient."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +61,7 @@ def _l2(hit: Fit, record: Record, w: Array) -> float:
     def cost(l2: float) -> float:
         return float(np.nan_to_num(np.arcsinh(np.abs(residual(l2))), nan=9.0).sum())
 
-    l2 = min((10.0 ** (k / 10) for k in range(-60, 1)), key=cost)
+    l2 = min((math.pow(10, k / 10) for k in range(-60, 1)), key=cost)
     for _ in range(12):
         r = residual(l2)
         slope = (residual(l2 * (1 + 1e-6)) - r) / (1e-6 * l2)

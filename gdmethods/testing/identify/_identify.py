@@ -95,8 +95,10 @@ class _Question:
         record = self.walk.record
         if not self.laws.alone:
             record = self.subject.walk(together(self.weights)).record
-        if not np.any(record.updates[np.isfinite(record.updates)]):
-            return Answer(properties=("it does not move the weights",))
+        finite = record.updates[np.isfinite(record.updates)]
+        if not finite.any():
+            what = "it does not move the weights" if len(finite) else "it gives inf or NaN always"
+            return Answer(properties=(what,))
         search = Search(
             record,
             self.probe.among(FEW, FEW_SIZES),
@@ -229,7 +231,9 @@ def identify_updates(
         return unknown(near(hit, whole, tolerance), None, whole)
     answer = Verdict(hit).answer(whole, np.zeros(g.shape[1]), tolerance, steps)
     titles = {nearest_convention(other.rule)[0].title for other in search.alike()}
-    notes = [f"these gradients do not tell it from {title}" for title in titles - {answer.title}]
+    notes = [
+        f"these gradients do not tell it from {title}" for title in sorted(titles - {answer.title})
+    ]
     if answer.numbers.get("eps") == 0:
         notes.append("no ε shows beside these gradients")
     return replace(answer, notes=(*answer.notes, *notes))

@@ -43,8 +43,8 @@ def _ends(hit: Fit, record: Record) -> set[float]:
         mu, u, g = hit.numbers.get("momentum", 0.0), record.updates, record.gradients
         with np.errstate(all="ignore"):
             gains = (u[1:] - mu * u[:-1]) / (-hit.rate * g[1:])
-        flat = gains[-1, :2][np.abs(gains[-1, :2] / gains[-2, :2] - 1) < 1e-6]
-        return {float(gain) for gain in (*flat, gains[-AWAKE, 3]) if 0 < gain < np.inf}
+            ends = gains[-1, :2][np.abs(gains[-1, :2] / gains[-2, :2] - 1) < 1e-6]
+        return {float(gain) for gain in (*ends, gains[-AWAKE, 3]) if 0 < gain < np.inf}
     sizes = np.abs(record.updates)
     last, counts = np.unique(sizes[-20:] / unit, return_counts=True)
     turned = sizes[len(sizes) // 2 :, 2] / unit

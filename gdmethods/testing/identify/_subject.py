@@ -194,8 +194,8 @@ class Subject:
 
     def refuse_noise(self, probe: Probe, walk: Walk) -> None:
         """The same gradients must get the same updates again, from a step that is built anew."""
-        few = Probe(probe.name, probe.gradients[:6], probe.courses)
-        again, before = self.walk(few).updates, walk.updates[:6]
+        few = Probe(probe.name, probe.gradients[:20], probe.courses)
+        again, before = self.walk(few).updates, walk.updates[:20]
         off = differences(before, again) > 1e-6
         if off.any():
             k, j = np.argwhere(off)[0]

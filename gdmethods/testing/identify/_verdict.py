@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gdmethods.testing.identify._answer import Answer
-from gdmethods.testing.identify._certificate import Certificate, ahead_of_nesterov, certificates
+from gdmethods.testing.identify._certificate import Certificate, HeldOut
 from gdmethods.testing.identify._conventions import CONVENTIONS, Convention
 from gdmethods.testing.identify._decay import NO_DECAY, Decay
 from gdmethods.testing.identify._factories import Call, Found, calls
@@ -76,19 +76,19 @@ class Verdict:
             yield "the updates are not in proportion to the learning rate that is given"
         yield from self.seen
 
-    def answer(self, held_out: Record, weights: Any, tolerance: float, first: int = 0) -> Answer:
-        """Judged by the updates from step `first` on."""
+    def answer(self, record: Record, weights: Any, tolerance: float, first: int = 0) -> Answer:
+        """Judged by the updates of a record from step `first` on."""
         convention, switches = self._convention()
         wrong = tuple(self.wrong(switches))
-        theirs = self.decay.updates(self.hit, held_out.gradients, weights)
-        run = _Run(held_out, weights, first, self._rate_shown())
-        same = self._same(run, tolerance)
+        theirs = self.decay.updates(self.hit, record.gradients, weights)
+        held_out = HeldOut(record, weights, first, self._rate_shown())
+        same = self._same(held_out, tolerance)
         same.sort(key=lambda c: c.factory != convention.factory)
         near = [] if same and not wrong else [(convention, self._turned(convention))]
         for other in CONVENTIONS if not wrong else ():
             if other.method == convention.method and other is not convention:
                 near.append((other, self._turned(other)))
-        differs, ran = self._differing(run, near, same, tolerance, explained=not wrong)
+        differs, ran = self._differing(held_out, near, same, tolerance, explained=not wrong)
         name, title = convention.name, convention.title
         title += "W" if convention.method == "adam" and self.decay.decoupled else ""
         if same and same[0].factory != convention.factory:
@@ -97,12 +97,12 @@ class Verdict:
             exact=name if same and not wrong else None,
             title=title,
             wrong=wrong,
-            lines=(*lines(self.hit.rule, self._absolute()), *self._said()),
-            numbers=self._numbers(),
+            lines=(*lines(self.hit.rule, self.absolute()), *self.said()),
+            numbers=self.numbers(),
             same=tuple(c.text for c in same),
             differs=differs,
-            difference=largest(held_out.off(theirs)[first:]),
-            steps=int(np.isfinite(held_out.updates[first:]).sum()),
+            difference=largest(record.off(theirs)[first:]),
+            steps=int(np.isfinite(record.updates[first:]).sum()),
             notes=tuple(self._notes()),
             certificates=(*same, *ran),
         )
@@ -112,7 +112,7 @@ class Verdict:
             return next(c for c in CONVENTIONS if c.name == "nesterov"), ()
         return nearest_convention(self.hit.rule)
 
-    def _absolute(self) -> dict[str, float]:
+    def absolute(self) -> dict[str, float]:
         """The numbers; Rprop's limits are those of its steps."""
         limits = {"least", "most"} if self.hit.rule.family == "rprop" else set()
         return {
@@ -120,18 +120,18 @@ class Verdict:
             for name, value in self.hit.numbers.items()
         }
 
-    def _found(self, rule: Rule) -> Found:
-        numbers, rate = self._absolute(), abs(self.hit.rate)
+    def found(self, rule: Rule) -> Found:
+        numbers, rate = self.absolute(), abs(self.hit.rate)
         return Found(rule, rate, numbers, self.rate.inside, self.decay.l2, self.decay.decoupled)
 
-    def _same(self, run: "_Run", tolerance: float) -> list[Certificate]:
+    def _same(self, held_out: HeldOut, tolerance: float) -> list[Certificate]:
         elsewhere = self.ahead and not self.by_look_ahead
         if self.hit.rate < 0 or elsewhere or (self.by_look_ahead and self.rate.inside is False):
             return []
         if self.by_look_ahead:
-            found = [run.by_look_ahead(abs(self.hit.rate), self.hit.numbers["momentum"])]
+            found = [held_out.by_look_ahead(abs(self.hit.rate), self.hit.numbers["momentum"])]
         else:
-            found = run.of(calls(self._found(self.hit.rule)))
+            found = held_out.certificates(calls(self.found(self.hit.rule)))
         return [c for c in found if c.difference < tolerance]
 
     def _turned(self, convention: Convention) -> Rule:
@@ -143,7 +143,7 @@ class Verdict:
 
     def _differing(
         self,
-        run: "_Run",
+        held_out: HeldOut,
         near: list[tuple[Convention, Rule]],
         same: list[Certificate],
         tolerance: float,
@@ -154,12 +154,16 @@ class Verdict:
         asked: list[Call] = []
         for convention, rule in near:
             if set(rule.numbers) <= set(self.hit.numbers):
-                own = sorted(calls(self._found(rule)), key=lambda c: c[0] != convention.factory)
+                own = sorted(calls(self.found(rule)), key=lambda c: c[0] != convention.factory)
                 for call in own[:1]:
                     asked.append(call)
                     wanted[call[0]] = convention, rule
         texts = {c.text for c in same}
-        ran = [c for c in run.of(asked) if c.text not in texts and c.difference > tolerance]
+        ran = [
+            c
+            for c in held_out.certificates(asked)
+            if c.text not in texts and c.difference > tolerance
+        ]
         said = {}
         for certificate in ran:
             _, rule = wanted[certificate.factory]
@@ -173,14 +177,14 @@ class Verdict:
             return {}
         return {abs(self.hit.rate): "lr" if multiple == 1 else f"{number(multiple)} * lr"}
 
-    def _numbers(self) -> dict[str, float]:
-        numbers = named(self.hit.rule, self._absolute())
+    def numbers(self) -> dict[str, float]:
+        numbers = named(self.hit.rule, self.absolute())
         decay = self.decay.l2 or self.decay.decoupled
         if self.rate.multiple is None:
             numbers = {"learning_rate": self.hit.rate, **numbers}
         return numbers | ({"weight_decay": decay} if decay else {})
 
-    def _said(self) -> Iterator[str]:
+    def said(self) -> Iterator[str]:
         multiple = self.rate.multiple
         if multiple is None:
             yield f"learning rate {number(self.hit.rate)}"
@@ -217,39 +221,20 @@ class Verdict:
                 )
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Factories beside the step, on its held-out gradients."""
-
-    held_out: Record
-    weights: Any
-    first: int
-    shown: dict[float, str]
-
-    def of(self, asked: Any) -> list[Certificate]:
-        return certificates(asked, self.held_out, self.weights, self.first, self.shown)
-
-    def by_look_ahead(self, rate: float, mu: float) -> Certificate:
-        return ahead_of_nesterov(rate, mu, self.held_out, self.first, self.shown)
-
-
-def unknown(near: Near | None, laws: Laws | None, held_out: Record) -> Answer:
+def unknown(near: Near | None, laws: Laws | None, record: Record) -> Answer:
     """What can be said of a rule that was not found."""
     properties = laws.sentences() if laws else ()
     if near is None:
         return Answer(properties=properties)
     verdict = Verdict(near.fit)
-    run = _Run(held_out, 0.0, 0, {})
-    ran = [
-        c
-        for c in run.of(calls(verdict._found(near.fit.rule)))
-        if c.factory == near.convention.factory
-    ]
+    called = calls(verdict.found(near.fit.rule))
+    own = [call for call in called if call[0] == near.convention.factory]
+    ran = HeldOut(record).certificates(own)
     return Answer(
         title=near.convention.title,
         where=near.where,
-        lines=(*lines(near.fit.rule, verdict._absolute()), *verdict._said()),
-        numbers=verdict._numbers(),
+        lines=(*lines(near.fit.rule, verdict.absolute()), *verdict.said()),
+        numbers=verdict.numbers(),
         differs={c.text: _by(c) for c in ran},
         share=near.share,
         properties=properties,
