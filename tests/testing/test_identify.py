@@ -89,7 +89,7 @@ def test_a_rule_is_named_in_every_style(name: str, style: str) -> None:
     check_style(name, style)
 
 
-SOME = ["no correction of v", "ν shared", "g summed", "the turn remembered", "climbing"]
+SOME = ["no correction of v", "ν shared", "the turn remembered", "climbing", "a step late"]
 
 
 @pytest.mark.parametrize("name", SOME)
@@ -260,6 +260,15 @@ def test_a_step_of_float32_weights() -> None:
     answer = identify(lambda: gdmethods.adam(1e-3), dtype="float32")
     check(answer, RIGHT["Adam"], 1e-3)
     assert answer.same[0] == "gdmethods.adam(0.001)"
+
+
+def test_a_rate_that_enters_twice() -> None:
+    answer = identify(lambda: lambda w, g, lr: w - lr**2 * g)
+    assert answer.exact is None
+    assert answer.wrong == (
+        "the updates are not in proportion to the learning rate that is given",
+    )
+    assert "the learning rate is 0.01 times the argument" not in answer.lines
 
 
 def test_a_class_may_be_the_step() -> None:

@@ -183,6 +183,8 @@ class Search:
         if not self.shared and "linear" not in self.families:
             self.families = ["linear", *self.families]
         for convention in self._conventions():
+            if not self.memory and remembers(convention.rule):
+                continue
             for tried in self._partly(convention.rule):
                 if simpler(tried, self.record).rule != tried.rule:
                     continue  # it is this rule by name only
@@ -228,9 +230,13 @@ def near(
 
 def remembers(rule: Rule) -> bool:
     """Whether earlier gradients count for it."""
-    if rule.family in ("root", "adadelta"):
-        return rule.settings.get("v") != "last"
-    return rule.family not in ("linear", "signs")
+    forgetful = {
+        "linear": ("velocity", "none"),
+        "signs": ("memory", "none"),
+        "root": ("v", "last"),
+    }
+    switch, value = forgetful.get(rule.family, ("lag", None))
+    return bool(rule[switch] != value)
 
 
 def nearest_convention(rule: Rule) -> tuple[Convention, tuple[str, ...]]:

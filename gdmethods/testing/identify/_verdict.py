@@ -15,6 +15,7 @@ from gdmethods.testing.identify._families import Rule
 from gdmethods.testing.identify._fit import Fit, Record, largest
 from gdmethods.testing.identify._laws import Laws
 from gdmethods.testing.identify._search import Near, nearest_convention
+from gdmethods.testing.identify._subject import RATE
 from gdmethods.testing.identify._words import lines, named, number, terms
 
 MOMENTUM = Rule("linear").having(velocity="velocity")
@@ -186,7 +187,9 @@ class Verdict:
 
     def said(self) -> Iterator[str]:
         multiple = self.rate.multiple
-        if multiple is None:
+        if self.rate.unlike:
+            yield f"learning rate {number(self.hit.rate)} where {number(RATE)} is given"
+        elif multiple is None:
             yield f"learning rate {number(self.hit.rate)}"
         elif multiple == 1:
             yield "the learning rate is the argument"
