@@ -33,7 +33,7 @@ FEW_SIZES = (1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1.0)
 
 
 def identify(make: Callable[[], Any], *, dtype: Any = "float64") -> Answer:
-    """The rule that an optimizer's step follows, with its numbers, or its wrong term.
+    """The rule that a step follows, with its numbers or its wrong term.
 
     `make` returns a step whose state is new: a function of the weights and
     their gradient, `step(w, g)`, or `step(w, g, lr)`, or `step(w, grad)` with a
@@ -190,7 +190,7 @@ class _Question:
 def identify_updates(
     gradients: ArrayLike, updates: ArrayLike, *, tolerance: float = 1e-8
 ) -> Answer:
-    """`identify` for a step that cannot be called: from recorded gradients and updates.
+    """`identify` from recorded steps, where the step cannot be called.
 
     The rule is found from the first two thirds of the steps and judged by the
     others. What no gradient of the record shows is not found: an ε, say, beside

@@ -297,8 +297,9 @@ def _rprop(rule: Rule, record: Record, part: Record) -> Fit:
 
 def _gains(rule: Rule, record: Record) -> list[dict[str, float]]:
     """Usual changes, and the momentum with which a move goes on where there is no gradient."""
-    before, after = record.updates[:19], record.updates[1:20]
-    on = (record.gradients[1:20] == 0) & (before != 0) & (after != 0)
+    begin = record.part(20)
+    before, after = begin.updates[:-1], begin.updates[1:]
+    on = (begin.gradients[1:] == 0) & (before != 0) & (after != 0)
     momenta = _usual(np.clip(after[on] / before[on], 0.0, 1.0), 0.9)[:1]
     return [
         {"increase": increase, "decrease": decrease, "momentum": momentum}
