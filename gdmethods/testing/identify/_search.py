@@ -21,7 +21,7 @@ from gdmethods.testing.identify._fit import (
 from gdmethods.testing.identify._laws import Laws
 from gdmethods.testing.identify._probes import Array, Flags
 
-SCREENED = {"linear": 8, "root": 7, "adadelta": 9, "rprop": 6, "gains": 4, "signs": 8}
+SCREENED = {"linear": 8, "root": 7, "adadelta": 9, "rprop": 6, "gains": 3, "signs": 8}
 STRUCTURE = {"above", "v", "largest", "velocity", "centered", "agreement"}
 CHEAP = {"linear", "rprop", "gains"}  # families of few rules
 CLOSEST = 5  # of the rules with a name, whose edits are tried first
@@ -142,8 +142,8 @@ class Search:
             hit.error > 100 * max(best, 1e-13),
             _away(hit.rule, away),
             len(hit.numbers),
-            len(hit.rule.switches),
             sum(len(f"{value:.9g}") for value in (hit.rate, *hit.numbers.values())),
+            len(hit.rule.switches),
         )
 
     def _screened(self, rule: Rule) -> Fit:
@@ -155,15 +155,16 @@ class Search:
             return fit(rule, self.record, first=_betas(rule), starts=1, iterations=0)
         if rule.family == "gains":
             return fit(rule, part, first=_gains(rule, self.record), starts=6)
-        return fit(rule, part)
+        named = not nearest_convention(rule)[1]
+        return fit(rule, part, starts=6 if named else 3)  # patience with those that have a name
 
     def _verified(self, candidate: Fit) -> Fit | None:
         """On all updates, with the numbers refined on more of them; None if some differ."""
         hit, few = candidate, slice(None) if self.shared else self.few
         if hit.rule.family == "gains":  # the limits are reached later
-            hit = self.limits(self._short(hit, self.record.part(4)))
+            hit = self.limits(self._short(hit, self.record.part(SCREENED["gains"])))
         elif hit.rule.family == "rprop":
-            hit = self.limits(self._short(hit, self.record.part(6)))
+            hit = self.limits(self._short(hit, self.record.part(SCREENED["rprop"])))
         elif hit.rule.family == "signs":
             hit = replace(hit, numbers={k: round(v, 6) for k, v in hit.numbers.items()})
         elif hit.rule.numbers:
@@ -272,7 +273,9 @@ def simpler(hit: Fit, record: Record) -> Fit:
     if not changes:
         return hit
     rule = rule.having(**changes)
-    return replace(hit, rule=rule, numbers={k: p[k] for k in rule.numbers}).judged(record)
+    gone = set(hit.rule.numbers) - set(rule.numbers)
+    kept = {name: value for name, value in p.items() if name not in gone}
+    return replace(hit, rule=rule, numbers=kept).judged(record)
 
 
 def _rprop(rule: Rule, record: Record, part: Record) -> Fit:
