@@ -463,6 +463,14 @@ class TestTheProgram:
         program.main(["--csv", "updates.csv"])
         assert capsys.readouterr().out.startswith("Momentum: Δ ← 0.9 Δ − η g, learning rate 0.1\n")
 
+    def test_a_file_of_short_numbers(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        rows = [f"{g},{-0.1 * g:.1f}" for g in (1, 2, -1, 3, 1, 4, -2, 1, 0)]
+        (here / "updates.csv").write_text("\n".join(["g,u", *rows]))
+        program.main(["--csv", "updates.csv"])
+        said = capsys.readouterr().out
+        assert said.startswith("SGD: learning rate 0.1\n")
+        assert "do not tell it from" not in said
+
     def test_an_error_of_the_step_comes_through(self) -> None:
         with pytest.raises(NameError, match="unknown"):
             program.main(["my_steps:broken"])
@@ -477,9 +485,13 @@ class TestTheProgram:
             (["no_steps:make"], "no_steps:make cannot be imported"),
             (["my_steps:noisy"], "whose state make() begins anew"),
             (["--csv", "none.csv"], "cannot be read (No such file or directory)"),
-            (["--csv", "my_steps.py"], "has a row that is no list of numbers"),
+            (["--csv", "my_steps.py"], "must have the columns g and u, or g1, u1, g2, u2, …"),
+            (["--csv", "text.csv"], "has a row that is not a number for each column"),
             (["--csv", "words.csv"], "must have the columns g and u, or g1, u1, g2, u2, …"),
             (["--csv", "short.csv"], "6 steps at least are needed, got 1"),
+            (["--csv", "header.csv"], "6 steps at least are needed, got 0"),
+            (["--csv", "ragged.csv"], "has a row that is not a number for each column"),
+            (["--csv", "empty.csv"], "must have the columns g and u, or g1, u1, g2, u2, …"),
             (["--dtype", "int8", "my_steps:make"], "invalid choice: 'int8'"),
         ],
     )
@@ -492,6 +504,10 @@ class TestTheProgram:
     ) -> None:
         (here / "words.csv").write_text("a,b\n1,2\n")
         (here / "short.csv").write_text("g,u\n1,2\n")
+        (here / "header.csv").write_text("g,u\n")
+        (here / "text.csv").write_text("g,u\n1,one\n")
+        (here / "ragged.csv").write_text("g,u\n1,2\n3\n")
+        (here / "empty.csv").write_text("")
         with pytest.raises(SystemExit) as ended:
             program.main(arguments)
         assert ended.value.code == 2

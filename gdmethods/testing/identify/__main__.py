@@ -14,7 +14,8 @@ import numpy as np
 
 from gdmethods.testing.identify import identify, identify_updates
 
-DIGITS_TO_DOUBT = 30  # a difference of so many units of the last recorded digit is one of rounding
+UNITS_TO_DOUBT = 30  # so many units of the last digit that was recorded may be rounding
+FEW_DIGITS = 5  # with fewer, the numbers are taken as exact
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if _of_the_user(error):
                 raise
             parser.error(f"{options.make}: {error}")
-    print(answer)
+    print(answer, flush=True)
 
 
 def _of_the_user(error: Exception) -> bool:
@@ -90,22 +91,21 @@ def _recorded(path: Path, parser: Parser) -> tuple[Any, Any, float]:
     """The gradients, the updates, and the tolerance that their digits ask for."""
     try:
         with path.open(newline="") as file:
-            header, *rows = [row for row in csv.reader(file) if row]
-        numbers = np.array([[float(cell) for cell in row] for row in rows])
+            names, *rows = [row for row in csv.reader(file) if row] or [[]]
     except OSError as error:
         parser.error(f"--csv {path} cannot be read ({error.strerror})")
-    except ValueError as error:
-        parser.error(f"--csv {path} has a row that is no list of numbers ({error})")
-    names = [name.strip() for name in header]
+    names = [name.strip() for name in names]
     weights = [name[1:] for name in names if name.startswith("g")]
-    wanted = {f"{letter}{weight}" for letter in "gu" for weight in weights}
-    if not weights or wanted != set(names) or len(set(names)) < len(names):
+    wanted = [f"{letter}{weight}" for letter in "gu" for weight in weights]
+    if not weights or sorted(names) != sorted(wanted):
         parser.error(f"--csv {path} must have the columns g and u, or g1, u1, g2, u2, …")
-    places = {name: k for k, name in enumerate(names)}
-    gradients = numbers[:, [places[f"g{weight}"] for weight in weights]]
-    updates = numbers[:, [places[f"u{weight}"] for weight in weights]]
-    digits = max((_digits(cell) for row in rows for cell in row), default=17)
-    tolerance = 1e-8 if digits > 10 else DIGITS_TO_DOUBT * math.pow(10, -digits)
+    try:
+        columns = [[float(row[names.index(name)]) for row in rows] for name in wanted]
+    except (ValueError, IndexError):
+        parser.error(f"--csv {path} has a row that is not a number for each column")
+    gradients, updates = np.split(np.array(columns).reshape(len(wanted), -1).T, 2, axis=1)
+    digits = max((_digits(cell) for row in rows for cell in row), default=0)
+    tolerance = 1e-8 if digits > 10 else UNITS_TO_DOUBT * math.pow(10, -max(digits, FEW_DIGITS))
     return gradients, updates, tolerance
 
 
@@ -122,4 +122,7 @@ if __name__ == "__main__":
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        os._exit(141)
+        os._exit(141)  # nobody reads the output any more
+    except OSError as error:
+        print(error, file=sys.stderr)
+        os._exit(1)
