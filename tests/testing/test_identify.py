@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,9 @@ NEAREST = {"Adam of clipped gradients": "Adam", "momentum that restarts": "SGD",
 @pytest.mark.proof
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_a_rule_that_is_not_known_gets_no_name(name: str) -> None:
+    began = time.process_time()
     answer = identify(returned(UNKNOWN[name], 0.01))
+    assert time.process_time() - began < 5  # no other question takes longer
     assert (answer.exact, answer.wrong, answer.same) == (None, (), ())
     assert answer.title == NEAREST.get(name)
     assert (answer.share is None) == (answer.title is None)
@@ -372,8 +375,26 @@ def notes(error: BaseException) -> list[str]:
     return getattr(error, "__notes__", [])
 
 
-def test_weights_that_never_move() -> None:
-    assert str(identify(lambda: lambda w, g: w)).endswith("it does not move the weights")
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (lambda w, g: w, "it does not move the weights"),
+        (lambda w, g: w - 0.1 * abs(w) * g, "it does not move weights that are 0"),
+        (lambda w, g: w + np.nan, "it gives inf or NaN always"),
+    ],
+)
+def test_steps_of_which_no_rule_can_be_seen(step: Any, said: str) -> None:
+    answer = identify(lambda: step)
+    assert answer.title is None
+    assert answer.properties[0] == said
+
+
+def test_a_step_that_returns_the_update() -> None:
+    answer = identify(lambda: lambda w, g: -0.1 * g)
+    assert (answer.exact, answer.title) == (None, "SGD")
+    assert answer.wrong == ("it returns the update and not the new weights",)
+    assert answer.same == ()
+    assert dict(answer.numbers) == {"learning_rate": 0.1}
 
 
 def recorded(rule: Any, rate: float, steps: int = 60) -> tuple[Any, Any]:

@@ -26,6 +26,10 @@ class Decay:
         moved: Array = hit.updates(gradients, decay=self.l2 * np.asarray(w)) - beside
         return moved
 
+    def takes_all(self, rate: float) -> bool:
+        """Whether nothing is left of the weights, as where a step returns the update alone."""
+        return abs(self.decoupled * abs(rate) - 1) < 1e-6
+
 
 NO_DECAY = Decay()
 

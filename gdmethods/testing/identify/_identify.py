@@ -97,8 +97,7 @@ class _Question:
             record = self.subject.walk(together(self.weights)).record
         finite = record.updates[np.isfinite(record.updates)]
         if not finite.any():
-            what = "it does not move the weights" if len(finite) else "it gives inf or NaN always"
-            return Answer(properties=(what,))
+            return Answer(properties=self._unmoved(len(finite) > 0))
         search = Search(
             record,
             self.probe.among(FEW, FEW_SIZES),
@@ -118,6 +117,14 @@ class _Question:
         if decay is None:
             return self._elsewhere(hit)
         return self._known(hit, decay)
+
+    def _unmoved(self, finite: bool) -> tuple[str, ...]:
+        """What is said of a step that no rule can be seen of."""
+        if not finite:
+            return ("it gives inf or NaN always",)
+        if self.laws.sees_weights:
+            return ("it does not move weights that are 0", *self.laws.sentences())
+        return ("it does not move the weights",)
 
     def _held_out(self, weights: Any = 0.0) -> Record:
         return self.subject.walk(held_out(self.weights), weights).record

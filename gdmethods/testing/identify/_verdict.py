@@ -63,8 +63,14 @@ class Verdict:
             return False
         return abs(self.ahead - self.hit.numbers["momentum"]) < 1e-5
 
+    @property
+    def returns_update(self) -> bool:
+        return self.decay.takes_all(self.hit.rate)
+
     def wrong(self, switches: tuple[str, ...]) -> Iterator[str]:
         yield from terms(self.hit.rule, switches)
+        if self.returns_update:
+            yield "it returns the update and not the new weights"
         if self.hit.rate < 0:
             yield "it climbs: the sign of the update is turned"
         if self.ahead is not None and np.isnan(self.ahead):
@@ -91,7 +97,8 @@ class Verdict:
                 near.append((other, self._turned(other)))
         differs, ran = self._differing(held_out, near, same, tolerance, explained=not wrong)
         name, title = convention.name, convention.title
-        title += "W" if convention.method == "adam" and self.decay.decoupled else ""
+        decoupled = self.decay.decoupled and not self.returns_update
+        title += "W" if convention.method == "adam" and decoupled else ""
         if same and same[0].factory != convention.factory:
             name = same[0].factory.removeprefix("gdmethods.")
         return Answer(
@@ -127,7 +134,8 @@ class Verdict:
 
     def _same(self, held_out: HeldOut, tolerance: float) -> list[Certificate]:
         elsewhere = self.ahead and not self.by_look_ahead
-        if self.hit.rate < 0 or elsewhere or (self.by_look_ahead and self.rate.inside is False):
+        outside = self.by_look_ahead and self.rate.inside is False
+        if self.hit.rate < 0 or self.returns_update or elsewhere or outside:
             return []
         if self.by_look_ahead:
             found = [held_out.by_look_ahead(abs(self.hit.rate), self.hit.numbers["momentum"])]
@@ -180,7 +188,7 @@ class Verdict:
 
     def numbers(self) -> dict[str, float]:
         numbers = named(self.hit.rule, self.absolute())
-        decay = self.decay.l2 or self.decay.decoupled
+        decay = 0.0 if self.returns_update else self.decay.l2 or self.decay.decoupled
         if self.rate.multiple is None:
             numbers = {"learning_rate": self.hit.rate, **numbers}
         return numbers | ({"weight_decay": decay} if decay else {})
@@ -202,7 +210,7 @@ class Verdict:
             yield inside if self.rate.inside else outside
         if self.decay.l2:
             yield f"weight decay {number(self.decay.l2)}, added to the gradient"
-        if self.decay.decoupled:
+        if self.decay.decoupled and not self.returns_update:
             yield f"weight decay {number(self.decay.decoupled)}, beside the update"
         if self.by_look_ahead:
             yield "the gradient is taken at w + μ Δ"
