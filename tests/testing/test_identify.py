@@ -31,6 +31,7 @@ from handwritten import (
 )
 
 import gdmethods.testing
+from gdmethods import dialects
 from gdmethods.testing import Answer, identify, identify_updates
 from gdmethods.testing.identify import __main__ as program
 
@@ -249,6 +250,35 @@ FEW = ["adamw", "irprop-"]
 def test_a_transformation_is_named(name: str) -> None:
     make, exact = TRANSFORMATIONS[name]
     assert identify(make).exact == exact
+
+
+FACTORIES = {
+    f"{library}.{name}": getattr(module, name)
+    for library, module, names in (
+        (
+            "gdmethods",
+            gdmethods,
+            "sgd momentum nesterov adaptive_gains adagrad rmsprop adam adamw",
+        ),
+        ("gdmethods", gdmethods, "adadelta rprop"),
+        ("torch", dialects.torch, "sgd adagrad adadelta rprop rmsprop adam adamw"),
+        ("keras", dialects.keras, "sgd adagrad adadelta rmsprop adam adamw"),
+        (
+            "lecture",
+            dialects.lecture,
+            "momentum nesterov adaptive_gains adagrad rprop rmsprop adam",
+        ),
+    )
+    for name in names.split()
+}
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("name", FACTORIES)
+def test_every_factory_is_itself(name: str) -> None:
+    answer = identify(lambda: FACTORIES[name](0.02))
+    assert answer.exact is not None
+    assert any(text.startswith(f"{name}(0.02") for text in answer.same)
 
 
 @pytest.mark.proof
