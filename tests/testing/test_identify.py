@@ -34,6 +34,9 @@ import gdmethods.testing
 from gdmethods import dialects
 from gdmethods.testing import Answer, identify, identify_updates
 from gdmethods.testing.identify import __main__ as program
+from gdmethods.testing.identify._conventions import CONVENTIONS
+from gdmethods.testing.identify._families import edits
+from gdmethods.testing.identify._words import terms
 
 STYLES: dict[str, Callable[..., Callable[[], Any]]] = {
     "returned": returned,
@@ -128,6 +131,13 @@ def test_nearest_says_how_near_and_where_it_differs() -> None:
     assert 0.7 < answer.share < 0.8
     assert answer.where == "from step 2 on, only once |g| has been above 1"
     assert answer.numbers["b2"] == pytest.approx(0.999)
+
+
+def test_every_term_that_can_be_wrong_has_words() -> None:
+    for convention in CONVENTIONS:
+        for rule in convention.rules():
+            for edited in edits(rule):
+                assert "".join(terms(edited, edited.differences(rule)))
 
 
 class TestTheText:

@@ -45,11 +45,12 @@ def calls(found: Found) -> Iterator[Call]:
     yield from _OF[found.rule.family](found)
 
 
-def _decays(found: Found, l2: bool, decoupled: bool, name: str = "weight_decay") -> Any:
+def _decays(found: Found, l2: bool, decoupled: bool) -> Any:
     """The argument for weight decay; None where the factory has no such decay."""
     if (found.l2 and not l2) or (found.decay and not decoupled):
         return None
-    return {name: found.l2 or found.decay} if found.l2 or found.decay else {}
+    decay = found.l2 or found.decay
+    return {"weight_decay": decay} if decay else {}
 
 
 def _linear(f: Found) -> Iterator[Call]:

@@ -102,7 +102,7 @@ class Verdict:
         if same and same[0].factory != convention.factory:
             name = same[0].factory.removeprefix("gdmethods.")
         return Answer(
-            exact=name if same and not wrong else None,
+            exact=name if same and not wrong and not switches else None,
             title=title,
             wrong=wrong,
             lines=(*lines(self.hit.rule, self.absolute()), *self.said()),

@@ -65,16 +65,17 @@ TERMS: Mapping[tuple[str, str, Any], str] = {
     ("gains", "grows", "multiply"): "gains grow by a factor, not by a sum",
     ("gains", "first", "adapts"): "the first update adapts the gain already",
     ("gains", "velocity", "velocity"): "a velocity gathers the steps",
+    ("gains", "velocity", "none"): "there is no velocity",
     ("gains", "before", True): "the gain is used before its update",
 }
 CORRECTIONS = {
-    "none": "{} no bias correction",
-    "power": "{} the bias correction 1 − βᵗ",
-    "first": "{} divided by 1 − β at every step",
+    "none": "{} {have} no bias correction",
+    "power": "{} {have} the bias correction 1 − βᵗ",
+    "first": "{} {are} divided by 1 − β at every step",
     "t-1": "the bias correction of {} counts steps from 0",
     "t+1": "the bias correction of {} counts steps from 2",
     "2t": "the step counter of the bias correction of {} advances by 2 a step",
-    "kept": "{} stored after bias correction",
+    "kept": "{} {are} stored after bias correction",
 }
 _SQUARES = {"square": "g²", "abs": "|g|", "raw": "g"}
 
@@ -104,12 +105,8 @@ def terms(rule: Rule, switches: tuple[str, ...]) -> Iterator[str]:
 
 
 def _correction(what: str, kind: str) -> str:
-    several = " and " in what
-    verb = {"none": "have" if several else "has", "power": "have" if several else "has"}.get(
-        kind, "are" if several else "is"
-    )
-    text = CORRECTIONS[kind]
-    return text.format(f"{what} {verb}" if text.startswith("{}") else what)
+    have, are = ("have", "are") if " and " in what else ("has", "is")
+    return CORRECTIONS[kind].format(what, have=have, are=are)
 
 
 def number(value: float) -> str:
