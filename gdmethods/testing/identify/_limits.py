@@ -44,7 +44,9 @@ def _ends(hit: Fit, record: Record) -> set[float]:
         with np.errstate(all="ignore"):
             gains = (u[1:] - mu * u[:-1]) / (-hit.rate * g[1:])
             ends = gains[-1, :2][np.abs(gains[-1, :2] / gains[-2, :2] - 1) < 1e-6]
-        return {float(gain) for gain in (*ends, gains[-AWAKE, 3]) if 0 < gain < np.inf}
+        woken = gains[-AWAKE, 3]  # it may have grown at once, by a velocity that is left
+        candidates = (*ends, woken, woken - hit.numbers["increase"])
+        return {float(gain) for gain in candidates if 0 < gain < np.inf}
     sizes = np.abs(record.updates)
     last, counts = np.unique(sizes[-20:] / unit, return_counts=True)
     turned = sizes[len(sizes) // 2 :, 2] / unit
@@ -56,7 +58,7 @@ def _best(hit: Fit, record: Record, ends: set[float]) -> Fit:
     """Of the limits that may have been reached, those that explain the record."""
     if hit.rule.family == "rprop":
         ends = ends | {end / hit.numbers["up"] for end in ends}
-    unit = abs(hit.rate)
+    unit = abs(hit.rate) if hit.rule.family == "rprop" else 1.0  # of what people write
     ends = {float(f"{end * unit:.9g}") / unit for end in ends}
     best = hit, np.inf
     for least in [0.0, *sorted(end for end in ends if end <= 1)]:
