@@ -140,6 +140,7 @@ SIGNATURES = {
 TESTING = [
     "CLAIMED",
     "LAWS",
+    "Answer",
     "ContractReport",
     "Outcome",
     "Verdict",
@@ -147,6 +148,8 @@ TESTING = [
     "check_contract",
     "check_law",
     "every_law",
+    "identify",
+    "identify_updates",
 ]
 LAWS = [
     "purity",
@@ -324,6 +327,7 @@ def test_help_fits_a_terminal(thing):
             assert sum(not unicodedata.combining(letter) for letter in line) <= 76, line
     takes_functions = thing.__module__ in (
         "gdmethods.testing._contract",
+        "gdmethods.testing.identify._identify",
         "gdmethods._engine.factory",
         "gdmethods._engine.hyperparameters",
     )

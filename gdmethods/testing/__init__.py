@@ -3,8 +3,11 @@
 Optimizers fail quietly: one that lags by a step still converges, and a state
 that changes its dtype breaks only the first `jax.lax.scan`. `check_contract`
 holds a transformation to the laws of `LAWS` and reports each;
-`assert_contract` and `every_law` are the same as a test. Needs the extra
-`testing`.
+`assert_contract` and `every_law` are the same as a test.
+
+`identify` tells which rule a step is, whoever wrote it, with its numbers or its
+wrong term; `python -m gdmethods.testing.identify my_module:make` does so from a
+shell, and `identify_updates` from recorded steps. Needs the extra `testing`.
 """
 
 try:
@@ -17,11 +20,13 @@ except ImportError as error:
 
 from gdmethods.testing._contract import assert_contract, check_contract, check_law, every_law
 from gdmethods.testing._report import ContractReport, Outcome, Verdict
+from gdmethods.testing.identify import Answer, identify, identify_updates
 from gdmethods.testing.laws import CLAIMED, LAWS
 
 __all__ = [
     "CLAIMED",
     "LAWS",
+    "Answer",
     "ContractReport",
     "Outcome",
     "Verdict",
@@ -29,4 +34,6 @@ __all__ = [
     "check_contract",
     "check_law",
     "every_law",
+    "identify",
+    "identify_updates",
 ]

@@ -52,7 +52,7 @@ def test_every_example_of_the_list_is_a_program() -> None:
     listed = (REPOSITORY / "examples" / "README.md").read_text()
     for program in PROGRAMS:
         assert f"[`{program}`](" in listed
-    assert len(PROGRAMS) == 20
+    assert len(PROGRAMS) == 21
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
