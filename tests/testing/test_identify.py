@@ -166,7 +166,13 @@ class TestTheText:
         assert "mean reverting to 2: without a gradient a step takes 0.01 of the way" in (
             answer.properties
         )
-        assert "without memory" in answer.properties
+        assert "without memory: earlier gradients do not count" in answer.properties
+
+    def test_a_constant_drift_reverts_to_nothing(self) -> None:
+        """Its updates differ by rounding alone, of which a line can be made."""
+        answer = identify(lambda: lambda w, g: w - 0.1 * np.arctan(g) ** 3 + 1e-3)
+        assert answer.title is None
+        assert not any("mean reverting" in each for each in answer.properties)
 
 
 def decayed(beside: float, within: float) -> Callable[[], Any]:

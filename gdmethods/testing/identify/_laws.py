@@ -44,7 +44,9 @@ class Laws:
             "elementwise: each weight depends on its own gradients alone"
             if self.alone
             else "not elementwise: a weight's update depends on other weights' gradients",
-            "with memory: earlier gradients count" if self.memory else "without memory",
+            "with memory: earlier gradients count"
+            if self.memory
+            else "without memory: earlier gradients do not count",
         ]
         if self.linear:
             said.append("linear: a sum of gradients gets the sum of the updates")
@@ -120,7 +122,7 @@ def _pull(subject: Subject, probe: Probe) -> tuple[float | None, float]:
         return None, 0.0
     slope, constant = np.polyfit(w, updates, 1)
     off = np.abs(slope * w + constant - updates).max()
-    if off > 1e-5 * np.abs(updates).max() or not slope < 0:
+    if off > 1e-5 * np.ptp(updates) or not slope < 0:
         return None, 0.0
     point = -constant / slope
     return float(np.round(point, 6)) + 0.0, float(-slope)
