@@ -32,7 +32,8 @@ kept in 8 bits are refused where 8 bits would not tell them from 0.
 
 The operations are those that floating point does not get right by itself.
 `squarable(g, s.nu)` keeps the square of a large gradient finite: without it one
-gradient of 1e30 stops its weight for ever. `positive(v)` may be divided by.
+gradient of 1e30 stops its weight for ever. `positive(v)` may be divided by, and
+`root(v, eps, eps_root, correction)` is √(v / correction + eps_root) + eps of it.
 `sqrt` and `divide` have derivatives at 0, for `jax.grad` through training.
 
 A rule is compiled once: it does not see a global variable that changes later.
