@@ -1053,7 +1053,7 @@ ROADS: dict[str, Road] = {
 WORDS = (
     "at is_zero one_minus_power ordered positive representable root scalar sign squarable square"
 )
-CHECKS = "assert_contract check_contract check_law every_law"
+CHECKS = "assert_contract check_contract check_law every_law identify identify_updates"
 NO_ROAD = {
     "gdmethods.sutskever_momentum_schedule": "makes a function of the count",
     "gdmethods.rules.rule_of": "gives back the function that a user wrote",
