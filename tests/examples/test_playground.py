@@ -1,0 +1,295 @@
+"""The page has the library's rules, shows what its presets claim, and needs no network."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import quickjs
+from numpy.typing import NDArray
+
+from examples.playground import javascript
+from examples.playground.__main__ import HERE, main, page
+from examples.playground.rules import METHODS, Method, hyperparameters, ranges, rules
+from gdmethods.rules import one_minus_power, sign
+
+STEPS = 60
+
+
+LOGIC = ("presets.js", "course.js")
+
+
+class Browser:
+    """What is left of one without its window."""
+
+    def __init__(self) -> None:
+        self._context = quickjs.Context()
+        for script in (rules(), *((HERE / name).read_text("utf-8") for name in LOGIC)):
+            self._context.eval(script)
+
+    def __call__(self, expression: str, **values: Any) -> Any:
+        given = "".join(f"const {name} = {json.dumps(value)};" for name, value in values.items())
+        return json.loads(
+            self._context.eval(f"(() => {{ {given} return JSON.stringify({expression}); }})()")
+        )
+
+
+@pytest.fixture(scope="module")
+def browser() -> Browser:
+    return Browser()
+
+
+def gradients() -> NDArray[np.float64]:
+    """Of all sizes, with zeros, and one near the end whose square is nearly infinite."""
+    chance = np.random.default_rng(0)
+    course = chance.normal(size=STEPS) * 10.0 ** chance.uniform(-4, 2, STEPS)
+    course[[0, 7, 8]] = 0.0
+    course[57] = -1e150
+    return course
+
+
+def settings(method: Method) -> list[dict[str, float]]:
+    """The page's own, one drawn by chance, and one with each number at its least."""
+    chance, own = np.random.default_rng(1), hyperparameters(method)
+    drawn, least = dict(own), dict(own)
+    for name, (low, high, ends) in ranges(method).items():
+        beyond = chance.uniform(0.2, 0.9) * (min(high, 2.0) - low)
+        drawn[name] = low + beyond * {"min": 0.01, "max": 10.0}.get(name[:3], 1.0)
+        if ends[0] == "[" and name != "learning_rate":
+            least[name] = low
+    return [own, drawn, least]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
+def test_its_rules_are_the_librarys(browser: Browser, method: Method) -> None:
+    course, moved = gradients(), []
+    for hyper in settings(method):
+        found = browser(
+            """(() => {
+              const rule = rules[name];
+              let w = 1, state = rule.init(w, hyper), by;
+              return course.map(g => {
+                [by, state] = rule.step(g, w, state, hyper);
+                w += by;
+                return by;
+              });
+            })()""",
+            name=method.__name__,
+            hyper=hyper,
+            course=course.tolist(),
+        )
+        wanted = []
+        with jax.enable_x64(True):
+            tx, w = method(**hyper), jnp.float64(1.0)
+            state = tx.init(w)
+            for gradient in course:
+                by, state = tx.update(jnp.float64(gradient), state, w)
+                w = w + by
+                wanted.append(float(by))
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=0.0, err_msg=f"{hyper}")
+        moved.append(np.count_nonzero(wanted))
+    assert min(moved[:2]) > STEPS // 2  # with ε = 0, ADADELTA never starts
+
+
+def test_it_has_every_method_and_every_number() -> None:
+    assert {method.__name__ for method in METHODS} == {
+        *("sgd", "momentum", "nesterov", "adaptive_gains", "adagrad", "adadelta", "rprop"),
+        *("rmsprop", "adam", "adamw"),
+    }
+    numbers = {name for method in METHODS for name in ranges(method)}
+    assert numbers == {name for method in METHODS for name in hyperparameters(method)}
+    assert len(numbers) == 19
+
+
+def test_the_gradients_of_its_losses_are_their_slopes(browser: Browser) -> None:
+    h = 1e-5
+    for name in browser("Object.keys(losses)"):
+        for x, y in [(0.3, -1.2), (-1.7, 0.9)]:
+            f = np.array(
+                browser(
+                    "places.map(([x, y]) => losses[name].f(x, y))",
+                    name=name,
+                    places=[[x + h, y], [x - h, y], [x, y + h], [x, y - h]],
+                )
+            )
+            slopes = (f[::2] - f[1::2]) / (2 * h)
+            found = browser("losses[name].gradient(x, y)", name=name, x=x, y=y)
+            np.testing.assert_allclose(found, slopes, rtol=1e-6, atol=1e-8)
+
+
+def test_its_noise_is_0_in_the_mean(browser: Browser) -> None:
+    for name in ("noisy", "skewed"):
+        drawn = browser(
+            "(c => Array.from({ length: 40000 }, () => losses[name].noise(c)))(chances(1))",
+            name=name,
+        )
+        assert abs(np.mean(drawn)) < 4 * np.std(drawn) / 200
+
+
+class Course:
+    """Of one method in a preset, over all steps."""
+
+    def __init__(self, points: list[dict[str, Any]]) -> None:
+        self.points = points
+        self.w, self.g, self.by = (np.array([p[k] for p in points]) for k in ("w", "g", "by"))
+        self.loss = np.array([p["loss"] for p in points])
+
+    def slot(self, name: str) -> NDArray[np.float64]:
+        return np.array([[state[name] for state in p["states"]] for p in self.points])
+
+    def arrival(self) -> int:
+        """From which step on the loss is below 0.01."""
+        return int(np.flatnonzero(self.loss >= 0.01)[-1]) + 1
+
+
+def courses(browser: Browser, address: str) -> dict[str, Course]:
+    found = browser("courses(settingOf(address))", address=address)
+    return {name: Course(points) for name, points in found.items()}
+
+
+def test_oscillation(browser: Browser) -> None:
+    def across(rate: float) -> NDArray[np.float64]:
+        course = courses(browser, f"preset=oscillation&sgd.learning_rate={rate}")["sgd"]
+        return course.w[:31, 1]
+
+    y = across(0.076)
+    np.testing.assert_allclose(y, 1.6 * (1 - 0.076 * 25) ** np.arange(31), rtol=1e-9)
+    assert np.all(y[1:] * y[:-1] < 0)
+    assert np.all(np.diff(np.abs(y)) < 0)
+    assert np.all(across(0.039) > 0)
+    assert np.all(np.diff(np.abs(across(0.081))) > 0)
+
+
+def test_nesterovs_correction(browser: Browser) -> None:
+    found = courses(browser, "preset=nesterov")
+    swings = {name: np.abs(course.w[:, 1]) for name, course in found.items()}
+    for name, factor in [("momentum", 0.9**0.5), ("nesterov", (0.9 * (1 - 0.02 * 25)) ** 0.5)]:
+        envelope = [swings[name][t : t + 15].max() for t in (0, 30)]  # the largest of a swing
+        shrunk = (envelope[1] / envelope[0]) ** (1 / 30)
+        assert shrunk == pytest.approx(factor, abs=0.015)
+        assert found[name].w[:, 1].min() < 0  # overshoots
+    assert swings["nesterov"][40] < 1e-5 < 0.01 < swings["momentum"][35:45].max()
+
+
+def test_gains_help_along_the_axes_alone(browser: Browser) -> None:
+    found = courses(browser, "preset=gains")
+    assert found["adaptive_gains"].arrival() <= (found["sgd"].arrival() + 1) / 2
+    along, across = found["adaptive_gains"].slot("gains")[39]
+    assert along > 2.5
+    assert across < 0.2
+
+    turned = courses(browser, "preset=gains_turned")
+    assert turned["sgd"].arrival() == found["sgd"].arrival()
+    assert turned["adaptive_gains"].arrival() >= turned["sgd"].arrival()
+    one, other = turned["adaptive_gains"].slot("gains")[60]
+    assert min(one, other) > 3
+    assert one == pytest.approx(other, rel=0.05)
+
+
+def test_adagrad_stops(browser: Browser) -> None:
+    found = courses(browser, "preset=adagrad")
+    rates = -found["adagrad"].by / found["adagrad"].g
+    assert np.all(np.diff(rates, axis=0) < 0)
+    assert found["adagrad"].loss[200] > 5
+    assert found["rmsprop"].loss[120] < 0.01
+    steps = {name: np.abs(course.by[:, 0]) for name, course in found.items()}
+    assert steps["adagrad"][50] < 0.2 * steps["adagrad"][0]
+    assert np.all(steps["rmsprop"][:50] > 0.03)
+
+
+def test_adadelta_begins_with_epsilon(browser: Browser) -> None:
+    for start in ("-3.2,1.6", "-0.5,0.3"):
+        course = courses(browser, f"preset=adadelta&start={start}")["adadelta"]
+        np.testing.assert_allclose(np.abs(course.by[0]), np.sqrt(1e-6 / 0.05), rtol=1e-4)
+    slowly, faster = (
+        courses(browser, f"preset=adadelta&adadelta.eps={eps}")["adadelta"].loss[120]
+        for eps in (1e-6, 1e-4)
+    )
+    assert slowly > 15
+    assert faster < 0.1 * slowly
+
+
+def test_rprop_under_noise(browser: Browser) -> None:
+    found = courses(browser, "preset=rprop")
+    np.testing.assert_allclose(found["rprop"].w[100:], -2.5, atol=0.1)
+    assert np.abs(found["sgd"].w).max() < 1.0
+
+
+def test_adams_first_step(browser: Browser) -> None:
+    for start in ("-3.2,1.6", "-0.5,0.01"):
+        found = courses(browser, f"preset=adam&start={start}")
+        np.testing.assert_allclose(np.abs(found["adam"].by[0]), 0.2, rtol=1e-6)
+        np.testing.assert_allclose(np.abs(found["rmsprop"].by[0]), 0.2 * 10**0.5, rtol=1e-6)
+
+
+def test_an_address_keeps_the_setting(browser: Browser) -> None:
+    for address in (
+        "",
+        "preset=nesterov",
+        "preset=adam&methods=sgd,adam&t=9&adam.b1=0.5",
+        "preset=adam&loss=saddle&sgd.learning_rate=3",
+        "loss=rosenbrock&methods=adagrad,adamw&start=0.5,-0.25&t=199&adamw.weight_decay=0.25",
+        "methods=",
+    ):
+        setting = browser("settingOf(address)", address=address)
+        shown = {name: setting["hyper"][name] for name in setting["methods"]}
+        again = browser("settingOf(addressOf(settingOf(address)))", address=address)
+        assert {name: again["hyper"][name] for name in again["methods"]} == shown
+        assert again | {"hyper": None} == setting | {"hyper": None}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("loss=toString", "preset=toString", "preset=", "start=1", "start=a,b", "t=201", "t=x"),
+        *("adam.b1=1", "adam.b1=", "adam.b1=x", "adam.b9=0.5", "rprop.eta_plus=1", "toString.x=1"),
+    ],
+)
+def test_a_misspelt_address_changes_nothing(browser: Browser, part: str) -> None:
+    assert browser("settingOf(address)", address=part) == browser("settingOf('')")
+
+
+def test_it_is_one_file_that_asks_for_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--out", str(tmp_path)])
+    (file,) = tmp_path.iterdir()
+    assert capsys.readouterr().out == f"{file}\n"
+    text = file.read_text("utf-8")
+    assert text == page()
+    assert "default-src 'none'" in text  # a browser then refuses each request
+    assert not re.search(r"https?:|\bsrc\s*=|url\(|@import|fetch\(|XMLHttp", text)
+    assert re.findall(r'href="([^"]*)"', text) == ["data:,"]
+    assert text.count("<script>") == text.count("</script>") == 1
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: jnp.clip(x, -1.0, 2.0),
+        lambda x: jnp.where(x != x, 5.0, -x),
+        lambda x: sign(x),
+        lambda x: (x > 0.5).astype(float) + (x < -1.0) / 4,
+        lambda x: jnp.sqrt(1 + x * x) - jnp.maximum(x, 1.0) / jnp.minimum(x, -1.0),
+        lambda x: one_minus_power(0.9, (x * x + 1.5).astype("int32")),
+        lambda x: {"list": [x * x, None], "constants": (True, -0.5)},
+    ],
+)
+def test_its_operations_are_those_of_jax(browser: Browser, f: Any) -> None:
+    for x in (-3.0, -0.0, 0.0, 5e-324, 0.7, 7.0):
+        text = javascript.function(f, x=1.0)
+        with jax.enable_x64(True):
+            wanted = jax.tree.map(float, f(jnp.float64(x)))
+        found = browser(f"({text})(x)", x=x)
+        assert jax.tree.leaves(found) == pytest.approx(jax.tree.leaves(wanted), rel=1e-15)
+
+
+def test_an_operation_that_is_not_translated_is_refused() -> None:
+    with pytest.raises(NotImplementedError, match="sin of float64"):
+        javascript.function(lambda x: jnp.sin(x), x=1.0)
+    with pytest.raises(NotImplementedError, match="add of float32"):
+        javascript.function(lambda x: x + x, x=np.float32(1.0))
