@@ -7,6 +7,7 @@ function quadratic(a, b, angle) {
   const [c, s] = [Math.cos(angle), Math.sin(angle)];
   const along = (x, y) => [c * x + s * y, c * y - s * x];
   return {
+    curvatures: [a, b],
     f: (x, y) => { const [u, v] = along(x, y); return (a * u * u + b * v * v) / 2; },
     gradient: (x, y) => {
       const [u, v] = along(x, y);
@@ -42,6 +43,20 @@ const losses = {
     ...quadratic(0.1, 0.1, 0), noise: nineAndOne(0.25),
   },
 };
+
+// By which factor a course on a quadratic shrinks a step in the end: the largest root, in size, of
+// r² − sum · r + product = 0, which wₜ = sum · wₜ₋₁ − product · wₜ₋₂ has at a curvature λ.
+const EQUATIONS = {
+  momentum: (eta, mu, lambda) => [1 + mu - eta * lambda, mu],
+  nesterov: (eta, mu, lambda) => [(1 + mu) * (1 - eta * lambda), mu * (1 - eta * lambda)],
+};
+
+function factor(method, eta, mu, loss) {
+  return Math.max(...loss.curvatures.map(lambda => {
+    const [sum, product] = EQUATIONS[method](eta, mu, lambda), root = sum * sum / 4 - product;
+    return root < 0 ? Math.sqrt(product) : Math.abs(sum) / 2 + Math.sqrt(root);
+  }));
+}
 
 // mulberry32, so that all methods and all readers see the same minibatches
 function chances(seed) {

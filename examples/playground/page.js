@@ -11,6 +11,7 @@ const LETTERS = {
 const FIRST_SHOWN = ["learning_rate", "momentum", "rho", "decay", "b1", "b2"];
 
 let setting = settingOf(location.hash.slice(1)), paths = {}, hill = null, playing = null;
+let showing = [];  // what shows the setting beside the sliders' hands
 const short = v => +v.toPrecision(3);
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const colours = name => css(name).split(",").map(Number);
@@ -36,19 +37,19 @@ const onto = (width, height, [left, right, bottom, top]) => ([x, y]) =>
 
 const plane = () => onto($("plane").clientWidth, $("plane").clientHeight, losses[setting.loss].view);
 
-function under(event) {
-  const box = $("plane").getBoundingClientRect(), [left, right, bottom, top] = losses[setting.loss].view;
-  return [left + (right - left) * (event.clientX - box.left) / box.width,
-    top - (top - bottom) * (event.clientY - box.top) / box.height];
+const back = (width, height, [left, right, bottom, top]) => ([x, y]) =>
+  [left + (right - left) * x / width, top - (top - bottom) * y / height];
+
+function under(event, canvas, view) {
+  const { left, top, width, height } = canvas.getBoundingClientRect();
+  return back(width, height, view)([event.clientX - left, event.clientY - top]);
 }
 
 function contours(width, height) {
-  const { f, view: [left, right, bottom, top] } = losses[setting.loss];
+  const { f, view } = losses[setting.loss], from = back(width, height, view);
   const image = new ImageData(width, height), level = new Float32Array(width * height);
   for (let k = 0; k < level.length; k++) {
-    const x = left + (right - left) * (k % width) / width;
-    const y = top - (top - bottom) * Math.floor(k / width) / height;
-    level[k] = Math.log(Math.max(f(x, y), 1e-3));
+    level[k] = Math.log(Math.max(f(...from([k % width, Math.floor(k / width)])), 1e-3));
   }
   const low = level.reduce((a, b) => Math.min(a, b)), high = level.reduce((a, b) => Math.max(a, b));
   const band = k => Math.floor((level[k] - low) / (high - low) * 16);
@@ -70,6 +71,14 @@ function disc(pen, place, radius) {
   pen.fill();
 }
 
+function mark(pen, place, radius) {
+  pen.fillStyle = css("--back");
+  pen.strokeStyle = css("--ink");
+  pen.lineWidth = 3;
+  disc(pen, place, radius);
+  pen.stroke();
+}
+
 function drawPlane() {
   const canvas = $("plane"), [pen] = fit(canvas), to = plane();
   if (!canvas.width || !canvas.height) return;  // not laid out yet; the observer draws again
@@ -87,11 +96,7 @@ function drawPlane() {
     if (seen.length < 81) for (const place of seen) disc(pen, place, 2.2);
     disc(pen, seen.at(-1), 6);
   }
-  pen.fillStyle = css("--back");
-  pen.strokeStyle = css("--ink");
-  pen.lineWidth = 3;
-  disc(pen, to(setting.start), 9);
-  pen.stroke();
+  mark(pen, to(setting.start), 9);
 }
 
 function drawLoss() {
@@ -143,6 +148,7 @@ function draw() {
 function compute() {
   paths = courses(setting);
   $("under").hidden = true;
+  showing.forEach(show => show());
   draw();
   write();
 }
@@ -194,17 +200,70 @@ function slider(method, name) {
   row.innerHTML = `<span>${LETTERS[name] ?? ""} <small>${name}</small></span>
     <input type="range" step="0.01" min="${min}" max="${max}" data-of="${method}.${name}"><output></output>`;
   const [, input, output] = row.children;
-  input.value = to(setting.hyper[method][name]);
-  output.value = short(setting.hyper[method][name]);
+  showing.push(() => {
+    if (document.activeElement !== input) input.value = to(setting.hyper[method][name]);
+    output.value = short(setting.hyper[method][name]);
+  });
   input.oninput = () => {
     setting.hyper[method][name] = +from(Number(input.value)).toPrecision(4);
-    output.value = short(setting.hyper[method][name]);
     compute();
   };
   return row;
 }
 
+// The plane of η, logarithmic to the right, and μ upwards, with what converges on a quadratic, the
+// stronger the faster. The sliders move its mark by keys.
+
+const MAP = [-2.5, -0.3, 0, 1], BANDS = [1, 0.97, 0.94, 0.9, 0.85, 0.8, 0.75, 0.7];
+
+function map(method) {
+  const canvas = document.createElement("canvas"), words = document.createElement("div");
+  canvas.className = "map";
+  canvas.dataset.of = method;
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `Where ${method} converges, by learning rate and momentum`);
+  words.className = "state";
+  const set = event => {
+    const [log, mu] = under(event, canvas, MAP), hyper = setting.hyper[method];
+    hyper.learning_rate = +(10 ** log).toPrecision(4);
+    hyper.momentum = +Math.min(0.999, Math.max(0, mu)).toFixed(3);
+    compute();
+  };
+  canvas.onpointerdown = event => {
+    canvas.setPointerCapture(event.pointerId);
+    set(event);
+  };
+  canvas.onpointermove = event => canvas.hasPointerCapture(event.pointerId) && set(event);
+  showing.push(() => {
+    const loss = losses[setting.loss];
+    canvas.hidden = words.hidden = !loss.curvatures;
+    if (!loss.curvatures) return;
+    const { learning_rate, momentum } = setting.hyper[method], side = 2;
+    const [pen, width, height] = fit(canvas), from = back(width, height, MAP);
+    pen.fillStyle = COLOURS[method];
+    for (let x = 0; x < width; x += side) {
+      for (let y = 0; y < height; y += side) {
+        const [log, mu] = from([x + side / 2, y + side / 2]);
+        const shrinks = factor(method, 10 ** log, mu, loss);
+        pen.globalAlpha = 0.12 * BANDS.filter(bound => shrinks < bound).length;
+        pen.fillRect(x, y, side, side);
+      }
+    }
+    pen.globalAlpha = 1;
+    mark(pen, onto(width, height, MAP)([Math.log10(learning_rate), momentum]), 6);
+    pen.fillStyle = css("--ink");
+    pen.font = "12px system-ui, sans-serif";
+    pen.fillText("μ ↑", 5, 14);
+    pen.fillText("η →", width - 26, height - 6);
+    const shrinks = factor(method, learning_rate, momentum, loss);
+    words.textContent = shrinks < 1 ? `converges: × ${shrinks.toFixed(3)} a step`
+      : `does not converge: × ${shrinks.toFixed(3)} a step`;
+  });
+  return [canvas, words];
+}
+
 function controls() {
+  showing = [];
   $("sliders").replaceChildren(...setting.methods.map(method => {
     const box = document.createElement("fieldset"), names = Object.keys(rules[method].hyper);
     box.style.setProperty("--own", COLOURS[method]);
@@ -212,6 +271,7 @@ function controls() {
     const sliders = shown => names.filter(name => FIRST_SHOWN.includes(name) === shown)
       .map(name => slider(method, name));
     box.append(...sliders(true));
+    if (method in EQUATIONS) box.append(...map(method));
     const others = sliders(false);
     if (others.length) {
       const more = document.createElement("details");
@@ -289,19 +349,21 @@ function play() {
 
 // Mouse, touch and keys
 
-function move(x, y) {
+function move([x, y]) {
   const [left, right, bottom, top] = losses[setting.loss].view;
   const inside = (v, low, high) => +Math.min(high, Math.max(low, v)).toFixed(3);
   setting.start = [inside(x, left, right), inside(y, bottom, top)];
   compute();
 }
 
+const drag = event => move(under(event, $("plane"), losses[setting.loss].view));
+
 $("plane").onpointerdown = event => {
   $("plane").setPointerCapture(event.pointerId);
-  move(...under(event));
+  drag(event);
 };
 $("plane").onpointermove = event => {
-  if ($("plane").hasPointerCapture(event.pointerId)) move(...under(event));
+  if ($("plane").hasPointerCapture(event.pointerId)) drag(event);
   else point(event);
 };
 $("plane").onpointerleave = () => { $("under").hidden = true; };
@@ -310,7 +372,7 @@ $("plane").onkeydown = event => {
   if (!(event.key in ARROWS)) return;
   event.preventDefault();
   const [x, y] = ARROWS[event.key], far = event.shiftKey ? 0.5 : 0.05;
-  move(setting.start[0] + far * x, setting.start[1] + far * y);
+  move([setting.start[0] + far * x, setting.start[1] + far * y]);
 };
 onkeydown = event => {
   if (event.key !== " " || /^(BUTTON|SELECT|INPUT|SUMMARY|A)$/.test(event.target.tagName)) return;
@@ -330,7 +392,7 @@ $("surface").onchange = () => {
   compute();
 };
 const SCHEME = matchMedia("(prefers-color-scheme: dark)");
-SCHEME.onchange = draw;
+SCHEME.onchange = compute;
 onhashchange = open;
 open();
 new ResizeObserver(draw).observe($("plane"));

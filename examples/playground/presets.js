@@ -7,6 +7,15 @@ const presets = {
     formula: "wₜ = (1 − ηλ) wₜ₋₁, λ = 25 across, 1 along",
     setting: "loss=axes&methods=sgd&start=-3.2,1.6&t=30&sgd.learning_rate=0.076",
   },
+  plane: {
+    title: "The plane of η and μ",
+    claim: "On a quadratic the roots of an equation say where momentum converges, and how fast: look at the map, "
+      + "and click in it. With μ, η may be up to 1 + μ times as large. At its best, momentum shrinks the "
+      + "distance by 0.67 a step, and SGD by 0.92.",
+    formula: "r² − (1 + μ − ηλ) r + μ = 0; best η = 4 / (√λ₁ + √λ₂)², μ = ((√λ₁ − √λ₂) / (√λ₁ + √λ₂))²",
+    setting: "loss=axes&methods=sgd,momentum&start=-3.2,1.6&t=20"
+      + "&sgd.learning_rate=0.0769&momentum.learning_rate=0.1111&momentum.momentum=0.4444",
+  },
   nesterov: {
     title: "Nesterov's correction",
     claim: "Both overshoot with the same η and μ. Nesterov takes the slope from where the velocity leads, "

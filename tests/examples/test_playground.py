@@ -90,7 +90,7 @@ def test_its_rules_are_the_librarys(browser: Browser, method: Method) -> None:
                 by, state = tx.update(jnp.float64(gradient), state, w)
                 w = w + by
                 wanted.append(float(by))
-        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=0.0, err_msg=f"{hyper}")
+        np.testing.assert_allclose(found, wanted, rtol=2e-14, atol=0.0, err_msg=f"{hyper}")
         moved.append(np.count_nonzero(wanted))
     assert min(moved[:2]) > STEPS // 2  # with ε = 0, ADADELTA never starts
 
@@ -162,6 +162,34 @@ def test_oscillation(browser: Browser) -> None:
     assert np.all(np.diff(np.abs(y)) < 0)
     assert np.all(across(0.039) > 0)
     assert np.all(np.diff(np.abs(across(0.081))) > 0)
+
+
+@pytest.mark.parametrize("method", ["momentum", "nesterov"])
+def test_the_plane_tells_how_fast_a_course_shrinks(browser: Browser, method: str) -> None:
+    """Beside the course itself, by its largest distance in two windows."""
+    for eta, mu in [(0.02, 0.9), (0.01, 0.0), (0.04, 0.2), (0.05, 0.5), (0.09, 0.3), (0.16, 0.9)]:
+        numbers = f"{method}.learning_rate={eta}&{method}.momentum={mu}"
+        course = courses(browser, f"loss=axes&methods={method}&start=-3,1&{numbers}")[method]
+        far = np.linalg.norm(course.w, axis=1)
+        window = min(len(far) // 3, 40)
+        early, late = (far[n * window : (n + 1) * window].max() for n in (1, 2))
+        shrunk = (late / early) ** (1 / window)
+        told = browser("factor(method, eta, mu, losses.axes)", method=method, eta=eta, mu=mu)
+        assert shrunk == pytest.approx(told, rel=0.02)
+
+
+def test_the_plane_of_eta_and_mu(browser: Browser) -> None:
+    found = courses(browser, "preset=plane")
+    far = {name: np.linalg.norm(course.w, axis=1) for name, course in found.items()}
+    for name, factor in [("sgd", 24 / 26), ("momentum", 4 / 6)]:
+        assert (far[name][60] / far[name][30]) ** (1 / 30) == pytest.approx(factor, rel=0.03)
+    told = browser("factor('momentum', 0.1111, 0.4444, losses.axes)")
+    assert told == pytest.approx(4 / 6, abs=2e-2)
+    for mu in (0.0, 0.5, 0.9):
+        for part, converges in [(0.999, True), (1.001, False)]:
+            eta = part * 2 * (1 + mu) / 25
+            told = browser("factor('momentum', eta, mu, losses.axes)", eta=eta, mu=mu)
+            assert (told < 1) == converges
 
 
 def test_nesterovs_correction(browser: Browser) -> None:
@@ -264,7 +292,10 @@ def test_it_is_one_file_that_asks_for_no_other(
     assert "default-src 'none'" in text  # a browser then refuses each request
     assert not re.search(r"https?:|\bsrc\s*=|url\(|@import|fetch\(|XMLHttp", text)
     assert re.findall(r'href="([^"]*)"', text) == ["data:,"]
-    assert text.count("<script>") == text.count("</script>") == 1
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    quickjs.Context().eval(
+        f"new Function({json.dumps(script)})"
+    )  # raises where it is no JavaScript
 
 
 @pytest.mark.parametrize(
