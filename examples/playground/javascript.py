@@ -1,8 +1,8 @@
-"""A function of JAX on scalars, as JavaScript that computes the same in float64.
+"""A function of JAX on scalars, as JavaScript that computes the same numbers.
 
 JAX traces the function to a list of elementary operations, its jaxpr, and each becomes a line.
-JavaScript's numbers hold float64, the narrow integers and bools as they are; int64, which a sign
-looks at the bits by, is a BigInt.
+JavaScript's numbers are float64. They hold narrower floats, integers of up to 32 bits and bools as
+they are, and an operation rounds to its dtype. int64, for the bits of a sign, is a BigInt.
 """
 
 import itertools
@@ -16,14 +16,23 @@ import numpy as np
 
 HELPERS = """\
 const bytes = new DataView(new ArrayBuffer(8));
-const bitsOf = x => (bytes.setFloat64(0, x), bytes.getBigInt64(0));
+const int64Of = x => (bytes.setFloat64(0, x), bytes.getBigInt64(0));
+const uint32Of = x => (bytes.setFloat32(0, x), bytes.getUint32(0));
+const float32Of = x => (bytes.setUint32(0, x), bytes.getFloat32(0));
+const bfloat16 = x => {  // to nearest, ties to even; NaN stays
+  const bits = uint32Of(x);
+  return x === x ? float32Of((bits + 0x7fff + (bits >>> 16 & 1) & 0xffff0000) >>> 0) : x;
+};
 """
 
-_OPERATIONS = {
+_ARITHMETIC = {
     "add": "{0} + {1}",
     "sub": "{0} - {1}",
     "mul": "{0} * {1}",
     "div": "{0} / {1}",
+    "sqrt": "Math.sqrt({0})",
+}
+_EXACT = {
     "neg": "-{0}",
     "lt": "{0} < {1}",
     "gt": "{0} > {1}",
@@ -33,14 +42,52 @@ _OPERATIONS = {
     "min": "Math.min({0}, {1})",
     "clamp": "Math.min(Math.max({1}, {0}), {2})",
     "select_n": "{0} ? {2} : {1}",
-    "sqrt": "Math.sqrt({0})",
-    "expm1": "Math.expm1({0})",
-    "log": "Math.log({0})",
 }
-_OF_INT64 = {"sign": "{0} > 0n ? 1n : {0} < 0n ? -1n : 0n"} | {
-    name: _OPERATIONS[name] for name in ("eq", "select_n")
+# Of float32 and narrower, float64's result is rounded: the same as computed in float32 at once.
+_OPERATIONS = {
+    "float64": _ARITHMETIC | _EXACT | {"expm1": "Math.expm1({0})", "log": "Math.log({0})"},
+    "float32": {name: f"Math.fround({text})" for name, text in _ARITHMETIC.items()} | _EXACT,
+    "bfloat16": {name: f"bfloat16(Math.fround({text}))" for name, text in _ARITHMETIC.items()},
+    "int32": {"add": "({0} + {1} | 0)"} | _EXACT,
+    "int8": _EXACT,
+    "uint32": {
+        "add": "({0} + {1} >>> 0)",
+        "mul": "(Math.imul({0}, {1}) >>> 0)",
+        "xor": "({0} ^ {1}) >>> 0",
+        "and": "({0} & {1}) >>> 0",
+        "or": "({0} | {1}) >>> 0",
+        "shift_left": "({0} << {1}) >>> 0",
+        "shift_right_logical": "{0} >>> {1}",
+    },
+    "int64": {
+        "eq": _EXACT["eq"],
+        "sign": "{0} > 0n ? 1n : {0} < 0n ? -1n : 0n",
+        "select_n": _EXACT["select_n"],
+    },
 }
-_KNOWN_DTYPES = ("bool", "int8", "int32", "int64", "float64")
+_BITS = {
+    ("float64", "int64"): "int64Of({0})",
+    ("float32", "uint32"): "uint32Of({0})",
+    ("uint32", "float32"): "float32Of({0})",
+}
+_WITHIN = {  # what holds all values of another
+    ("int8", "int32"),
+    ("int8", "float64"),
+    ("int32", "float64"),
+    ("float32", "float64"),
+    ("bfloat16", "float32"),
+    ("bfloat16", "float64"),
+}
+_CONVERSIONS = dict.fromkeys(_WITHIN, "{0}") | {
+    ("bool", "float64"): "Number({0})",
+    ("int64", "float64"): "Number({0})",
+    ("float64", "int8"): "Math.trunc({0})",
+    ("float64", "int32"): "Math.trunc({0})",
+    ("float64", "float32"): "Math.fround({0})",
+    ("int32", "float32"): "Math.fround({0})",
+    ("int32", "uint32"): "{0} >>> 0",
+    ("float32", "bfloat16"): "bfloat16({0})",
+}
 
 
 def function(f: Callable[..., Any], **arguments: Any) -> str:
@@ -98,31 +145,18 @@ def _translate(closed: Any, names: list[str], fresh: Iterator[str], lines: list[
 
 
 def _expression(equation: Any, inputs: list[str]) -> str:
-    primitive, *dtypes = [
-        equation.primitive.name,
-        *(str(x.aval.dtype) for x in [*equation.outvars, *equation.invars]),
-    ]
-    if unknown := {*dtypes} - {*_KNOWN_DTYPES}:
-        raise NotImplementedError(f"{primitive} of {', '.join(sorted(unknown))} in JavaScript")
-    to, *of = dtypes
+    primitive = equation.primitive.name
+    of = str(equation.invars[-1].aval.dtype)  # the first of a select_n is its bool
+    to = str(equation.outvars[0].aval.dtype)
     if primitive == "convert_element_type":
-        return _converted(inputs[0], of[0], to)
-    if primitive == "bitcast_convert_type" and (of, to) == (["float64"], "int64"):
-        return f"bitsOf({inputs[0]})"
-    operations = _OF_INT64 if "int64" in of else _OPERATIONS
-    if primitive not in operations:
-        raise NotImplementedError(f"{primitive} of {', '.join(of)} in JavaScript")
-    return operations[primitive].format(*inputs)
-
-
-def _converted(x: str, of: str, to: str) -> str:
-    if of == to or (of, to) in {("int8", "int32"), ("int8", "float64"), ("int32", "float64")}:
-        return x
-    if of in ("bool", "int64") and to != "int64":
-        return f"Number({x})"
-    if of == "float64" and to in ("int8", "int32"):
-        return f"Math.trunc({x})"
-    raise NotImplementedError(f"{of} to {to} in JavaScript")
+        text = "{0}" if of == to else _CONVERSIONS.get((of, to))
+    elif primitive == "bitcast_convert_type":
+        text = _BITS.get((of, to))
+    else:
+        text = _OPERATIONS.get(of, {}).get(primitive)
+    if text is None:
+        raise NotImplementedError(f"{primitive} of {of} to {to} in JavaScript")
+    return text.format(*inputs)
 
 
 def _literal(value: Any) -> str:

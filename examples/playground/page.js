@@ -3,11 +3,12 @@ const $ = id => document.getElementById(id);
 const COLOURS = {
   sgd: "#8a8f98", momentum: "#2f7de1", nesterov: "#12a594", adaptive_gains: "#c2790a",
   adagrad: "#8e4ec6", adadelta: "#b0413e", rprop: "#5b8c1a", rmsprop: "#d6409f",
-  adam: "#e5484d", adamw: "#e08a5b",
+  adam: "#e5484d", adamw: "#e08a5b", sgd_bfloat16: "#d1601f", sgd_stochastic: "#0f9fb5",
 };
 const LETTERS = {
   learning_rate: "η", momentum: "μ", rho: "ρ", b1: "β₁", b2: "β₂", eps: "ε", eta_minus: "η⁻", eta_plus: "η⁺",
 };
+const HIDDEN = ["count", "value", "rounding_count", "narrowest"];
 const FIRST_SHOWN = ["learning_rate", "momentum", "rho", "decay", "b1", "b2"];
 
 let setting = settingOf(location.hash.slice(1)), paths = {}, hill = null, playing = null;
@@ -128,7 +129,7 @@ function drawLoss() {
 // What a point of a path knows: of both weights, the slots, and the rate −Δ/g that they make
 function numbers({ loss, states, g, by }) {
   const slots = Object.keys(states[0]).filter(
-    name => states[0][name] !== null && !["count", "value"].includes(name));
+    name => typeof states[0][name] !== "object" && !HIDDEN.includes(name));
   const pairs = [...slots.map(name => [name, states.map(state => state[name])]),
     ["rate −Δ/g", by.map((v, i) => g[i] ? -v / g[i] : 0)]];
   return [`loss ${short(loss)}`, ...pairs.map(([name, pair]) => `${name} (${pair.map(short).join(", ")})`)];

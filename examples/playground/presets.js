@@ -70,4 +70,13 @@ const presets = {
     formula: "|Δ₁| = η; without the correction of ν, η / √(1 − 0.9)",
     setting: "loss=axes&methods=rmsprop,adam&start=-3.2,1.6&t=3&rmsprop.learning_rate=0.2&adam.learning_rate=0.2",
   },
+  bfloat16: {
+    title: "bfloat16",
+    claim: "Along the ravine a step is 1/526 of the weight, less than half the space between two bfloat16 numbers. "
+      + "Rounding to nearest drops each one, and the weight stops. Stochastic rounding goes up as often as "
+      + "it must, and goes on with float64.",
+    formula: "ηλ = 0.0019 < 1/512; up with probability (w + Δ − ⌊w + Δ⌋) / spacing",
+    setting: "loss=axes&methods=sgd,sgd_bfloat16,sgd_stochastic&start=-3.2,1.6&t=200"
+      + "&sgd.learning_rate=0.0019&sgd_bfloat16.learning_rate=0.0019&sgd_stochastic.learning_rate=0.0019",
+  },
 };

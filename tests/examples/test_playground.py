@@ -8,13 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import quickjs
 from numpy.typing import NDArray
 
+import gdmethods
 from examples.playground import javascript
 from examples.playground.__main__ import HERE, main, page
-from examples.playground.rules import METHODS, Method, hyperparameters, ranges, rules
+from examples.playground.rules import ROSTER, Rule, rules
 from gdmethods.rules import one_minus_power, sign
 
 STEPS = 60
@@ -52,11 +54,11 @@ def gradients() -> NDArray[np.float64]:
     return course
 
 
-def settings(method: Method) -> list[dict[str, float]]:
+def settings(rule: Rule) -> list[dict[str, float]]:
     """The page's own, one drawn by chance, and one with each number at its least."""
-    chance, own = np.random.default_rng(1), hyperparameters(method)
+    chance, own = np.random.default_rng(1), rule.hyperparameters()
     drawn, least = dict(own), dict(own)
-    for name, (low, high, ends) in ranges(method).items():
+    for name, (low, high, ends) in rule.ranges().items():
         beyond = chance.uniform(0.2, 0.9) * (min(high, 2.0) - low)
         drawn[name] = low + beyond * {"min": 0.01, "max": 10.0}.get(name[:3], 1.0)
         if ends[0] == "[" and name != "learning_rate":
@@ -64,10 +66,10 @@ def settings(method: Method) -> list[dict[str, float]]:
     return [own, drawn, least]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
-def test_its_rules_are_the_librarys(browser: Browser, method: Method) -> None:
+@pytest.mark.parametrize("name", [n for n, rule in ROSTER.items() if rule.dtype == "float64"])
+def test_its_rules_are_the_librarys(browser: Browser, name: str) -> None:
     course, moved = gradients(), []
-    for hyper in settings(method):
+    for hyper in settings(ROSTER[name]):
         found = browser(
             """(() => {
               const rule = rules[name];
@@ -78,13 +80,13 @@ def test_its_rules_are_the_librarys(browser: Browser, method: Method) -> None:
                 return by;
               });
             })()""",
-            name=method.__name__,
+            name=name,
             hyper=hyper,
             course=course.tolist(),
         )
         wanted = []
         with jax.enable_x64(True):
-            tx, w = method(**hyper), jnp.float64(1.0)
+            tx, w = getattr(gdmethods, name)(**hyper), jnp.float64(1.0)
             state = tx.init(w)
             for gradient in course:
                 by, state = tx.update(jnp.float64(gradient), state, w)
@@ -95,14 +97,47 @@ def test_its_rules_are_the_librarys(browser: Browser, method: Method) -> None:
     assert min(moved[:2]) > STEPS // 2  # with ε = 0, ADADELTA never starts
 
 
+@pytest.mark.parametrize(
+    ("name", "tx"),
+    [
+        ("sgd_bfloat16", gdmethods.sgd(0.003)),
+        ("sgd_stochastic", gdmethods.with_stochastic_rounding(gdmethods.sgd(0.003))),
+    ],
+)
+def test_its_narrow_weights_are_the_librarys(
+    browser: Browser, name: str, tx: optax.GradientTransformationExtraArgs
+) -> None:
+    course = np.random.default_rng(0).normal(size=STEPS).astype(np.float32)
+    found = browser(
+        """(() => {
+          const rule = rules[name], hyper = { learning_rate: 0.003 };
+          let w = 1, state = rule.init(w, hyper), by;
+          return course.map(g => {
+            [by, state] = rule.step(g, w, state, hyper);
+            return w += by;
+          });
+        })()""",
+        name=name,
+        course=course.tolist(),
+    )
+    wanted, w = [], jnp.bfloat16(1.0)
+    state = tx.init(w)
+    for gradient in course:
+        updates, state = tx.update(jnp.float32(gradient), state, w)
+        w = optax.apply_updates(w, updates)
+        wanted.append(float(w))
+    assert found == wanted
+    assert len({*wanted}) > 5
+
+
 def test_it_has_every_method_and_every_number() -> None:
-    assert {method.__name__ for method in METHODS} == {
+    assert {rule.method.__name__ for rule in ROSTER.values()} == {
         *("sgd", "momentum", "nesterov", "adaptive_gains", "adagrad", "adadelta", "rprop"),
         *("rmsprop", "adam", "adamw"),
     }
-    numbers = {name for method in METHODS for name in ranges(method)}
-    assert numbers == {name for method in METHODS for name in hyperparameters(method)}
-    assert len(numbers) == 19
+    for rule in ROSTER.values():
+        assert [*rule.ranges()] == [*rule.hyperparameters()]
+    assert len({name for rule in ROSTER.values() for name in rule.ranges()}) == 19
 
 
 def test_the_gradients_of_its_losses_are_their_slopes(browser: Browser) -> None:
@@ -254,6 +289,16 @@ def test_adams_first_step(browser: Browser) -> None:
         np.testing.assert_allclose(np.abs(found["rmsprop"].by[0]), 0.2 * 10**0.5, rtol=1e-6)
 
 
+def test_bfloat16_stops_and_stochastic_rounding_goes_on(browser: Browser) -> None:
+    found = courses(browser, "preset=bfloat16")
+    along = {name: course.w[:, 0] for name, course in found.items()}
+    assert np.ptp(along["sgd_bfloat16"][1:]) == 0
+    assert along["sgd"][200] > -2.2
+    np.testing.assert_allclose(along["sgd_stochastic"], along["sgd"], atol=0.2)
+    across = found["sgd_bfloat16"].w[:, 1]
+    assert abs(across[200]) < 0.01  # its steps are larger
+
+
 def test_an_address_keeps_the_setting(browser: Browser) -> None:
     for address in (
         "",
@@ -322,5 +367,5 @@ def test_its_operations_are_those_of_jax(browser: Browser, f: Any) -> None:
 def test_an_operation_that_is_not_translated_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="sin of float64"):
         javascript.function(lambda x: jnp.sin(x), x=1.0)
-    with pytest.raises(NotImplementedError, match="add of float32"):
-        javascript.function(lambda x: x + x, x=np.float32(1.0))
+    with pytest.raises(NotImplementedError, match="add of float16"):
+        javascript.function(lambda x: x + x, x=np.float16(1.0))
