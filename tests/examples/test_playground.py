@@ -351,7 +351,7 @@ def test_it_is_one_file_that_asks_for_no_other(
         lambda x: sign(x),
         lambda x: (x > 0.5).astype(float) + (x < -1.0) / 4,
         lambda x: jnp.sqrt(1 + x * x) - jnp.maximum(x, 1.0) / jnp.minimum(x, -1.0),
-        lambda x: one_minus_power(0.9, (x * x + 1.5).astype("int32")),
+        lambda x: one_minus_power(0.99999, (x * x + 1.5).astype("int32")),
         lambda x: {"list": [x * x, None], "constants": (True, -0.5)},
     ],
 )
@@ -361,7 +361,37 @@ def test_its_operations_are_those_of_jax(browser: Browser, f: Any) -> None:
         with jax.enable_x64(True):
             wanted = jax.tree.map(float, f(jnp.float64(x)))
         found = browser(f"({text})(x)", x=x)
-        assert jax.tree.leaves(found) == pytest.approx(jax.tree.leaves(wanted), rel=1e-15)
+        assert jax.tree.leaves(found) == pytest.approx(
+            jax.tree.leaves(wanted), rel=1e-14, abs=1e-300
+        )
+
+
+def test_its_narrow_operations_round_as_those_of_jax(browser: Browser) -> None:
+    chance = np.random.default_rng(0)
+    floats = chance.normal(size=(100, 2)) * 2.0 ** chance.integers(-9, 9, (100, 2))
+    ties = 1 + np.arange(10)[:, None] / [256, 512]  # between two bfloat16 numbers
+    ints = chance.integers(0, 2**32, (100, 2))
+
+    def in_bfloat16(a: jax.Array, b: jax.Array) -> Any:
+        return [
+            a.astype("bfloat16").astype("float32"),
+            (a - b).astype("bfloat16") + a.dtype.type(0),
+        ]
+
+    cases: list[tuple[Any, Any, Any]] = [
+        ("float32", floats, lambda a, b: [a + b, a - b, a * b, a / b, jnp.sqrt(a * a)]),
+        ("float32", np.concatenate([floats, ties]), in_bfloat16),
+        ("bfloat16", np.concatenate([floats, ties]), lambda a, b: [a + b, a - b, a * b, a / b]),
+        ("uint32", ints, lambda a, b: [a + b, a * b, a ^ b, a & b, a | b, a >> 5, a << 7]),
+    ]
+    for dtype, pairs, f in cases:
+        one, columns = jnp.ones((), dtype), jnp.asarray(pairs, dtype).T
+        found = browser(
+            f"pairs.map(([a, b]) => ({javascript.function(f, a=one, b=one)})(a, b))",
+            pairs=np.asarray(columns.T.astype("float32" if dtype != "uint32" else dtype)).tolist(),
+        )
+        wanted = np.stack([np.asarray(x, np.float64) for x in f(*columns)], axis=1)
+        np.testing.assert_array_equal(found, wanted, err_msg=dtype)
 
 
 def test_an_operation_that_is_not_translated_is_refused() -> None:
