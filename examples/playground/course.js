@@ -90,13 +90,15 @@ const courses = setting => Object.fromEntries(setting.methods.map(method =>
 function settingOf(address) {
   const setting = {
     preset: null, loss: "turned", methods: ["sgd", "momentum", "adam"], start: null, t: 60,
-    hyper: Object.fromEntries(Object.entries(rules).map(([name, { hyper }]) => [name, { ...hyper }])),
+    hyper: Object.fromEntries(
+      Object.entries(rules).map(([name, { hyper }]) => [name, { ...hyper }])),
   };
   follow(setting, address);
   setting.start ??= losses[setting.loss].start;
   return setting;
 }
 
+// Whether in an interval, such as [0, 1, "[)"]
 const lies = (value, [low, high, ends]) => (value > low || value === low && ends[0] === "[")
   && (value < high || value === high && ends[1] === "]");
 
@@ -111,18 +113,20 @@ function follow(setting, address) {
       Object.assign(setting, { loss: value, start: null });
     } else if (key === "methods") {
       setting.methods = Object.keys(rules).filter(known => value.split(",").includes(known));
-    } else if (key === "start" && numbers.length === 2 && numbers.every(Number.isFinite)) {
+    } else if (key === "start" && numbers.length === 2 && numbers.every(v => Math.abs(v) < 1000)) {
       setting.start = numbers;
     } else if (key === "t" && numbers[0] >= 0 && numbers[0] <= STEPS) {
       setting.t = Math.floor(numbers[0]);
     } else if (Object.hasOwn(rules, method) && Object.hasOwn(rules[method].hyper, name)) {
-      if (value && lies(numbers[0], rules[method].ranges[name])) setting.hyper[method][name] = numbers[0];
+      const range = rules[method].ranges[name];
+      if (value && lies(numbers[0], range)) setting.hyper[method][name] = numbers[0];
     }
   }
 }
 
 function addressOf(setting) {
-  const parts = setting.preset ? [`preset=${setting.preset}`] : [], first = settingOf(parts.join());
+  const parts = setting.preset ? [`preset=${setting.preset}`] : [];
+  const first = settingOf(parts.join());
   const all = !setting.preset;
   if (all || setting.loss !== first.loss) parts.push(`loss=${setting.loss}`);
   if (all || `${setting.methods}` !== `${first.methods}`) parts.push(`methods=${setting.methods}`);

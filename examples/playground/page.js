@@ -6,16 +6,25 @@ const COLOURS = {
   adam: "#e5484d", adamw: "#e08a5b", sgd_bfloat16: "#d1601f", sgd_stochastic: "#0f9fb5",
 };
 const LETTERS = {
-  learning_rate: "η", momentum: "μ", rho: "ρ", b1: "β₁", b2: "β₂", eps: "ε", eta_minus: "η⁻", eta_plus: "η⁺",
+  learning_rate: "η", momentum: "μ", rho: "ρ", b1: "β₁", b2: "β₂", eps: "ε",
+  eta_minus: "η⁻", eta_plus: "η⁺",
 };
 const HIDDEN = ["count", "value", "rounding_count", "narrowest"];
 const FIRST_SHOWN = ["learning_rate", "momentum", "rho", "decay", "b1", "b2"];
 
-let setting = settingOf(location.hash.slice(1)), paths = {}, hill = null, playing = null;
+let setting = settingOf(address()), paths = {}, hill = null, playing = null;
 let showing = [];  // what shows the setting beside the sliders' hands
 const short = v => +v.toPrecision(3);
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const colours = name => css(name).split(",").map(Number);
+
+function address() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return "";  // cut off within a character
+  }
+}
 
 function write() {
   history.replaceState(null, "", "#" + addressOf(setting));
@@ -36,7 +45,10 @@ function fit(canvas) {
 const onto = (width, height, [left, right, bottom, top]) => ([x, y]) =>
   [(x - left) / (right - left) * width, (top - y) / (top - bottom) * height];
 
-const plane = () => onto($("plane").clientWidth, $("plane").clientHeight, losses[setting.loss].view);
+function plane() {
+  const { clientWidth, clientHeight } = $("plane");
+  return onto(clientWidth, clientHeight, losses[setting.loss].view);
+}
 
 const back = (width, height, [left, right, bottom, top]) => ([x, y]) =>
   [left + (right - left) * x / width, top - (top - bottom) * y / height];
@@ -109,7 +121,10 @@ function drawLoss() {
   for (const method of setting.methods) {
     pen.strokeStyle = COLOURS[method];
     pen.beginPath();
-    paths[method].forEach((point, t) => { const [x, y] = to([t, log(point)]); pen.lineTo(x, y + 4); });
+    paths[method].forEach((point, t) => {
+      const [x, y] = to([t, log(point)]);
+      pen.lineTo(x, y + 4);
+    });
     pen.stroke();
   }
   pen.strokeStyle = pen.fillStyle = css("--faint");
@@ -132,7 +147,8 @@ function numbers({ loss, states, g, by }) {
     name => typeof states[0][name] !== "object" && !HIDDEN.includes(name));
   const pairs = [...slots.map(name => [name, states.map(state => state[name])]),
     ["rate −Δ/g", by.map((v, i) => g[i] ? -v / g[i] : 0)]];
-  return [`loss ${short(loss)}`, ...pairs.map(([name, pair]) => `${name} (${pair.map(short).join(", ")})`)];
+  const told = pairs.map(([name, pair]) => `${name} (${pair.map(short).join(", ")})`);
+  return [`loss ${short(loss)}`, ...told];
 }
 
 function draw() {
@@ -199,7 +215,8 @@ function slider(method, name) {
   const { span: [min, max], to, from } = scale(method, name), row = document.createElement("label");
   row.className = "slider";
   row.innerHTML = `<span>${LETTERS[name] ?? ""} <small>${name}</small></span>
-    <input type="range" step="0.01" min="${min}" max="${max}" data-of="${method}.${name}"><output></output>`;
+    <input type="range" step="0.01" min="${min}" max="${max}" data-of="${method}.${name}">
+    <output></output>`;
   const [, input, output] = row.children;
   showing.push(() => {
     if (document.activeElement !== input) input.value = to(setting.hyper[method][name]);
@@ -297,9 +314,11 @@ function choices() {
     if (name === setting.preset) link.setAttribute("aria-current", "true");
     return link;
   }));
-  const { claim, formula } = presets[setting.preset] ?? { claim: "Choose what to see, or set all by hand." };
-  $("claim").textContent = claim;
-  if (formula) $("claim").append(Object.assign(document.createElement("b"), { textContent: formula }));
+  const { claim, formula } = presets[setting.preset] ?? {};
+  $("claim").textContent = claim ?? "Choose what to see, or set all by hand.";
+  if (formula) {
+    $("claim").append(Object.assign(document.createElement("b"), { textContent: formula }));
+  }
   $("surface").replaceChildren(...Object.entries(losses).map(
     ([name, { title }]) => new Option(title, name, false, name === setting.loss)));
   $("methods").replaceChildren(...Object.keys(rules).map(method => {
@@ -318,7 +337,7 @@ function choices() {
 
 function open() {
   stop();
-  setting = settingOf(location.hash.slice(1));
+  setting = settingOf(address());
   choices();
   controls();
 }

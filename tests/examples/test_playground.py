@@ -318,7 +318,16 @@ def test_an_address_keeps_the_setting(browser: Browser) -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        *("loss=toString", "preset=toString", "preset=", "start=1", "start=a,b", "t=201", "t=x"),
+        *(
+            "loss=toString",
+            "preset=toString",
+            "preset=",
+            "start=1",
+            "start=a,b",
+            "start=1e3,0",
+            "t=201",
+            "t=x",
+        ),
         *("adam.b1=1", "adam.b1=", "adam.b1=x", "adam.b9=0.5", "rprop.eta_plus=1", "toString.x=1"),
     ],
 )
