@@ -16,6 +16,7 @@ from examples import programs
 REPOSITORY = Path(__file__).parents[2]
 PROGRAMS = [
     "mnist",
+    "playground",
     *(
         path.stem
         for path in (REPOSITORY / "examples").glob("*.py")
@@ -52,7 +53,7 @@ def test_every_example_of_the_list_is_a_program() -> None:
     listed = (REPOSITORY / "examples" / "README.md").read_text()
     for program in PROGRAMS:
         assert f"[`{program}`](" in listed
-    assert len(PROGRAMS) == 21
+    assert len(PROGRAMS) == 22
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")

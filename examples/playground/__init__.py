@@ -1,0 +1,1 @@
+"""The library's own rules at play in a browser."""
