@@ -44,7 +44,8 @@ def check_contract(
       not asked then.
     - "rounds_stochastically": state, or weights, are rounded to one of two
       neighbours at random. The laws that compare two walks then compare means
-      and spreads over many nearly equal weights. Needs `reference`.
+      and spreads over many nearly equal weights. Noise has to be other at other
+      steps: what equal weights draw may be the same. Needs `reference`.
     - "bounded_steps": no step of 78 walks is more than twice the longest of the
       reference's, for state in few bits. More walks may have one by chance.
       Needs `reference`.

@@ -23,7 +23,7 @@ SHAPES: list[tuple[int, ...]] = sorted(
     key=str,  # the order of their names in a tree
 )
 PIECE = 500
-A_CODE = 0.35  # of an update: what two codes of 8 bits make of it
+A_CODE = (9 / 8) ** 4 - 1  # of an update: what two codes of v^¼ in 8 bits make of it
 
 
 def shapes(subject: Subject) -> None:
