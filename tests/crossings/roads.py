@@ -407,7 +407,7 @@ def to_variables(x: Crossing) -> list[Claim]:
 
     def save(params: Any, state: Any, weights: Any, variables: Any) -> Any:
         weights = jax.tree.map(np.zeros_like, weights)
-        variables = [x if x.dtype == np.float32 and not x.ndim else 0 * x for x in variables]
+        variables = [v if v.dtype == np.float32 and not v.ndim else 0 * v for v in variables]
         return keras.to_variables(
             tx, params, state, weights, variables, lambda named: {**named, **x.s.nothing}
         )
