@@ -638,7 +638,7 @@ PLANTED = [
             )
         ),
         "compiled, and",
-        also=("scan_equals_loop", "zero_gradient", "sign_symmetry"),
+        also=("scan_equals_loop", "zero_gradient", "sign_symmetry", "rounds_stochastically"),
         options=CHANCE,
     ),
     Planted("bounded_steps", loses_small_squares, "times as long", options=BOUNDED, also=None),
