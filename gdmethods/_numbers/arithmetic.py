@@ -63,10 +63,13 @@ def positive(x: jax.Array, eps: Any = 0.0) -> jax.Array:
       >>> print(jnp.zeros(1) / jnp.sqrt(positive(jnp.zeros(1))))
       [0.]
     """
-    limits = jnp.finfo(x.dtype)
-    if isinstance(eps, float) and float(limits.eps) / 4 * eps > float(limits.tiny):
-        return x
-    return jnp.maximum(x, limits.tiny)
+    least = float(jnp.finfo(x.dtype).tiny)
+    return x if _hides(eps, least, x.dtype) else jnp.maximum(x, least)
+
+
+def _hides(eps: Any, least: float, dtype: jnp.dtype) -> bool:
+    """Whether least + eps is eps, to the bit, as is known before compilation."""
+    return isinstance(eps, float) and float(jnp.finfo(dtype).eps) / 4 * eps > least
 
 
 def root(x: jax.Array, eps: Any, eps_root: Any = 0.0, correction: Any = 1.0) -> jax.Array:
@@ -85,11 +88,9 @@ def root(x: jax.Array, eps: Any, eps_root: Any = 0.0, correction: Any = 1.0) -> 
       >>> print(root(jnp.array([4.0, 0.0]), 1e-8))
       [2.e+00 1.e-08]
     """
-    limits = jnp.finfo(x.dtype)
-    smallest = math.sqrt(float(limits.tiny))
     corrected = not (isinstance(correction, float) and correction == 1.0)
-    if corrected or not isinstance(eps, float) or float(limits.eps) / 4 * eps <= smallest:
-        x = positive(x)  # else ε rounds the difference away
+    if corrected or not _hides(eps, math.sqrt(float(jnp.finfo(x.dtype).tiny)), x.dtype):
+        x = positive(x)
     if corrected:
         x = x / correction
     if not (isinstance(eps_root, float) and eps_root == 0.0):

@@ -1,5 +1,6 @@
 """What varies is how the state is stored: the same rule in float32 is the reference."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -66,14 +67,7 @@ def _chance(subject: Subject, dtype: str) -> Any:
 
 def _after_waiting(tx: Any, subject: Subject, weights: Any, gradients: Any) -> Any:
     """The updates of each replica, which has waited one step longer than the one before."""
-
-    def step(carry: Any, g: Any) -> Any:
-        params, state = carry
-        tree = {"w": g}
-        updates, state = tx.update(
-            tree, state, params, **subject.words(params, tree, jnp.float32(1))
-        )
-        return (optax.apply_updates(params, updates), state), updates["w"]
+    step = _step(tx, subject)
 
     def walk(start: Any) -> Any:
         return jax.lax.scan(step, start, gradients)[1]
@@ -130,14 +124,21 @@ def _extreme_gradients() -> Any:
 
 
 def _walk(tx: Any, subject: Subject, weights: Any, gradients: Any) -> Any:
-    def body(carry: Any, g: Any) -> Any:
+    params = {"w": weights}
+    start = params, tx.init(params)
+    step = _step(tx, subject)
+    _, updates = jax.jit(lambda *inputs: jax.lax.scan(step, *inputs))(start, gradients)
+    return np.asarray(updates, np.float64)
+
+
+def _step(tx: Any, subject: Subject) -> Callable[[Any, Any], Any]:
+    """For `jax.lax.scan`, from parameters and state to the next, and the update between."""
+
+    def step(carry: Any, g: Any) -> Any:
         params, state = carry
         tree = {"w": g}
         words = subject.words(params, tree, jnp.float32(1))
         updates, state = tx.update(tree, state, params, **words)
         return (optax.apply_updates(params, updates), state), updates["w"]
 
-    params = {"w": weights}
-    start = params, tx.init(params)
-    _, updates = jax.jit(lambda *inputs: jax.lax.scan(body, *inputs))(start, gradients)
-    return np.asarray(updates, np.float64)
+    return step
