@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
+import oracles.rounding
 import pytest
 from chance import independent
 
@@ -110,6 +111,18 @@ def test_noise_of_two_slots_is_independent():
     u, v, w = (noises(slot=slot) - 0.5 for slot in (0, 1, -1))
     for a, b in ((u, v), (u, w), (v, w)):
         assert np.all(np.abs((a * b).mean(axis=0)) < 5 / 12 / np.sqrt(len(a)))
+
+
+def test_noise_is_that_of_the_numbers_nearest_in_bfloat16():
+    """Its upper half, in Python's integers, for numbers between two of bfloat16 and halfway."""
+    g, w, stored = RNG.normal(size=(3, 300)).astype(np.float32)
+    w[:9] = np.float32(1 + 2.0**-8)
+    for slot in (0, 3):
+        bits = noise(jnp.int32(7), slot, jnp.asarray(g), jnp.asarray(w), jnp.asarray(stored))
+        expected = [
+            oracles.rounding.noise(7, slot, *each) for each in zip(g, w, stored, strict=True)
+        ]
+        np.testing.assert_array_equal(np.asarray(bits) >> 16, expected)
 
 
 def test_noise_of_the_mirrored_run_is_the_same():
