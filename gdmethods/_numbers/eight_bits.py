@@ -81,9 +81,11 @@ def ratio_code(ratio: jax.Array, noise: jax.Array | None = None) -> jax.Array:
       ratio: m/√v, in float32.
       noise: as in `square_code`.
     """
-    level = _levels(bits_of(jnp.abs(ratio) + _OFFSET), noise) - _ZERO
+    bits = bits_of(ratio)  # read once: of a costly number with two readers a CPU keeps an array
+    magnitude = float32_of(bits & np.uint32(0x7FFFFFFF))
+    level = _levels(bits_of(magnitude + _OFFSET), noise) - _ZERO
     code = jnp.clip(level, 0, TOP_RATIO)
-    return jnp.where(ratio < 0, code + _SIGN, code).astype(EIGHT_BITS)
+    return jnp.where(bits > np.uint32(0x80000000), code + _SIGN, code).astype(EIGHT_BITS)
 
 
 def _levels(bits: jax.Array, noise: Any) -> jax.Array:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from gdmethods._numbers import eight_bits
 from gdmethods._numbers.arithmetic import clipped
 from gdmethods._numbers.eight_bits import EIGHT_BITS
+from gdmethods._numbers.fusion import made_once
 from gdmethods._numbers.kinds import Kind
 from gdmethods._numbers.rounding import rounded
 
@@ -143,7 +144,7 @@ def store(
     """
     format = format_of(kind, dtype)
     if dtype == EIGHT_BITS:
-        stored = _made_once(format.write(_without_derivative(x), root, noise()))
+        stored = made_once(format.write(_without_derivative(x), root, noise()))
         return stored, format.read(stored, root).astype(x.dtype)
     if dtype == jnp.bfloat16:
         stored = format.write(x, root, noise())
@@ -164,22 +165,6 @@ def _read_back(x: jax.Array) -> jax.Array:
 @_read_back.defjvp
 def _(primals: tuple[jax.Array], tangents: tuple[Any]) -> tuple[jax.Array, Any]:
     return _read_back(*primals), tangents[0]
-
-
-def _made_once(codes: jax.Array) -> jax.Array:
-    """The codes, which a CPU would compute again for each result that follows from them.
-
-    XLA of jax 0.10 keeps there only what is costly, as divisions are, and does
-    not see the barrier. LLVM sees that this one changes nothing, since no code
-    is above 255.
-    """
-    same: jax.Array = jax.lax.platform_dependent(codes, cpu=_divided, default=lambda codes: codes)
-    return same
-
-
-def _divided(codes: jax.Array) -> jax.Array:
-    same = jax.lax.rem(codes.astype(jnp.uint16), jnp.uint16(1000)).astype(codes.dtype)
-    return jax.lax.optimization_barrier(same)  # type: ignore[no-any-return]
 
 
 @jax.custom_jvp

@@ -8,6 +8,8 @@ the new values depend on its last reader; otherwise it copies the old ones first
 import jax
 import jax.numpy as jnp
 
+from gdmethods._numbers.bits import bits_of
+
 
 def after(before: jax.Array, x: jax.Array) -> jax.Array:
     """x, computed after `before`: NaN goes on from number to number, and is 0 as a sign."""
@@ -35,3 +37,19 @@ def waiting_for(before: jax.Array, x: jax.Array) -> jax.Array:
 def sign_after(slot: jax.Array, sign: jax.Array) -> jax.Array:
     """`sign` as its slot keeps it, after the new `slot` that its old values decide."""
     return after(slot, sign.astype(jnp.int8)).astype(slot.dtype)
+
+
+def made_once(x: jax.Array) -> jax.Array:
+    """x, which a CPU would compute again for each result that follows from it.
+
+    XLA of jax 0.10 keeps there only what is costly, as divisions are, and does not see a barrier.
+    This one divides by 1, which LLVM sees, and XLA does not.
+    """
+    same: jax.Array = jax.lax.platform_dependent(x, cpu=_divided, default=lambda x: x)
+    return same
+
+
+def _divided(x: jax.Array) -> jax.Array:
+    bits = bits_of(x) if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.uint32)
+    one = 1 + (bits >> 16 > 2**16).astype(x.dtype)
+    return jax.lax.div(x, one)

@@ -20,7 +20,7 @@ from gdmethods._engine.hyperparameters import flag
 from gdmethods._engine.lifting import with_gradients
 from gdmethods._engine.transformations import transformation
 from gdmethods._engine.trees import by_path, fits, misfit
-from gdmethods._numbers.fusion import waiting_for
+from gdmethods._numbers.fusion import made_once, waiting_for
 from gdmethods._numbers.remainder import remainder_of, update_to
 from gdmethods._wrappers.masters import (
     Float32MasterState,
@@ -203,6 +203,6 @@ def _stored_between(w: jax.Array, m: jax.Array, d: jax.Array) -> tuple[jax.Array
 
     Computed twice, the sum would ask for copies of the old weight and remainder.
     """
-    new = jax.lax.optimization_barrier(m + d)
+    new = made_once(m + d)
     remainder = remainder_of(new)
     return update_to(new, remainder, w), remainder

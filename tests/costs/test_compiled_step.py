@@ -30,13 +30,34 @@ BYTES_A_WEIGHT = {
     "rmsprop, all": (gdmethods.rmsprop(0.1, momentum=0.9, centered=True), 0),
     "adam": (gdmethods.adam(0.1), 0),
     "adamw": (gdmethods.adamw(0.1), 0),
+    "rmsprop, 8 bits": (gdmethods.rmsprop(0.1, accumulator_dtype="8bit"), 0),
+    "adam, 8 bits": (gdmethods.adam(0.1, accumulator_dtype="8bit"), 1),  # old ν, which old m needs
 }
+
+BYTES_A_NARROW_WEIGHT = {
+    "master": (gdmethods.with_float32_master(gdmethods.adam(0.1)), 4),  # the new one
+    "master, 8 bits": (
+        gdmethods.with_float32_master(gdmethods.adam(0.1, accumulator_dtype="8bit")),
+        4,
+    ),
+    "stochastic rounding": (gdmethods.with_stochastic_rounding(gdmethods.adam(0.1)), 0),
+    "stochastic rounding, 8 bits": (
+        gdmethods.with_stochastic_rounding(gdmethods.adam(0.1, accumulator_dtype="8bit")),
+        1,
+    ),
+}
+
+TEMPORARY = [
+    pytest.param(tx, dtype, expected, id=name)
+    for table, dtype in ((BYTES_A_WEIGHT, jnp.float32), (BYTES_A_NARROW_WEIGHT, jnp.bfloat16))
+    for name, (tx, expected) in table.items()
+]
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="other backends fuse otherwise")
-@pytest.mark.parametrize(("tx", "expected"), BYTES_A_WEIGHT.values(), ids=BYTES_A_WEIGHT)
-def test_temporary_memory(tx, expected):
-    compiled = lowered(tx, jax.ShapeDtypeStruct((WEIGHTS,), jnp.float32)).compile()
+@pytest.mark.parametrize(("tx", "dtype", "expected"), TEMPORARY)
+def test_temporary_memory(tx, dtype, expected):
+    compiled = lowered(tx, jax.ShapeDtypeStruct((WEIGHTS,), dtype)).compile()
     scalars = 4096
     assert compiled.memory_analysis().temp_size_in_bytes <= expected * WEIGHTS + scalars
 
@@ -140,8 +161,8 @@ def test_instructions(method):
     ("tx", "dtype", "expected"),
     [
         (gdmethods.adam(0.1, accumulator_dtype=jnp.bfloat16), jnp.float32, 227),
-        (gdmethods.adam(0.1, accumulator_dtype="8bit"), jnp.float32, 415),
-        (gdmethods.with_float32_master(gdmethods.adam(0.1)), jnp.bfloat16, 103),
+        (gdmethods.adam(0.1, accumulator_dtype="8bit"), jnp.float32, 431),
+        (gdmethods.with_float32_master(gdmethods.adam(0.1)), jnp.bfloat16, 117),
         (gdmethods.with_stochastic_rounding(gdmethods.adam(0.1)), jnp.bfloat16, 142),
         (gdmethods.skip_nonfinite_steps(gdmethods.adam(0.1), 3), jnp.float32, 83),
     ],

@@ -7,7 +7,7 @@ import pytest
 from table import METHODS
 
 from gdmethods._engine import lifting
-from gdmethods._numbers.fusion import waiting_for
+from gdmethods._numbers.fusion import made_once, waiting_for
 
 GRADIENTS = jnp.array(
     [
@@ -31,6 +31,16 @@ def test_waiting_changes_nothing(dtype):
         given = jnp.full(before.shape, x)
         result = jax.jit(waiting_for)(before, given)
         np.testing.assert_array_equal(np.asarray(result).view("i4"), np.asarray(given).view("i4"))
+
+
+def test_what_is_made_once_keeps_its_bits():
+    for x in (
+        np.arange(256, dtype=np.uint8),
+        np.array(
+            [0, 0x80000000, 1, 0x7F800000, 0xFF800000, 0x7FC00001, 2**32 - 1], np.uint32
+        ).view(np.float32),
+    ):
+        np.testing.assert_array_equal(np.asarray(jax.jit(made_once)(x)).view("u1"), x.view("u1"))
 
 
 @pytest.mark.proof
