@@ -2,6 +2,8 @@
 
 import argparse
 import math
+import re
+import statistics
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -84,37 +86,54 @@ def _memory(name: str, weights: int) -> Iterator[Measurement]:
             )
 
 
-def _tables(measurements: Sequence[Measurement]) -> Iterator[Table]:
+def _tables(measurements: Sequence[Measurement]) -> Iterator[Table | str]:
     """One for each quantity and layout: a row a method, a column a library.
 
-    After ± stands half the distance of the quartiles, and the last column is that of gdmethods
+    The medians, and below how far the quartiles are apart. The last column is gdmethods' median
     over Optax'.
     """
     kinds = dict.fromkeys((m.quantity, m.layout, m.unit) for m in measurements)
     for quantity, layout, unit in sorted(kinds):
         rows = [m for m in measurements if (m.quantity, m.layout) == (quantity, layout)]
         libraries = sorted({m.library for m in rows}, key=[*COLORS, ALLOWED, SCALING].index)
-        title = f"{quantity}, {layout} ({unit})"
-        table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = Table(
+            title=f"{quantity}, {layout} ({unit})",
+            box=SIMPLE_HEAD,
+            padding=0,
+            title_justify="left",
+        )
         table.add_column("method", no_wrap=True)
         for library in libraries:
-            table.add_column(library, justify="right")
+            heading = re.sub("(torch|memory) ", "\\1\n", library.removeprefix("gdmethods "))
+            table.add_column(heading, justify="right", no_wrap=True)
         against_optax = "optax" in libraries
         if against_optax:
-            table.add_column("÷ optax", justify="right")
+            table.add_column("÷\noptax", justify="right", no_wrap=True)
         for name in dict.fromkeys(m.method for m in rows):
-            of = {m.library: m for m in rows if m.method == name}
-            cells = [_cell(of[library]) if library in of else "" for library in libraries]
+            of = {m.library: m.median for m in rows if m.method == name}
+            cells = [_three_digits(of[it]) if it in of else "" for it in libraries]
             if against_optax:
-                both = "optax" in of and of["optax"].median > 0
-                cells.append(f"{of['gdmethods'].median / of['optax'].median:.2f}" if both else "")
+                both = of.get("optax", 0) > 0
+                cells.append(f"{of['gdmethods'] / of['optax']:.2f}" if both else "")
             table.add_row(name, *cells)
         yield table
+        yield from _spread(rows)
 
 
-def _cell(m: Measurement) -> str:
-    spread = (m.upper_quartile - m.lower_quartile) / 2
-    return f"{m.median:.3g}" if m.runs == 1 else f"{m.median:.3g} ± {spread:.1g}"
+def _three_digits(number: float) -> str:
+    return f"{round(number, 3):.3g}" if number < 99.95 else f"{number:.0f}"
+
+
+def _spread(rows: Sequence[Measurement]) -> Iterator[str]:
+    """A line on how sure a table's medians are, unless each was measured once."""
+    spreads = [
+        (m.upper_quartile - m.lower_quartile) / 2 / m.median
+        for m in rows
+        if m.runs > 1 and m.median > 0
+    ]
+    if spreads:
+        typical, most = statistics.median(spreads), max(spreads)
+        yield f"± {typical:.0%}, at most {most:.0%} (half the distance of the quartiles)\n"
 
 
 def _parser() -> Parser:

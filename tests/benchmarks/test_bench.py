@@ -1,5 +1,6 @@
 """`python -m benchmarks`, in small: that it measures everybody, and asserts no time."""
 
+import io
 import math
 
 import jax
@@ -7,10 +8,12 @@ import jax.numpy as jnp
 import pytest
 
 import gdmethods
-from benchmarks.__main__ import main
+from benchmarks.__main__ import _tables, main
 from benchmarks.layouts import LAYOUTS
-from benchmarks.measurements import read
+from benchmarks.measurements import measurement, read
 from benchmarks.peers import METHODS
+from benchmarks.picture import ALLOWED, COLORS
+from examples.programs import Console
 
 LEAVES = [3, 20]
 MEASURED = ("sgd", "adaptive_gains", "rprop", "adagrad")
@@ -78,6 +81,21 @@ def test_8_bits_are_measured_where_all_of_the_state_is_in_them():
     )
     whole = {name for name, state in of_8_bits.items() if 0 < state == of_float32[name] / 4}
     assert whole == {name for name, method in METHODS.items() if method.eight_bits}
+
+
+def test_the_widest_table_fits_80_columns():
+    """With all methods, PyTorch beside them, and times of five digits: no word is cut."""
+    measurements = [
+        measurement(name, library, "1 large leaf", "step", "ms", [12345.0, 12346.0])
+        for name in METHODS
+        for library in (*COLORS, ALLOWED)
+    ]
+    console = Console(width=80, file=io.StringIO())
+    for table in _tables(measurements):
+        console.print(table)
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    assert all(name in shown for name in (*METHODS, "foreach", "fused", "allows"))
 
 
 @pytest.mark.proof
