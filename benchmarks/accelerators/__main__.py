@@ -15,11 +15,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 import gdmethods
-from benchmarks.accelerators import rows, scale
+from benchmarks.accelerators import picture, rows, scale
+from benchmarks.accelerators.picture import Bar
 from benchmarks.accelerators.rows import Row
-from examples.programs import Parser, Progress, some_of
+from benchmarks.peers import EIGHT_BITS
+from examples.programs import Parser, Progress, some_of, whole
 from gdmethods import StepBytes
 
 DEVICES = ("v5e", "v5p", "v6e", "h100")
@@ -64,7 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=[*GROUPS, "scale"],
         help=f"of {', '.join(GROUPS)}, scale (all)",
     )
-    groups = parser.parse_args(arguments).groups
+    parser.add_directory("--out", "results", "where to write bytes.png, if its groups are chosen")
+    options = parser.parse_args(arguments)
+    groups = options.groups
+    drawn = {"methods", "eight_bits", "optax"} <= {*groups}
+    if drawn:
+        parser.make_directory("--out", options.out)
     jobs = _jobs(groups)
     results: Compiled = {}
     with Progress(len(jobs)) as progress, _each_device_in_a_thread(jobs) as finished:
@@ -72,8 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results[step] = result
             progress.tell(f"{step.name}, {step.on}, {step.device}", done=1)
     compiled = {step: results[step] for step in jobs}  # in the table's order
-    print(f"jax {jax.__version__}, libtpu {importlib.metadata.version('libtpu')}\n")
+    versions = f"jax {jax.__version__}, libtpu {importlib.metadata.version('libtpu')}"
+    print(f"{versions}\n")
     print("\n".join(tables(groups, compiled)))
+    if drawn:
+        with whole(options.out / "bytes.png") as file:
+            picture.draw(bars(compiled), f"{versions}, optax {optax.__version__}", file)
     complaints = list(too_much(compiled))
     print("\n".join(complaints), file=sys.stderr)
     return 1 if complaints else 0
@@ -139,6 +151,27 @@ def too_much(compiled: Compiled) -> Iterator[str]:
                 f"limit {_each(it.least)}; {it.kernels} kernels, limit 1; {_each(it.temporaries)} "
                 "bytes of temporaries a weight, limit 0."
             )
+
+
+def bars(compiled: Compiled) -> list[Bar]:
+    """Of the picture: each method in float32, in four bytes a weight, and Optax'."""
+
+    def bar(method: str, library: str, name: str, dtype: str) -> Bar:
+        steps = {device: compiled[Step(name, dtype, device)] for device in DEVICES}
+        least = steps[DEVICES[0]].least / math.prod(SHAPE)
+        moved = {device: it.moved / math.prod(SHAPE) for device, it in steps.items()}
+        return Bar(method, library, least, moved)
+
+    return [
+        bar(method, library, name, dtype)
+        for method in rows.BESIDE_OPTAX
+        for library, name, dtype in (
+            ("gdmethods", method, "float32"),
+            (EIGHT_BITS, rows.IN_FOUR_BYTES.get(method), "bfloat16"),
+            ("optax", rows.BESIDE_OPTAX[method], "float32"),
+        )
+        if name is not None
+    ]
 
 
 def tables(groups: Sequence[str], compiled: Compiled) -> Iterator[str]:

@@ -161,3 +161,20 @@ OPTAX: Mapping[str, Row] = {
     "optax.adamw": Row(optax.adamw(RATE)),
     "optax.amsgrad": Row(optax.amsgrad(RATE)),
 }
+
+BESIDE_OPTAX: Mapping[str, str] = {
+    "sgd": "optax.sgd",
+    "momentum": "optax.sgd, momentum",
+    "nesterov": "optax.sgd, nesterov",
+    "adagrad": "optax.adagrad",
+    "adadelta": "optax.adadelta",
+    "rprop, irprop-": "optax.rprop",
+    "rmsprop": "optax.rmsprop",
+    "rmsprop, centered, μ": "optax.rmsprop, centered, μ",
+    "adam": "optax.adam",
+    "adamw": "optax.adamw",
+}
+"""Methods of the picture, and Optax' steps of the same kind."""
+
+IN_FOUR_BYTES: Mapping[str, str] = {"adam": "stochastic rounding, adam, 8-bit state"}
+"""Methods of the picture with bfloat16 weights and two bytes of state."""

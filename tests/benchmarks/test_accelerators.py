@@ -10,8 +10,18 @@ import pytest
 from table import METHODS
 
 import gdmethods
-from benchmarks.accelerators import rows, scale
-from benchmarks.accelerators.__main__ import DEVICES, GROUPS, HELD, SHAPE, Step, main, too_much
+from benchmarks.accelerators import picture, rows, scale
+from benchmarks.accelerators.__main__ import (
+    DEVICES,
+    DTYPES,
+    GROUPS,
+    HELD,
+    SHAPE,
+    Step,
+    bars,
+    main,
+    too_much,
+)
 from gdmethods import StepBytes
 from gdmethods.dialects import keras, lecture, torch
 
@@ -99,3 +109,23 @@ def test_a_complaint_ends_the_program_with_an_error(monkeypatch, capsys):
     printed = capsys.readouterr()
     assert "| float32 master, adam" in printed.out
     assert printed.err.count("limit 28") == len(rows.WRAPPERS) * 2 * len(DEVICES)
+
+
+def test_the_picture_shows_each_method_beside_optax(tmp_path):
+    compiled = {
+        Step(name, dtype, device): LEAST._replace(moved=LEAST.moved * (1 + (device == "v5e")))
+        for group in GROUPS.values()
+        for name in group
+        for dtype in DTYPES
+        for device in DEVICES
+    }
+    drawn = bars(compiled)
+    assert {bar.method for bar in drawn} == {*rows.BESIDE_OPTAX}
+    assert [bar.library for bar in drawn if bar.method == "adam"] == [
+        "gdmethods",
+        "gdmethods 8 bits",
+        "optax",
+    ]
+    assert all(bar.least == 28 and bar.moved == {**bar.moved, "v5e": 56} for bar in drawn)
+    picture.draw(drawn, "versions", tmp_path / "bytes.png")
+    assert (tmp_path / "bytes.png").read_bytes().startswith(b"\x89PNG")
