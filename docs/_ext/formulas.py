@@ -25,13 +25,12 @@ def renderer() -> quickjs.Context:
 
 
 def rendered(latex: str, options: dict[str, bool] | None = None) -> str:
+    call = f"katex.renderToString({json.dumps(latex)}, {json.dumps(options or {})})"
     try:
-        html: str = renderer().eval(
-            f"katex.renderToString({json.dumps(latex)}, {json.dumps(options or {})})"
-        )
+        html = renderer().eval(f"JSON.stringify({call})")  # a string in pieces is none in Python
     except quickjs.JSException as error:
         raise ExtensionError(f"{error}: {latex}") from None
-    return html
+    return str(json.loads(html))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

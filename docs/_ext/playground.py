@@ -1,46 +1,59 @@
 """The playground beside the pages, and in them: set to a method, by the settings of its address.
 
-```{playground} preset=adam
-Adam and RMSProp from the same start
-```
+    ```{playground} preset=adam
+    Adam and RMSProp from the same start
+    ```
+
+    {playground}`another start <preset=adam&start=1,2>`
 """
 
 import functools
 import html
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import ReferenceRole, SphinxDirective
 
 from examples.playground.__main__ import page
 from examples.playground.rules import ROSTER
 
+whole_page = functools.cache(page)
 
-class Playground(SphinxDirective):
+
+class Frame(SphinxDirective):
     """A frame with the playground at `#settings`; the body says what is seen."""
 
     required_arguments = 1
-    final_argument_whitespace = True
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        settings, title = "".join(self.arguments[0].split()), " ".join(self.content)
-        for part in settings.split("&"):
-            if not known(part):
-                raise self.error(f"the playground knows no {part}")
-        address = "../" * self.env.docname.count("/") + f"playground.html#{settings}"
-        source, titled = html.escape(address), html.escape(title)
-        frame = f'<iframe class="playground" src="{source}" title="{titled}"></iframe>'
+        source, title = address(self, self.arguments[0]), " ".join(self.content)
+        frame = '<iframe class="playground" src="{}" title="{}"></iframe>'
         caption = nodes.paragraph("", f"{title} ", classes=["made-by"])
-        caption += nodes.reference("", "In a page of its own", refuri=address)
+        caption += nodes.reference("", "In a page of its own", refuri=source)
         caption += nodes.Text(", made by ")
         caption += nodes.literal("", "python -m examples.playground --out DIR")
         caption += nodes.Text(".")
+        frame = frame.format(html.escape(source), html.escape(title))
         return [nodes.raw("", frame, format="html"), caption]
 
 
-whole_page = functools.cache(page)
+class Link(ReferenceRole):
+    """A link to the playground at `<settings>`."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        settings = self.target if self.has_explicit_title else ""
+        return [nodes.reference("", self.title, refuri=address(self, settings))], []
+
+
+def address(on: Any, settings: str) -> str:
+    """Of the playground, from the page that `on` stands in."""
+    for part in filter(None, settings.split("&")):
+        if not known(part):
+            raise ValueError(f"{on.env.docname}: the playground knows no {part}")
+    return "../" * on.env.docname.count("/") + "playground.html" + f"#{settings}".rstrip("#")
 
 
 def known(part: str) -> bool:
@@ -60,6 +73,7 @@ def write(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_directive("playground", Playground)
+    app.add_directive("playground", Frame)
+    app.add_role("playground", Link())
     app.connect("build-finished", write)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

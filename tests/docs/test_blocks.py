@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 from markdown_it import MarkdownIt
 
@@ -49,7 +50,7 @@ def blocks(page: str, text: str) -> Iterator[Any]:
 def run(where: str, line: int, code: str, raises: str | None, shown: str | None) -> None:
     program = compile("\n" * (line - 1) + code, where, "exec")  # errors name the page's line
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(printed), jax.numpy_rank_promotion("allow"):
         try:
             exec(program, {"__name__": "__main__"})
             assert raises is None, f"{raises} was not raised"
