@@ -23,6 +23,7 @@ extensions = [
     "formulas",
     "methods",
     "playground",
+    "repository",
 ]
 smartquotes = False  # "8bit" is code
 nitpicky = True  # a type in a signature that links nowhere fails the build
