@@ -1,10 +1,10 @@
 """The playground beside the pages, and in them: set to a method, by the settings of its address.
 
-    ```{playground} preset=adam
-    Adam and RMSProp from the same start
-    ```
+```{playground} preset=adam
+Adam and RMSProp from the same start
+```
 
-    {playground}`another start <preset=adam&start=1,2>`
+{playground}`another start <preset=adam&start=1,2>`
 """
 
 import functools
