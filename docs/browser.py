@@ -3,8 +3,8 @@
     python docs/browser.py SITE [--pictures FOLDER [PAGE ...]]
 
 A fault is a console error or warning, a request to another host, a missing file, a page wider than
-its window (at 1,280 and 400 pixels, light and dark), a playground that stays empty, and a search
-that does not find `nesterov_eval_params`.
+its window (at 1,280 and 400 pixels, light and dark), a formula or a line of code that is cut off
+at 1,280, a playground that stays empty, and a search that does not find `nesterov_eval_params`.
 
 The browser is $CHROMIUM, or the first of chromium, chromium-browser and google-chrome. Root
 installs one where there is none. Where none can be had, the check fails, or passes with
@@ -65,6 +65,10 @@ def watched(page: Page, host: str) -> list[str]:
     return faults
 
 
+CUT = """[...document.querySelectorAll(".katex-display, div.highlight pre")]
+  .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.innerText.slice(0, 60))"""
+
+
 def layouts(page: Page, picture: str | None) -> Iterator[str]:
     """Faults of a loaded page at each width in each scheme, without loading it again."""
     for width in WIDTHS:
@@ -75,6 +79,8 @@ def layouts(page: Page, picture: str | None) -> Iterator[str]:
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             if wide > 0:
                 yield f"{wide} pixels too wide at {width}"
+            if width == WIDTHS[0] and scheme == SCHEMES[0]:
+                yield from (f"cut off at {width}: {text!r}" for text in page.evaluate(CUT))
             if picture:
                 page.screenshot(path=f"{picture}-{width}-{scheme}.png", full_page=True)
 

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import re
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -85,6 +86,10 @@ def section(name: str, lines: list[str]) -> list[str]:
         body = items(lines, "``{}``")
     else:
         body = blocks(lines)
+    return field(name, body)
+
+
+def field(name: str, body: list[str]) -> list[str]:
     return [f":{name}:", *("   " + line for line in body), ""]
 
 
@@ -118,7 +123,10 @@ def restructured(lines: list[str], name: str) -> list[str]:
 
 
 def on_docstring(app, what, name, obj, options, lines):
-    if what == "data" and inspect.getdoc(obj) == inspect.getdoc(type(obj)):
+    if isinstance(obj, Mapping):  # of functions, each of which says what it is
+        said = [f"{key}: {inspect.getdoc(value).splitlines()[0]}" for key, value in obj.items()]
+        lines[:] = field("Items", items(said, "``{}``"))
+    elif what == "data" and inspect.getdoc(obj) == inspect.getdoc(type(obj)):
         lines.clear()  # a value has its type's docstring; the page says what it is
     else:
         lines[:] = restructured(lines, name)

@@ -10,6 +10,7 @@
 import ast
 import inspect
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import gdmethods
 
-WEIGHTS = 1024
+WEIGHTS = {"float32": 4, "bfloat16": 2}
 DTYPES = {"float32": None, "bfloat16": jnp.bfloat16, '"8bit"': "8bit"}
 
 
@@ -44,59 +45,49 @@ class Rule(SphinxDirective):
 
 
 class Costs(SphinxDirective):
-    """Bytes of state, and bytes that a step must move, for each configuration that is listed."""
+    """Bytes a weight of state, and those that a step must move, of each configuration listed."""
 
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        configurations = [line for line in self.content if line.strip()]
-        head = ["weights", "accumulators", "state", "moved in a step"]
-        if len(configurations) > 1:
-            head.insert(0, "method")
-        rows = [
-            [nodes.literal("", configuration), *row][-len(head) :]
-            for configuration in configurations
-            for row in costs(configuration)
+        configurations = [each for each in self.content if each.strip()]
+        lines = [
+            "| method | accumulators | state | moved, float32 weights | moved, bfloat16 weights |",
+            "|---|---|---|---|---|",
+            *(row for each in configurations for row in costs(each)),
+            "",
+            "In bytes a weight; "
+            "[how they are counted](/learn/index.md#how-the-bytes-are-counted).",
         ]
-        return [table(head, rows)]
+        return self.parse_text_to_nodes("\n".join(lines))
 
 
-def costs(configuration: str) -> list[list[nodes.Node]]:
-    """A row for each dtype of weights and of accumulators that makes a difference."""
-    rows, before = [], None
-    for weights in ("float32", "bfloat16"):
-        w = jax.ShapeDtypeStruct((WEIGHTS,), weights)
-        for said, dtype in DTYPES.items():
-            options = {} if dtype is None else {"accumulator_dtype": dtype}
-            name, _, arguments = configuration.partition("(")
-            try:
-                tx = eval(f"make({arguments}", {"make": made(name, options)})
-            except TypeError:  # it keeps nothing that could be narrower
-                continue
-            leaves = jax.tree.leaves(jax.eval_shape(tx.init, w))
-            state = sum(leaf.dtype.itemsize for leaf in leaves if leaf.shape)
-            if before == (weights, state):  # "8bit" is bfloat16 here
-                continue
-            before = weights, state
-            width = w.dtype.itemsize
-            moved = width + 2 * (width + state)  # gradient; weight and state, twice
-            texts = [weights, said if state else "none", f"{state}", f"{moved}"]
-            rows.append([nodes.Text(text) for text in texts])
-    return rows
+def costs(configuration: str) -> Iterator[str]:
+    """A row for each `accumulator_dtype` that makes a difference."""
+    method, before = f"`{configuration}`", None
+    for said, dtype in DTYPES.items():
+        options = {} if dtype is None else {"accumulator_dtype": dtype}
+        name, _, arguments = configuration.partition("(")
+        try:
+            tx = eval(f"make({arguments}", {"make": made(name, options)})
+        except TypeError:  # it keeps nothing that could be narrower
+            continue
+        (state,) = {bytes_a_weight(tx, weights) for weights in WEIGHTS}
+        if state == before:  # "8bit" is bfloat16 here
+            continue
+        # A step reads gradient, weight and state, and writes weight and state.
+        moved = " | ".join(f"{size + 2 * (size + state)}" for size in WEIGHTS.values())
+        yield f"| {method} | {said if state else 'none'} | {state} | {moved} |"
+        method, before = "", state
+
+
+def bytes_a_weight(tx: Any, weights: str) -> int:
+    state = jax.eval_shape(tx.init, jax.ShapeDtypeStruct((1024,), weights))
+    return sum(leaf.dtype.itemsize for leaf in jax.tree.leaves(state) if leaf.shape)
 
 
 def made(name: str, options: dict[str, Any]) -> Any:
     return lambda *args, **kwargs: getattr(gdmethods, name)(*args, **kwargs, **options)
-
-
-def table(head: list[str], rows: list[list[nodes.Node]]) -> nodes.table:
-    def row(entries: list[nodes.Node]) -> nodes.row:
-        return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", x)) for x in entries))
-
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in head), cols=len(head))
-    group += nodes.thead("", row([nodes.Text(name) for name in head]))
-    group += nodes.tbody("", *map(row, rows))
-    return nodes.table("", group)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
