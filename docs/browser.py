@@ -65,7 +65,7 @@ def watched(page: Page, host: str) -> list[str]:
     return faults
 
 
-CUT = """[...document.querySelectorAll(".katex-display, div.highlight pre")]
+CUT = """[...document.querySelectorAll(".katex-display .katex-html, div.highlight pre")]
   .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.innerText.slice(0, 60))"""
 
 
