@@ -5,6 +5,9 @@
 # make parity        run the tests against the newest PyTorch (large) and Keras
 # make accelerators  compile each step for TPUs and GPUs that need not be here (large)
 # make lint          check style and types
+# make docs          build the site into site/, with warnings as errors
+# make docs-serve    show the site at http://127.0.0.1:8000
+# make docs-browser  look at each page of the site in Chromium, and search it
 # make bench         measure steps, compilation and memory beside Optax (and PyTorch after make parity)
 # make clean         remove what the others made
 #
@@ -22,7 +25,7 @@ PYTEST := -m pytest --numprocesses auto --dist worksteal
 PEERS := tests/dialects/test_torch* tests/dialects/test_keras*
 WITHOUT_PEERS := $(PEERS:%=--ignore-glob '%')
 
-.PHONY: mnist test proofs oldest parity accelerators lint bench clean
+.PHONY: mnist test proofs oldest parity accelerators lint docs docs-serve docs-browser bench clean
 
 mnist: $(VENV)/examples
 	$(BIN)/python -m examples.mnist $(ARGS)
@@ -52,11 +55,23 @@ lint: $(VENV)/lint
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+docs: $(VENV)/docs
+	rm -rf site
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -d site/.doctrees docs site
+	rm -r site/.doctrees
+
+docs-serve: docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site $(ARGS)
+
+# CHROMIUM names the browser; WITHOUT_BROWSER=skip lets the check pass where there is none.
+docs-browser: docs
+	$(BIN)/python docs/browser.py site $(ARGS)
+
 bench: $(VENV)/examples
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # One environment; each extra is installed once, and again when pyproject.toml changes.
-$(VENV)/examples $(VENV)/test $(VENV)/parity $(VENV)/lint: $(VENV)/%: pyproject.toml
+$(VENV)/examples $(VENV)/test $(VENV)/parity $(VENV)/lint $(VENV)/docs: $(VENV)/%: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@
@@ -75,4 +90,4 @@ $(ACCELERATORS)/accelerators: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-* results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* results site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""pyproject.toml says what the code imports, what CI runs on, and what the README tells of it."""
+"""pyproject.toml says what the code imports and what CI runs on, and the pages say the same."""
 
 import ast
 import importlib.metadata
@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import gdmethods
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 README = (ROOT / "README.md").read_text()
-VERSIONS = README[README.index("## Versions") :]
+VERSIONS = (ROOT / "docs" / "write" / "versions.md").read_text()
 
 # The extra that each folder is run with, by a target of the Makefile or by a user.
 FOLDERS = {
@@ -72,11 +74,19 @@ def test_an_extra_installs_what_its_folder_imports(folder: str) -> None:
         assert names & expected, f"{folder} imports {module}, and its extra does not install it"
 
 
-def test_the_readme_tells_the_oldest_versions() -> None:
+def test_the_pages_tell_the_oldest_versions() -> None:
     bounds = dict(re.findall(r'"([a-z0-9-]+)>=([0-9.]+)"', (ROOT / "pyproject.toml").read_text()))
     oldest = [bounds[name] for name in ("jax", "optax", "flax", "chex")]
     (row,) = re.findall(r"\| `make oldest` \| 3\.\d+ \| (.*) \|", VERSIONS)
     assert row.split(" | ") == oldest
+    assert re.findall(r"(\w+) ≥ ([0-9.]+\d)", README)[1:] == [
+        (name, bounds[name]) for name in ("jax", "optax", "flax")
+    ]
+
+
+def test_the_citation_tells_the_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {gdmethods.__version__}\n" in citation
 
 
 def test_the_pythons_that_are_named_are_those_that_ci_runs() -> None:
@@ -85,5 +95,6 @@ def test_the_pythons_that_are_named_are_those_that_ci_runs() -> None:
     (matrix,) = re.findall(r"python: \[(.*)\]", workflow)
     assert re.findall(r"3\.\d+", matrix) == named
     assert PROJECT["requires-python"] == f">={named[0]}"
-    assert ", ".join(named[:-1]) + f" and {named[-1]}" in VERSIONS
+    for page in (README, VERSIONS):
+        assert ", ".join(named[:-1]) + f" and {named[-1]}" in page
     assert set(re.findall(r"\| (3\.\d+) \|", VERSIONS)) == set(named)
