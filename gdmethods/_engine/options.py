@@ -31,7 +31,6 @@ SYNONYMS = (
 """The names that Optax, PyTorch, Keras, the lecture and this library give to the same argument."""
 
 _BY_JIT = "which chooses how PyTorch runs; jax.jit compiles every update"
-_CLIPPING = "which is optax.clip_by_global_norm before it in a chain"
 ELSEWHERE = {
     "eps_in_sqrt": "since each method has its own place for ε, which its docstring shows",
     "nesterov": "since gdmethods.nesterov is a method of its own",
@@ -49,8 +48,11 @@ ELSEWHERE = {
     "foreach": _BY_JIT,
     "fused": _BY_JIT,
     "capturable": _BY_JIT,
-    "clipnorm": _CLIPPING,
-    "global_clipnorm": _CLIPPING,
+    "clipnorm": (
+        "which clips each gradient by its own norm: optax.clip_by_global_norm in an "
+        "optax.partition that has a label for each leaf"
+    ),
+    "global_clipnorm": "which is optax.clip_by_global_norm before it in a chain",
     "clipvalue": "which is optax.clip before it in a chain",
 }
 """Arguments of others for which a published method has none, and where to find what they do."""

@@ -32,7 +32,7 @@ SLIPS = [
     ),
     (lambda: gdmethods.rprop(0.1, etas=(0.5, 1.2)), "which are eta_minus and eta_plus here."),
     (lambda: gdmethods.sgd(0.1, momentum=0.9), "since gdmethods.momentum is a method, and"),
-    (lambda: gdmethods.sgd(0.1, clipnorm=1.0), "which is optax.clip_by_global_norm before it"),
+    (lambda: gdmethods.sgd(0.1, clipnorm=1.0), "clips each gradient by its own norm"),
     (lambda: gdmethods.momentum(0.1, learning_rte=0.1), "'learning_rte', but learning_rate."),
     (lambda: gdmethods.velocity(xyz=0.1), "and its options are momentum, accumulator_dtype."),
     (
@@ -45,7 +45,7 @@ SLIPS = [
     (lambda: lecture.adam(learning_rate=0.1), "lecture.adam has no option 'learning_rate', which"),
     (lambda: gdmethods.adamw(0.1, decoupled_weight_decay=True), "since the decay of adamw always"),
     (lambda: gdmethods.rprop(betas=0.9), "and its options are learning_rate, eta_minus"),
-    (lambda: torch.adam(clipnorm=1.0), "which is optax.clip_by_global_norm before it"),
+    (lambda: torch.adam(global_clipnorm=1.0), "is optax.clip_by_global_norm before it"),
     (lambda: torch.sgd(jnp.ones(2), lr=0.1), "is not given the parameters"),
     (lambda: torch.sgd({"w": 1}.values()), "is not given the parameters"),
     (lambda: torch.adam(betas=0.9), "betas must be a pair of numbers, got 0.9."),
