@@ -73,10 +73,10 @@ def _hides(eps: Any, least: float, dtype: jnp.dtype) -> bool:
 
 
 def root(x: jax.Array, eps: Any, eps_root: Any = 0.0, correction: Any = 1.0) -> jax.Array:
-    """√(x / correction + eps_root) + eps for a square x, which counts as `positive(x)`.
+    """√(x / correction + eps_root) + eps for a square x; never 0.
 
-    So it is never 0. Terms that change no bit are left out, since each costs
-    time to compile.
+    x counts as `positive(x)`. Terms that change no bit are left out, since each
+    costs time to compile.
 
     Arguments:
       x: a square, ≥ 0.
@@ -115,7 +115,9 @@ def _(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> tuple[
 
 @jax.custom_jvp
 def sqrt(x: jax.Array) -> jax.Array:
-    """√x with the derivative 0 at 0, so that `jax.grad` through training is finite.
+    """√x with the derivative 0 at 0.
+
+    So `jax.grad` through a training run is finite.
 
     Example:
       >>> import jax
