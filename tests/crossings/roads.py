@@ -752,7 +752,10 @@ NOT_OF_THE_PEER = {
 }
 OTHER_OPTIONS = (ValueError, r"betas=\(0\.9, 0\.999\) for 'a', and tx \(0\.9, 0\.99\)\. Build tx")
 NOT_TOLD = {
-    "injected stateful schedules": (ValueError, "ShrinkingState.*does not tell.*hyperparams_st"),
+    "injected stateful schedules": (
+        ValueError,
+        "ShrinkingState.*does not contain.*hyperparams_st",
+    ),
 }
 CODES = {"grad": (TypeError, "no derivative.*accumulator_dtype=jnp.bfloat16")}
 NO_SIGN = (TypeError, "keeps the sign .* optax.contrib.split_real_and_imaginary")
