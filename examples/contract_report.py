@@ -60,7 +60,7 @@ MARKS = {"kept": "·", "broken": "×", "not tried": "?"}
 LEGEND = {
     "·": "kept: no case was found against it",
     "×": "broken: the case stands below",
-    "?": "not tried: update asks for an argument that it was not given",
+    "?": "not tried: update needs an argument that it was not given",
 }
 
 
