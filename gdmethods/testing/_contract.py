@@ -144,7 +144,7 @@ def check_law(
     extra_args: Callable[[Any, Any, Any], dict[str, Any]] | None = None,
     reference: Callable[[], optax.GradientTransformation] | None = None,
 ) -> None:
-    """Checks a transformation against one law, and raises the first case against it.
+    """Checks a transformation against one law; raises the first case against it.
 
     An error of the transformation keeps its own traceback, so that a debugger
     stops in its code.

@@ -12,7 +12,7 @@ TOGETHER = "\N{NO-BREAK SPACE}"
 
 @dataclass(frozen=True)
 class Answer:
-    """The rule that a step follows, as far as it was found; it prints as a paragraph.
+    """The rule of a step, as far as it was found; it prints as a paragraph.
 
     Attributes:
       exact: the name of the rule, if its factory gave the same updates: "adam",
