@@ -225,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="NAME,…",
         type=some_of({name: name for name in FORMATS}),
         default=list(FORMATS),
-        help=f"beside {REFERENCE}: {', '.join(FORMATS)}; all by default",
+        help=f"to compare with {REFERENCE}: {', '.join(FORMATS)}; all by default",
     )
     parser.add_argument(
         "--passes", metavar="N", type=positive, default=2, help="over MNIST (%(default)s)"

@@ -275,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="NAME,…",
         type=some_of({name: name for name in RUNS}),
         default="stochastic/8bit,nearest/float32",
-        help=f"beside {REFERENCE}, of {', '.join(RUNS)} (%(default)s)",
+        help=f"to compare with {REFERENCE}, of {', '.join(RUNS)} (%(default)s)",
     )
     parser.add_argument(
         "--steps",

@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if (saved := checkpoints.latest_step()) is not None:
             if checkpoints.metadata(saved).custom_metadata != mark:
                 parser.error(
-                    f"--checkpoints {directory} has those of another program; "
+                    f"--checkpoints {directory} has checkpoints of another program; "
                     "name another directory"
                 )
             run, done = checkpoints.restore(saved, args=ocp.args.StandardRestore(run)), saved

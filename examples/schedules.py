@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (picture,) = pictures(
         arguments,
         "examples.schedules",
-        "Momentum that grows from 0.5 to 0.99, beside momentum that stays.",
+        "Momentum that grows from 0.5 to 0.99, compared with constant momentum.",
         "schedules.png",
     )
 

@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="N",
         type=whole_number(0),
         default=4,
-        help="devices to simulate on the CPU (%(default)s); 0 takes those that there are",
+        help="devices to simulate on the CPU (%(default)s); 0 uses the existing devices",
     )
     simulated = parser.parse_args(arguments).simulate
     if simulated:

@@ -1,4 +1,4 @@
-"""Compiles a step for devices; `compiler_processes` runs it for those that are not here.
+"""Compiles a step for devices; `compiler_processes` runs it for devices that are not here.
 
 It reads requests from standard input and answers on standard output, both pickled, until the input
 ends. It imports nothing of gdmethods, so that it starts fast.

@@ -30,7 +30,7 @@ SYNONYMS = (
 )
 """The names that Optax, PyTorch, Keras, the lecture and this library give to the same argument."""
 
-_BY_JIT = "which chooses how PyTorch runs; jax.jit compiles every update"
+_BY_JIT = "which sets how PyTorch runs; jax.jit compiles every update"
 _CLIPPING = "which is optax.clip_by_global_norm before it in a chain"
 ELSEWHERE = {
     "eps_in_sqrt": "since each method has its own place for ε, which its docstring shows",

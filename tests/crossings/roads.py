@@ -932,7 +932,7 @@ ROADS: dict[str, Road] = {
         | NOT_TOLD
         | TWO_REAL_ONES
         | dict.fromkeys(PARTITION, (UserWarning, "learning_rate=0.1.* for 'b', and tx 0.01"))
-        | {"masked": (ValueError, "of 'b', and tx keeps no slot for it. Build tx")},
+        | {"masked": (ValueError, "of 'b', but tx keeps no slot for it. Build tx")},
         senseless=ONE_COUNT,
     ),
     "to_variables": Road(

@@ -40,7 +40,7 @@ SLIPS = [
         "torch.adam has no option 'learning_rate', which is lr",
     ),
     (lambda: torch.adam(b1=0.9), "'b1', which is betas here."),
-    (lambda: torch.adam(foreach=True), "which chooses how PyTorch runs"),
+    (lambda: torch.adam(foreach=True), "which sets how PyTorch runs"),
     (lambda: keras.adam(lr=0.1), "which is learning_rate here."),
     (lambda: lecture.adam(learning_rate=0.1), "lecture.adam has no option 'learning_rate', which"),
     (lambda: gdmethods.adamw(0.1, decoupled_weight_decay=True), "since adamw always decouples"),

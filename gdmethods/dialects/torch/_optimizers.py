@@ -45,7 +45,7 @@ from gdmethods.rules import (
     scalar,
 )
 
-_RUNS = "which chooses how PyTorch runs and not what it computes; jax.jit compiles every update"
+_RUNS = "which sets how PyTorch runs and not what it computes; jax.jit compiles every update"
 _REFUSED = ELSEWHERE | {
     "foreach": _RUNS,
     "fused": _RUNS,
