@@ -58,10 +58,10 @@ def adagrad(
     A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. In
     float32, gradients from 1.1e-19 to 4.6e18 are used unchanged (from 1.5e-154
     to 3.4e153 in float64). A larger or infinite one counts as 4.6e18 with its
-    sign. The sum of 16 such squares overflows (of 8, if complex), and the
-    weight then stays. The square of a smaller gradient may underflow, but a sum
-    below 1.2e-38 counts as 1.2e-38. A NaN gradient makes this and all later
-    updates of its weight NaN.
+    sign. The sum of 16 such squares overflows (of 8 or more, if complex), and
+    the weight then stays. The square of a smaller gradient may underflow, but
+    a sum below 1.2e-38 counts as 1.2e-38. A NaN gradient makes this and all
+    later updates of its weight NaN.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

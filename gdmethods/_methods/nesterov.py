@@ -67,7 +67,7 @@ def nesterov(
     The parameters that you hold and differentiate at are the look-ahead points
     y. The update is yₜ₊₁ − yₜ = −ηₜ gₜ + μₜ₊₁ Δₜ, so that a step needs one
     gradient. `nesterov_eval_params` returns the weights w, for evaluation. Do
-    not scale the updates afterwards in a chain, since y would then leave yₜ. An
+    not scale the updates afterwards in a chain: y would then not be yₜ. An
     infinite or NaN gradient stays in the velocity: it makes this and all later
     updates of its weight infinite or NaN.
 

@@ -27,7 +27,7 @@ def sgd(g: jax.Array, s: LeafState, learning_rate: Rate) -> jax.Array:
 
         Δₜ = −ηₜ gₜ
 
-    An infinite or NaN gradient affects its own update, and no later one.
+    An infinite or NaN gradient affects only its own update.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.

@@ -46,8 +46,9 @@ def skip_nonfinite_steps(
     to the bit. Counts do not advance, and so schedules do not either.
 
     Wrap the whole optimizer, its gradient clipping, `with_float32_master` and
-    `optax.MultiSteps` included. A wrapper outside would still count a skipped
-    step, and `optax.MultiSteps` would keep a NaN in its sum.
+    `optax.MultiSteps` included. A wrapper outside that keeps a count or a state
+    would still change it in a skipped step; `optax.MultiSteps` would keep a NaN
+    in its sum.
 
     One infinite or NaN gradient skips the step for all weights, on all devices.
     Under `jax.vmap` each member of an ensemble skips by itself. Under
