@@ -51,8 +51,8 @@ class LeafState:
     `s.mu` reads the stored value, so that a step uses the number that a resumed
     run would read. A slot that the configuration does not keep reads as 0, and
     then as what was assigned to it. `s.count` is the number of this update, 1
-    in the first, and other names are the numbers that `once` computed. `s.w` is
-    the weight, if the rule says weights=True.
+    in the first, and other names are the numbers that `once` computed. With
+    optimizer(…, weights=True), `s.w` is the weight.
 
     Each slot is stored once. A signed slot in 8 bits is relative to the root of
     a square, and is stored after it.

@@ -337,8 +337,8 @@ def _momentum(
         else 'Put it into the given state, as hyperparams["momentum"].'
     )
     raise ValueError(
-        f"The parameters look ahead by the momentum of the last update. The momentum of tx "
-        f"changes, and the state {at_path(path)} does not have it. {way_out}"
+        f"The parameters look ahead by the momentum of the last update. The state {at_path(path)} "
+        f"does not have it, and the momentum of tx changes. {way_out}"
     )
 
 

@@ -388,7 +388,7 @@ def test_the_momentum_of_the_points_that_came() -> None:
     for wrap, part in ((lambda tx: tx, "(the only one)"), (optax.chain, "at [0]")):
         tx = wrap(scheduled)
         came = wrap(old).init(y) if wrap is optax.chain else state
-        with refuses(ValueError, f"the state {part} does not have it", "Take the state over"):
+        with refuses(ValueError, f"The state {part} does not have it", "Take the state over"):
             gdmethods.from_optax(tx, y, came, learning_rate=rate, count=3)
     carried = gdmethods.from_optax(
         gdmethods.nesterov(rate, mu), y, state, learning_rate=rate, count=3
