@@ -558,7 +558,7 @@ def test_a_count_is_asked_for_where_an_update_reads_it() -> None:
         torch.sgd(momentum=0.9, dampening=0.5),
         optax.chain(torch.sgd(momentum=0.9), optax.scale_by_schedule(falling)),
     ):
-        with refuses(ValueError, "counts no steps", "Pass count"):
+        with refuses(ValueError, "has no count", "Pass count"):
             torch.from_state_dict(tx, *run, convert)
         _, state = torch.from_state_dict(tx, *run, convert, count=7)
         counts = optax.tree.get_all_with_path(state, "count")

@@ -143,7 +143,7 @@ def test_errors_are_in_the_words_of_the_peer(call: Callable[[], Any], message: s
 
 
 def test_what_a_dialect_does_not_have_is_refused_with_the_reason() -> None:
-    with pytest.raises(TypeError, match=r"torch\.adam has no option 'foreach', which chooses how"):
+    with pytest.raises(TypeError, match=r"torch\.adam has no option 'foreach', which sets how"):
         torch.adam(foreach=True)
     with pytest.raises(TypeError, match=r"keras\.adam has no option 'clipvalue', .* optax\.clip"):
         keras.adam(clipvalue=1.0)
