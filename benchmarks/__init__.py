@@ -1,4 +1,4 @@
-"""What gdmethods costs beside Optax and PyTorch: `python -m benchmarks`."""
+"""The costs of gdmethods, compared with Optax and PyTorch: `python -m benchmarks`."""
 
 import sys
 

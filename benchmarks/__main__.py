@@ -1,4 +1,4 @@
-"""Measure every method beside Optax and PyTorch: `python -m benchmarks`."""
+"""Measure every method, compared with Optax and PyTorch: `python -m benchmarks`."""
 
 import argparse
 import math
@@ -87,10 +87,10 @@ def _memory(name: str, weights: int) -> Iterator[Measurement]:
 
 
 def _tables(measurements: Sequence[Measurement]) -> Iterator[Table | str]:
-    """One for each quantity and layout: a row a method, a column a library.
+    """A table for each quantity and layout: a row a method, a column a library.
 
-    The medians, and below how far the quartiles are apart. The last column is gdmethods' median
-    over Optax'.
+    It has medians, and a line below says how far the quartiles are apart. The last column is
+    gdmethods divided by Optax.
     """
     kinds = dict.fromkeys((m.quantity, m.layout, m.unit) for m in measurements)
     for quantity, layout, unit in sorted(kinds):
@@ -139,10 +139,10 @@ def _spread(rows: Sequence[Measurement]) -> Iterator[str]:
 def _parser() -> Parser:
     parser = Parser(
         "benchmarks",
-        "Measure steps, compilation and memory of every method, side by side with Optax and, "
-        'where it is installed, PyTorch. Writes a table and a picture. "Memory allows" is the '
-        "time in which the bandwidth of scaling an array in place, measured in the same run, "
-        "moves what a step has to read and write.",
+        "Measure steps, compilation and memory of every method, side by side with Optax and, if "
+        'it is installed, PyTorch. Writes a table and a picture. "Memory allows" is the least '
+        "time for a step's reads and writes, at the memory bandwidth that scaling an array in "
+        "place reaches in the same run.",
     )
     parser.add_directory("--out", "results", "where to write bench.csv and bench.png")
     parser.add_argument(

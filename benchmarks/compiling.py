@@ -13,7 +13,7 @@ LEAF = jax.ShapeDtypeStruct((64, 64), jnp.float32)
 
 
 def interleaved(method: Method, leaves: int, rounds: int) -> dict[str, dict[str, list[float]]]:
-    """The seconds of each library and stage, A B A B."""
+    """The seconds of each library and stage, measured in turns: A B A B."""
     seconds: dict[str, dict[str, list[float]]] = {}
     for _ in range(rounds):
         for library, tx in method.transformations().items():

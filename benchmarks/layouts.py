@@ -1,4 +1,4 @@
-"""The leaves that are stepped over: from one large one to those of real networks."""
+"""The leaves of a step: from one large leaf to the leaves of real networks."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -46,4 +46,4 @@ LAYOUTS: dict[str, Callable[[int], Shapes]] = {
     "ResNet-50": lambda _: resnet50(),
     "transformer": lambda _: transformer(),
 }
-"""Each makes its shapes from the weights of the large leaf; 16 leaves have a 64th of it each."""
+"""Each makes its shapes from the size of the large leaf; 16 leaves have a 64th of it each."""

@@ -1,4 +1,4 @@
-"""bench.csv: one row for each thing measured, with all that is needed to repeat it."""
+"""bench.csv: one row for each measurement, with all that is needed to repeat it."""
 
 import contextlib
 import csv
@@ -20,9 +20,9 @@ from examples.programs import whole
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """The median of `runs` interleaved ones, and the quartiles around it.
+    """The median of `runs` interleaved measurements, and the quartiles around it.
 
-    `layout` names the leaves of a step, and counts those of a compilation.
+    `layout` names the leaves of a step; for a compilation it is the number of leaves.
     """
 
     method: str

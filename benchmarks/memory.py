@@ -1,4 +1,4 @@
-"""Bytes a weight: of the state, of XLA's temporaries, and those that a step has to move."""
+"""Bytes a weight: of the state, of XLA's temporaries, and of a step's reads and writes."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ def state_bytes(
 def temporary_bytes(
     tx: optax.GradientTransformation, weights: int, dtype: DTypeLike = jnp.float32
 ) -> float:
-    """Of the compiled step, at its peak."""
+    """Temporaries of the compiled step, at its peak."""
     leaf = _leaf(weights, dtype)
     compiled = traced_step(tx, leaf, jax.eval_shape(tx.init, leaf), leaf).lower().compile()
     return float(compiled.memory_analysis().temp_size_in_bytes) / weights
@@ -29,7 +29,7 @@ def temporary_bytes(
 def moved_bytes(
     tx: optax.GradientTransformation, weights: int, dtype: DTypeLike = jnp.float32
 ) -> float:
-    """A step reads the gradient, the weight and the state, and writes the latter two."""
+    """A step reads the gradient, the weight and the state, and writes the weight and the state."""
     return 3 * jnp.dtype(dtype).itemsize + 2 * state_bytes(tx, weights, dtype)
 
 

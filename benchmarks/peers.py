@@ -1,4 +1,4 @@
-"""Who is measured: each method, and the optimizers of Optax and PyTorch that stand beside it."""
+"""What is measured: each method, and the same optimizers of Optax and PyTorch."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,7 +12,8 @@ Transformation: TypeAlias = optax.GradientTransformation
 Factory: TypeAlias = Callable[..., Transformation]
 
 BFLOAT16 = "gdmethods bfloat16"
-"""Weights, gradients and accumulators in bfloat16, the weights and the last rounded by chance."""
+"""Weights, gradients and accumulators in bfloat16; weights and accumulators are rounded
+stochastically."""
 
 EIGHT_BITS = "gdmethods 8 bits"
 """The same with accumulators in 8 bits."""
@@ -20,7 +21,7 @@ EIGHT_BITS = "gdmethods 8 bits"
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A method here and elsewhere, at the same hyperparameters where the other has them.
+    """A method here and elsewhere, with the same hyperparameters as far as the other has them.
 
     `gdmethods` takes an accumulator_dtype; `eight_bits` says that 8 bits are enough for all of its
     accumulators. `torch` names a class of `torch.optim` and its arguments; `fused` says that
@@ -38,7 +39,7 @@ class Method:
         return {name: make() for name, make in libraries.items() if make is not None}
 
     def narrow(self) -> dict[str, Transformation]:
-        """Those for bfloat16 weights."""
+        """The transformations for bfloat16 weights."""
         dtypes = {BFLOAT16: "bfloat16"} | ({EIGHT_BITS: "8bit"} if self.eight_bits else {})
         return {
             name: gdmethods.with_stochastic_rounding(self.gdmethods(accumulator_dtype=dtype))

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from benchmarks.measurements import Measurement
 from benchmarks.peers import BFLOAT16, EIGHT_BITS
 
-COLORS = {  # colours that stay apart under colour blindness
+COLORS = {  # colours that differ with colour blindness too
     "gdmethods": "#0072B2",
     BFLOAT16: "#56B4E9",
     EIGHT_BITS: "#009E73",

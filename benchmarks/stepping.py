@@ -1,4 +1,4 @@
-"""The time of a step: gradients are given, weights and state are overwritten in place."""
+"""The time of a step: gradients are given; weights and state are overwritten in place."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ Step = Callable[[], None]
 """Takes one step, and returns when it is done."""
 
 REST_SECONDS = 0.01
-"""Before each measurement: the threads of the library before may still spin for work."""
+"""A pause before each measurement, since threads of the last library may still spin for work."""
 
 
 def traced_step(
@@ -32,7 +32,7 @@ def traced_step(
 
 
 def contenders(method: Method, shapes: Shapes) -> Iterator[tuple[str, Step]]:
-    """Each library's step, with PyTorch's only where it is installed."""
+    """Each library's step; PyTorch's only if it is installed."""
     for library, tx in method.transformations().items():
         yield library, _in_jax(tx, shapes)
     for library, tx in method.narrow().items():
@@ -57,7 +57,7 @@ def scaling(weights: int) -> Step:
 
 
 def interleaved(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
-    """The seconds of each, A B A B; one round before is not counted."""
+    """The seconds of each, measured in turns: A B A B. A first round is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for round_ in range(1 + rounds):
         for name, step in steps.items():

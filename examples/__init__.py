@@ -1,4 +1,4 @@
-"""What a user does with gdmethods: each module is a program, `python -m examples.NAME`."""
+"""Examples of how to use gdmethods: each module is a program, `python -m examples.NAME`."""
 
 import sys
 

@@ -1,10 +1,10 @@
-"""What accumulators lose in bfloat16: beside float32's, rounded to nearest and stochastically.
+"""What accumulators lose in bfloat16, if they are rounded to nearest or stochastically.
 
 python -m examples.accumulators
 
-Each row follows 1,000 weights. Their gradients are of sizes from 1e-3 to 1, constant but for noise
-as large as themselves, the same in each format. A cell is the mean and the standard deviation over
-weights of what is kept in bfloat16, in parts of what float32 has.
+Each row follows 1,000 weights. Their gradients have sizes from 1e-3 to 1. They are constant, with
+noise as large as themselves, and the same in each format. A cell is the bfloat16 value divided by
+the float32 value: mean ± standard deviation over the weights.
 """
 
 import functools
@@ -28,7 +28,7 @@ Watched = Callable[[Any], jax.Array]
 
 
 def walk(tx: Any, watched: Watched, steps: int, to_nearest: bool) -> jax.Array:
-    """The last of what is watched, of a walk in which the weights stay."""
+    """The watched value at the end of a walk in which the weights do not move."""
     w = jnp.linspace(1.0, 2.0, WEIGHTS)
     size = jnp.geomspace(1e-3, 1.0, WEIGHTS)
 
@@ -45,7 +45,7 @@ def walk(tx: Any, watched: Watched, steps: int, to_nearest: bool) -> jax.Array:
 
 
 def ratios(make: Make, watched: Watched, steps: int) -> list[np.ndarray]:
-    """Rounded to nearest and stochastically, over float32."""
+    """The values rounded to nearest and stochastically, divided by float32's."""
     wide, nearest, stochastic = (
         np.asarray(jax.jit(walk, static_argnums=range(4))(tx, watched, steps, to_nearest), float)
         for tx, to_nearest in (
@@ -66,7 +66,7 @@ def kept(name: str) -> Watched:
 
 
 def rate(state: Any) -> jax.Array:
-    """What ADADELTA multiplies its next gradient by."""
+    """ADADELTA's factor for the next gradient."""
     return jnp.sqrt((state.e_x + 1e-6) / (state.e_g + 1e-6))
 
 

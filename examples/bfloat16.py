@@ -1,11 +1,11 @@
-"""MNIST in bytes a weight: what training loses when weights and accumulators are narrow.
+"""MNIST in few bytes a weight: what training loses with narrow weights and accumulators.
 
     python -m examples.bfloat16
 
 prints a table for each method and draws cost against bytes. Each format trains from the same seeds
 as float32, and is compared with it seed by seed, since seeds differ more than formats do. Bytes
-are those of a weight and its state. A method that keeps nothing in 8 bits has no row for them.
-`--methods adam,momentum,rmsprop,adagrad,adaptive_gains,rprop_full_batch` has them all.
+count a weight and its state. A method that keeps nothing in 8 bits has no row for them.
+`--methods adam,momentum,rmsprop,adagrad,adaptive_gains,rprop_full_batch` runs them all.
 """
 
 import dataclasses
@@ -36,12 +36,12 @@ Wrap = Callable[[Any], optax.GradientTransformationExtraArgs]
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """What the numbers of a training run are kept in.
+    """The formats of the weights and of the state in a training run.
 
     Attributes:
       weights: the dtype of the parameters.
       accumulators: the accumulator_dtype of the method; None is float32.
-      wrap: around the method.
+      wrap: the wrapper around the method.
       color: in the picture.
     """
 
@@ -73,7 +73,7 @@ FORMATS: Mapping[str, Format] = {
     "stochastic/8bit": Format(jnp.bfloat16, "8bit", gdmethods.with_stochastic_rounding, "#882255"),
     "nearest/float32": Format(jnp.bfloat16, None, plain, "#D55E00"),
 }
-"""By what weights are kept in, bfloat16 but in the first three, and what accumulators are."""
+"""By the weights' format (bfloat16 except in the first three) and the accumulators'."""
 
 REFERENCE = "float32/float32"
 
@@ -87,12 +87,12 @@ BATCH_SIZE = 100
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """Of one method in one format, for each seed.
+    """The result of one method in one format, for each seed.
 
     Attributes:
       bytes_per_weight: of the weight and of the state.
-      costs: of training images at the end.
-      errors: in per cent of the test images.
+      costs: the training costs at the end.
+      errors: the test errors in per cent.
     """
 
     bytes_per_weight: float
@@ -101,7 +101,7 @@ class Result:
 
 
 def mean_and_error(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """The mean and its standard error, which one difference alone has not: NaN."""
+    """The mean and its standard error, which is NaN for a single difference."""
     n = len(differences)
     return differences.mean(), differences.std(ddof=1) / n**0.5 if n > 1 else math.nan
 
@@ -118,7 +118,7 @@ def optimizer(method: Method, format: Format) -> optax.GradientTransformationExt
 
 
 def formats(method: Method, chosen: Sequence[str]) -> Mapping[str, Format]:
-    """float32 and the chosen ones, but for 8 bits where the method keeps bfloat16 instead."""
+    """float32 and the chosen formats, without 8 bits if the method keeps bfloat16 instead."""
 
     def is_kept(format: Format) -> bool:
         w = jax.ShapeDtypeStruct((1,), format.weights)
@@ -225,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="NAME,…",
         type=some_of({name: name for name in FORMATS}),
         default=list(FORMATS),
-        help=f"beside {REFERENCE}: {', '.join(FORMATS)}; all by default",
+        help=f"to compare with {REFERENCE}: {', '.join(FORMATS)}; all by default",
     )
     parser.add_argument(
         "--passes", metavar="N", type=positive, default=2, help="over MNIST (%(default)s)"

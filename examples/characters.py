@@ -3,10 +3,9 @@
     python -m examples.characters
 
 trains a network of two layers with Adam on nine tenths of "Alice's Adventures in Wonderland"
-(Lewis Carroll, 1865; in the public domain). It prints the cost of the last tenth beside that of
-float32 from the same seeds, and draws the differences. `--runs` has more formats, runs that
-`gdmethods.convert_state` takes from one format to another, and embeddings whose state stays in
-float32.
+(Lewis Carroll, 1865; in the public domain). It prints the cost on the last tenth, compares it with
+float32 from the same seeds, and draws the differences. `--runs` has more formats, runs that change
+their format with `gdmethods.convert_state`, and embeddings whose state stays in float32.
 """
 
 import dataclasses
@@ -84,13 +83,13 @@ class Transformer(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """What weights, and Adam's accumulators, are kept in.
+    """The formats of the weights and of Adam's accumulators.
 
     Attributes:
       weights: the dtype of the parameters.
       accumulators: the accumulator_dtype.
-      wrap: around Adam.
-      embeddings: the accumulator_dtype of the embeddings, where it is another.
+      wrap: the wrapper around Adam.
+      embeddings: the accumulator_dtype of the embeddings, if it differs.
     """
 
     weights: DTypeLike
@@ -126,7 +125,7 @@ RUNS: Mapping[str, Sequence[Format]] = {
     "float32-from-half-way": [FOUR_BYTES, FLOAT32],
     "nearest/float32": [Format(jnp.bfloat16, jnp.float32, plain)],
 }
-"""By weights and state; the format of each of equally long parts of the training."""
+"""By weights and state; the formats of equally long parts of the training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +158,7 @@ def trained(
     seed: int,
     passed: Callable[..., None] = lambda *, done: None,
 ) -> float:
-    """The cost of the test text after that many steps; `passed` is told what is `done` since."""
+    """The cost of the test text after so many steps; `passed` is called with the steps `done`."""
     graphdef, params = nnx.split(Transformer(text.characters, rngs=nnx.Rngs(seed)))
     key, state = jax.random.key(seed), None
     parts = np.array_split(np.arange(steps), len(formats))
@@ -191,7 +190,7 @@ def _descend(
     state: Any,
     keys: jax.Array,
 ) -> tuple[Any, Any]:
-    """One step for each key, which draws the minibatch."""
+    """One step for each key; the key draws the minibatch."""
 
     def step(carry: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], None]:
         params, state = carry
@@ -205,7 +204,7 @@ def _descend(
 
 @functools.partial(jax.jit, static_argnums=1)
 def cost(params: Any, graphdef: nnx.GraphDef[Transformer], pieces: jax.Array) -> jax.Array:
-    """The mean cross-entropy of each character but the first of its piece; signals are float32."""
+    """The mean cross-entropy of all characters but the first of a piece; signals are float32."""
     wide = jax.tree.map(lambda w: w.astype(jnp.float32), params)
     logits = nnx.merge(graphdef, wide)(pieces[:, :-1])
     costs: jax.Array = optax.softmax_cross_entropy_with_integer_labels(logits, pieces[:, 1:])
@@ -214,11 +213,11 @@ def cost(params: Any, graphdef: nnx.GraphDef[Transformer], pieces: jax.Array) ->
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """Of one run.
+    """The result of one run.
 
     Attributes:
       sizes: bytes of a weight and its state, in each part.
-      costs: of the test text, for each seed.
+      costs: the costs of the test text, for each seed.
     """
 
     sizes: Sequence[float]
@@ -276,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="NAME,…",
         type=some_of({name: name for name in RUNS}),
         default="stochastic/8bit,nearest/float32",
-        help=f"beside {REFERENCE}, of {', '.join(RUNS)} (%(default)s)",
+        help=f"to compare with {REFERENCE}, of {', '.join(RUNS)} (%(default)s)",
     )
     parser.add_argument(
         "--steps",

@@ -1,10 +1,9 @@
-"""Train with every method, be killed at any time, and go on to a bit-identical end.
+"""Train with every method; if killed at any time, continue to the same end, to the bit.
 
     python -m examples.checkpoint
 
-saves every twenty steps, and starts from the last step that was saved: kill it and start it again.
-Orbax is given a fresh run to restore into, so that states come back as the NamedTuples that they
-were.
+saves every twenty steps, and starts from the last saved step: kill it and start it again. Orbax
+restores into a new run, so that states come back as the same NamedTuples.
 """
 
 import hashlib
@@ -48,7 +47,7 @@ def start() -> dict[str, tuple[Any, Any]]:
 
 
 def loss(params: Any, step: jax.Array) -> jax.Array:
-    """Of a minibatch, drawn by the number of the step: another start draws the same."""
+    """The loss of a minibatch. The step's number draws it, so that a restart draws the same."""
     x = jax.random.normal(jax.random.fold_in(jax.random.key(0), step), (16, 8))
     error = x @ params["w"] + params["b"] - jnp.sin(x).sum(axis=1)
     return jnp.mean(error**2)
@@ -65,7 +64,7 @@ def train_step(run: dict[str, tuple[Any, Any]], step: jax.Array) -> dict[str, tu
 
 
 def digest(run: dict[str, tuple[Any, Any]]) -> str:
-    """Of every bit of parameters and states."""
+    """A digest of all bits of parameters and states."""
     leaves = jax.tree.leaves(run)
     return hashlib.sha256(b"".join(jax.device_get(leaf).tobytes() for leaf in leaves)).hexdigest()
 
@@ -73,7 +72,7 @@ def digest(run: dict[str, tuple[Any, Any]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "examples.checkpoint",
-        "Train with every method, be killed at any time, and go on to a bit-identical end.",
+        "Train with every method; if killed at any time, continue to the same end, to the bit.",
     )
     parser.add_directory("--checkpoints", "results/checkpoint", "where the checkpoints are")
     directory = parser.parse_args(arguments).checkpoints
@@ -88,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if (saved := checkpoints.latest_step()) is not None:
             if checkpoints.metadata(saved).custom_metadata != mark:
                 parser.error(
-                    f"--checkpoints {directory} has those of another program; "
+                    f"--checkpoints {directory} has checkpoints of another program; "
                     "name another directory"
                 )
             run, done = checkpoints.restore(saved, args=ocp.args.StandardRestore(run)), saved

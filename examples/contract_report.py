@@ -1,22 +1,23 @@
-"""Hold every optimizer of the installed Optax to the laws of gdmethods.testing.
+"""Check every optimizer of the installed Optax against the laws of gdmethods.testing.
 
     python -m examples.contract_report
 
 With Optax 0.2.8, and parameters of bfloat16 and float16 where dtypes matter:
 
-* `rprop` lags: its first update is 0, whatever the first gradient. So is that of `adopt`, which as
-  published only fills its state first.
-* Gradients of float32 change the state's dtypes after one update in nearly all that keep one
-  (`adam`, `rmsprop`, `rprop`, `lion`, `muon`, …), which breaks `jax.lax.scan`; the branches of
-  `novograd` and `galore` do not compile then.
-* In all that keep a state it stalls or underflows in the dtype of bfloat16 or float16 weights, so
-  that these do not follow float32 ones; `prodigy`, `dadapt_adamw`, `dog` and `dowg` hardly move.
-* float16 gradients of 0 make NaN in `adam` and its kin, `rmsprop`, `adan`, `muon` and others,
+* `rprop` lags: its first update is 0, whatever the first gradient. The first update of `adopt` is
+  0 too, since as published it first fills its state.
+* In nearly all optimizers with a state (`adam`, `rmsprop`, `rprop`, `lion`, `muon`, …) float32
+  gradients change the state's dtypes after one update. This breaks `jax.lax.scan`. The branches of
+  `novograd` and `galore` do not even compile.
+* With bfloat16 or float16 weights every state stalls or underflows in the weights' dtype, so that
+  the weights do not follow float32 ones. With `prodigy`, `dadapt_adamw`, `dog` and `dowg` they
+  hardly move.
+* float16 gradients of 0 give NaN in `adam` and its kin, `rmsprop`, `adan`, `muon` and others,
   whose ε is 0 in float16. Weight decay and noise move such weights too, as they should.
-* The state of `lbfgs`, `madgrad`, `cocob`, `dog`, `dowg` and `prodigy` shares buffers, most with
-  the parameters, so that they cannot be donated; `lbfgs` compiles twice.
+* The state of `lbfgs`, `madgrad`, `cocob`, `dog`, `dowg` and `prodigy` shares buffers, mostly with
+  the parameters. So they cannot be donated. `lbfgs` compiles twice.
 * `adafactor` and `madgrad` add 1 to a count that is at its limit, and end in NaN.
-* `yogi` starts from a mean of 1e-6, which has a sign; `sm3` fails on scalars, `galore` on None and
+* `yogi` starts from a mean of 1e-6, which has a sign. `sm3` fails on scalars, `galore` on None and
   on axes of one.
 * Gradients that are all 0 make NaN in `dadapt_adamw` and `prodigy`.
 
@@ -60,17 +61,17 @@ MARKS = {"kept": "·", "broken": "×", "not tried": "?"}
 LEGEND = {
     "·": "kept: no case was found against it",
     "×": "broken: the case stands below",
-    "?": "not tried: update asks for an argument that it was not given",
+    "?": "not tried: update needs an argument that it was not given",
 }
 
 
 def half_square(params: Any) -> Any:
-    """A loss with a Hessian, for who asks for one."""
+    """A loss with a Hessian, for the optimizers that need one."""
     return optax.tree.norm(params, squared=True) / 2
 
 
 def optimizers() -> dict[str, Callable[[], optax.GradientTransformation]]:
-    """All public functions of Optax with a learning rate, but the parts of a chain."""
+    """All public functions of Optax with a learning rate, without the parts of a chain."""
     return {
         name: functools.partial(build, **ARGUMENTS.get(name, {"learning_rate": RATE}))
         for name, build in _functions()
@@ -93,7 +94,7 @@ def _arguments(function: Callable[..., Any]) -> list[str]:
 
 def report(name: str, make: Callable[[], optax.GradientTransformation]) -> ContractReport:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the report is about what they do
+        warnings.simplefilter("ignore")  # the report shows what they do
         return check_contract(make, extra_args=EXTRA_ARGS.get(name))
 
 
@@ -105,7 +106,7 @@ def marks(report: ContractReport) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "examples.contract_report",
-        "Hold the optimizers of the installed Optax to the laws of gdmethods.testing.",
+        "Check the optimizers of the installed Optax against the laws of gdmethods.testing.",
     )
     parser.add_argument(
         "names",
@@ -157,7 +158,7 @@ def statement(law: str) -> str:
 
 
 def cases(reports: Mapping[str, ContractReport]) -> Iterator[tuple[str, str, str]]:
-    """Optimizer, law and message; why laws could not be tried once for each optimizer."""
+    """Optimizer, law and message; for each optimizer one entry on laws that could not be tried."""
     for name, found in reports.items():
         for law, message in found.broken.items():
             yield name, law, message
@@ -211,7 +212,7 @@ def markdown(reports: Mapping[str, ContractReport]) -> str:
 
 
 def page(reports: Mapping[str, ContractReport]) -> str:
-    """The table in HTML; each mark tells its law and its case when the pointer rests on it."""
+    """The table in HTML; the pointer over a mark shows its law and its case."""
 
     def cell(found: ContractReport, law: str, mark: str) -> str:
         message = {**found.broken, **found.not_tried}.get(law, "")

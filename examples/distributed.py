@@ -1,17 +1,17 @@
-"""Data-parallel MNIST over several processes, which goes on from its last checkpoint.
+"""Data-parallel MNIST over several processes, which continues from its last checkpoint.
 
     python -m examples.distributed --processes 2 --method adam --checkpoints results/adam
 
-starts that many processes on the CPUs of this machine. Each reads its own part of every batch, all
-hold the weights, and each keeps its part of the optimizer's state, as in `examples.zero1`. On a
-cluster, start one process on each machine yourself, and tell it who it is:
+starts two processes on the CPUs of this machine. Each reads its part of every batch, holds all
+weights, and keeps its part of the optimizer's state, as in `examples.zero1`. On a cluster, start
+one process on each machine yourself, with its number:
 
     python -m examples.distributed --processes 2 --process 0 --coordinator 10.0.0.1:1234 …
     python -m examples.distributed --processes 2 --process 1 --coordinator 10.0.0.1:1234 …
 
-with a directory for checkpoints that all of them share. When a process dies, the others end with
-an error within `--patience` seconds (twice as many if it hangs instead), and the same command goes
-on from the last checkpoint, also with another number of processes or devices.
+The processes need a common directory for checkpoints. If a process dies, the others end with an
+error within `--patience` seconds (twice as many if it hangs instead). The same command then
+continues from the last checkpoint, also with another number of processes or devices.
 """
 
 import argparse
@@ -125,14 +125,14 @@ def _train(options: argparse.Namespace, dataset: Dataset) -> int:
             file=sys.stderr,
             flush=True,
         )
-        os._exit(FAILED)  # to leave by the door would be to wait for the lost one
+        os._exit(FAILED)  # sys.exit would wait for the lost process
     return 0
 
 
 def restore(
     checkpoints: ocp.CheckpointManager, state: TrainState, layout: TrainState
 ) -> TrainState:
-    """The last checkpoint, of a state with these shapes, laid out anew."""
+    """The last checkpoint, with the shapes and shardings of this state."""
     shardings = jax.tree.broadcast(layout, state)
     abstract = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
@@ -148,7 +148,7 @@ def restore(
 def _batches(
     options: argparse.Namespace, examples: Examples, first: int
 ) -> Iterator[tuple[int, list[NDArray[Any]]]]:
-    """Of each step that is left its number and this process' rows of its batch.
+    """For each step that is left, its number and this process' rows of its batch.
 
     Every process draws the same order, so that a batch is the same for any number of them.
     """
@@ -179,11 +179,11 @@ def _refuse(text: str) -> int:
 
 
 def _launch(processes: int, patience: int, arguments: Sequence[str]) -> int:
-    """Runs all processes on this machine; when one fails, the others do not outlive it by long."""
+    """Runs all processes on this machine; if one fails, the others end soon."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the children inherit that
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the children inherit it
     with socket.socket() as port:
-        # Bound and not listening, it keeps the port from others; gRPC shares such a port.
+        # A bound socket that does not listen keeps the port from others; gRPC can share it.
         port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         port.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{port.getsockname()[1]}"
@@ -201,7 +201,7 @@ def _launch(processes: int, patience: int, arguments: Sequence[str]) -> int:
                 print(f"process {number} has the id {child.pid}", flush=True)
             return _watch(children, patience)
         finally:
-            for child in reversed(children):  # the coordinator last: the others would complain
+            for child in reversed(children):  # the coordinator last, or the others would complain
                 child.kill()
                 child.wait()
 
@@ -241,7 +241,7 @@ def _parser() -> Parser:
     parser = Parser(
         "examples.distributed",
         "Train the network of examples.mnist in several processes, each on its part of every "
-        "batch, and go on from the last checkpoint.",
+        "batch, and continue from the last checkpoint.",
     )
     parser.add_argument(
         "--processes", metavar="N", type=positive, default=2, help="how many (%(default)s)"

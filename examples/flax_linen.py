@@ -1,8 +1,8 @@
-"""Flax Linen: a `TrainState` that tells the optimizer the loss, for Rprop's "irprop+".
+"""Flax Linen: a `TrainState` that passes the loss to the optimizer, for Rprop's "irprop+".
 
-`TrainState.apply_gradients` passes gradients on and no loss, so a subclass does. Methods that do
-not ask for the loss ignore it. The parameters that `nesterov` trains are its look-ahead points;
-`nesterov_eval_params` gives the weights behind them.
+`TrainState.apply_gradients` does not pass the loss on, so this subclass does. Methods that do not
+need the loss ignore it. The parameters that `nesterov` trains are its look-ahead points;
+`nesterov_eval_params` returns the weights behind them.
 
 $ python -m examples.flax_linen
 irprop+, after 50 steps: loss 0.0034
@@ -22,7 +22,7 @@ from examples.programs import take_no_arguments
 
 take_no_arguments("flax_linen", __doc__)
 
-# On a symmetric interval a gradient would be 0 but for its rounding, and still move its bias.
+# On a symmetric interval a gradient would be 0 up to rounding, and would still move its bias.
 X = jnp.linspace(-2, 4, 100)[:, None]
 NETWORK = nn.Sequential([nn.Dense(64), nn.tanh, nn.Dense(1)])
 

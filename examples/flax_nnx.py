@@ -1,8 +1,8 @@
-"""Flax NNX: the loss for Rprop's "irprop+", and the weights that Nesterov's method arrives at.
+"""Flax NNX: the loss for Rprop's "irprop+", and the weights of Nesterov's method.
 
 `nnx.Optimizer.update` passes its keywords on to the transformation. "irprop+" compares the loss
-with the one before; `nesterov` ignores it, so one training step serves both. The model that
-`nesterov` trains holds its look-ahead points; `nesterov_eval_params` gives the weights behind
+with the last one; `nesterov` ignores it, so one training step serves both. The model that
+`nesterov` trains holds its look-ahead points; `nesterov_eval_params` returns the weights behind
 them.
 
 $ python -m examples.flax_nnx
@@ -20,7 +20,7 @@ from examples.programs import take_no_arguments
 
 take_no_arguments("flax_nnx", __doc__)
 
-# On a symmetric interval a gradient would be 0 but for its rounding, and still move its bias.
+# On a symmetric interval a gradient would be 0 up to rounding, and would still move its bias.
 X = jnp.linspace(-2, 4, 100)[:, None]
 
 

@@ -1,17 +1,17 @@
-"""A map of adaptive gains: how fast each weight of MNIST's first layer ends up learning.
+"""A map of adaptive gains: how fast each weight of MNIST's first layer learns at the end.
 
     python -m examples.gains
 
-trains the network of examples/mnist for two passes with Hinton's gains, and draws those of the
-first layer over the 28 × 28 pixels that its weights look at, and against how often they see light.
+trains the network of examples/mnist for two passes with Hinton's gains. It draws the gains of the
+first layer over the 28 × 28 pixels, and against how often each pixel is lit.
 
-A pixel that is black in all images of a minibatch gives its weights gradients of exactly 0. Those
-agree with nothing, so the gains shrink by × 0.95, though nothing was learnt about them. A pixel
-that never lights has the lower limit of 0.1 within 45 steps, and no harm is done: there is no
-gradient to multiply. A pixel that seldom lights has it too, and its rare gradients count a tenth,
-where AdaGrad would make the most of them. In between and above, gains are what the toss of a coin
-would make of them: on minibatches of 100, signs agree about every other time, and + 0.05 and
-× 0.95 balance at a gain of 1.
+A pixel that is black in all images of a minibatch gives its weights gradients of exactly 0. These
+do not agree with anything, so the gains shrink by × 0.95, though nothing was learnt about the
+weights. If a pixel is never lit, its gains reach the lower limit of 0.1 within 45 steps. That does
+no harm, since there is no gradient to multiply. If a pixel is seldom lit, its gains reach the
+limit too, and its rare gradients count a tenth; AdaGrad would make the most of them. All other
+gains are what a coin toss would give: on minibatches of 100, signs agree about every other time,
+and + 0.05 and × 0.95 balance at a gain of 1.
 """
 
 import math
@@ -42,7 +42,7 @@ NEVER = 3e-6  # where an axis of shares on a log scale puts 0
 
 
 def first_layer_gains(data: Dataset, *, passes: int, batch_size: int) -> NDArray[np.float32]:
-    """The gains that training ends with, a row for each pixel, a column for each hidden unit."""
+    """The gains at the end of training: a row for each pixel, a column for each hidden unit."""
     opt_state: Any = None
 
     def keep(last: Any, params: Any) -> Any:
@@ -59,7 +59,7 @@ def first_layer_gains(data: Dataset, *, passes: int, batch_size: int) -> NDArray
 
 
 def of_tosses(lit: ArrayLike, batch_size: int) -> NDArray[np.float64]:
-    """The gain of a pixel lit in that share of the images, if signs were tosses of a coin.
+    """The gain of a pixel that is lit in a share `lit` of the images, if a coin set the signs.
 
     A minibatch lights it with probability π = 1 − (1 − lit)ⁿ, and then the signs agree every
     other time. In balance 0.05 · π/2 = 0.05 · gain · (1 − π/2), so gain = π / (2 − π).

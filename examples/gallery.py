@@ -9,7 +9,7 @@ from examples.programs import Parser
 def pictures(
     arguments: Sequence[str] | None, program: str, description: str, *names: str
 ) -> list[Path]:
-    """The files to write, in the directory of `--out`; refused at once if they cannot be."""
+    """The files to write in the directory of `--out`; fails at once if they cannot be."""
     parser = Parser(program, description)
     parser.add_directory("--out", "results", f"where to write {' and '.join(names)}")
     out = parser.parse_args(arguments).out

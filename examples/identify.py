@@ -2,8 +2,8 @@
 
     python -m examples.identify
 
-`identify` takes a function that builds a step and says which rule the step is, with its numbers,
-which factories are the same to how many digits, or which term is wrong. A teacher's test:
+`identify` takes a function that builds a step. It finds the rule of the step with its numbers, the
+factories that are the same and to how many digits, or the wrong term. A teacher's test:
 
     from gdmethods.testing import identify
 
@@ -12,11 +12,11 @@ which factories are the same to how many digits, or which term is wrong. A teach
         assert answer.exact == "adam", answer
         assert answer.numbers["eps"] == 1e-8
 
-A test that fails then prints what the student wrote. Code that Python does not import is recorded,
-each step's gradients and updates, and `python -m gdmethods.testing.identify --csv updates.csv`
-reads the file.
+If the test fails, it prints the rule that the student wrote. For code that Python cannot import,
+record the gradients and updates of each step in a file, and read it with
+`python -m gdmethods.testing.identify --csv updates.csv`.
 
-The formulas are those of the sources; the code is written anew.
+The formulas come from the sources; the code is new.
 """
 
 import textwrap
@@ -46,7 +46,7 @@ def course_rmsprop() -> Step:
 
 
 def course_nesterov() -> Step:
-    """Nesterov's method by the velocities before and after, of the same notes."""
+    """Nesterov's method by the velocities before and after the step, from the same notes."""
     v: Any = 0.0
 
     def step(x: Array, dx: Array) -> Any:

@@ -1,8 +1,9 @@
-"""A method for each layer, one layer frozen, and gradients gathered over small batches.
+"""A method for each layer, one layer frozen, and gradients averaged over small batches.
 
-`optax.partition` gives the layers their methods by name. `optax.masked` alone would not freeze:
-what it leaves out passes it as it is, so gradients would be added to the weights; hence the label
-"frozen" with `optax.set_to_zero`. `optax.MultiSteps` hands on the mean of four gradients.
+`optax.partition` gives the layers their methods by name. `optax.masked` alone would not freeze a
+layer: it returns the gradients of the layers that it leaves out, and these would be added to the
+weights. Hence the label "frozen" with `optax.set_to_zero`. `optax.MultiSteps` passes on the mean
+of four gradients.
 
 $ python -m examples.layers
 step   0: loss 1.5701

@@ -1,8 +1,8 @@
-"""Watch gains and effective learning rates, and change the rate of a method at work.
+"""Watch gains and effective learning rates, and change the rate during training.
 
-`optax.snapshot` keeps the norm of what passes it in a chain; `optax.tree.get` reads the fields of
-any state by name, and `optax.tree.set` writes them: what `optax.inject_hyperparams` keeps in the
-state, the learning rate among them, may change between two steps, and nothing is compiled again.
+`optax.snapshot` keeps the norm of the updates at its place in a chain. `optax.tree.get` reads the
+fields of any state by name, and `optax.tree.set` writes them. `optax.inject_hyperparams` keeps the
+learning rate in the state: set it between two steps, and nothing is compiled again.
 
 $ python -m examples.monitoring
 step  20: |gradient| 9.0e-03, |update| 7.0e-03, effective rate 0.78 flat, 0.25 steep
@@ -27,7 +27,7 @@ CURVATURE = {"flat": jnp.array(0.01), "steep": jnp.array(4.0)}
 
 
 def loss(params: Any) -> jax.Array:
-    """A ravine: a step that is short enough across it hardly moves along it."""
+    """A ravine: a step that is short enough across it makes little way along it."""
     return sum((c * params[name] ** 2 / 2 for name, c in CURVATURE.items()), jnp.array(0.0))
 
 

@@ -1,10 +1,10 @@
-"""A rule of one's own: NAdam from its paper, with all that the methods of gdmethods have.
+"""Your own rule: NAdam from its paper, with everything that the methods of gdmethods have.
 
     python -m examples.own_rule
 
-The rule is written once, for one weight. It is then held to the laws of an Optax transformation,
-compared with a loop of NumPy in float64, stored in 4 bytes a weight, compiled for two chips that
-need not be here (with the extra accelerators), and trained on MNIST beside Adam.
+The rule is written once, for one weight. The program checks it against the laws of an Optax
+transformation and against a NumPy loop in float64, stores it in 4 bytes a weight, compiles it for
+two chips that need not be here (with the extra accelerators), and trains it on MNIST beside Adam.
 
 Source: T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016.
 """
@@ -33,7 +33,7 @@ class NAdamState(NamedTuple):
 
 
 def corrections(s: StepState, b1: float, b2: float) -> None:
-    """What is the same for all weights is computed once a step."""
+    """The numbers that are the same for all weights, once a step."""
     s.of_mu = rules.one_minus_power(b1, s.count)
     s.of_next_mu = rules.one_minus_power(b1, s.count + 1)
     s.of_nu = rules.one_minus_power(b2, s.count)
@@ -59,7 +59,7 @@ def nadam(
 
 
 def laws_kept(accumulator_dtype: Any) -> int:
-    """How many laws of an Optax transformation hold; narrow state is held to float32's steps."""
+    """How many laws of an Optax transformation hold; narrow state is compared with float32."""
 
     def make() -> optax.GradientTransformationExtraArgs:
         return nadam(0.1, accumulator_dtype=accumulator_dtype)
@@ -75,12 +75,12 @@ def laws_kept(accumulator_dtype: Any) -> int:
 
 
 def in_four_bytes(learning_rate: float) -> optax.GradientTransformationExtraArgs:
-    """Of bfloat16 weights: 2 bytes each, and 2 of state."""
+    """NAdam for bfloat16 weights: 2 bytes each, and 2 of state."""
     return gdmethods.with_stochastic_rounding(nadam(learning_rate, accumulator_dtype="8bit"))
 
 
 def difference_from_numpy(steps: int = 100) -> float:
-    """The largest between weights of the paper's loop and those of `nadam`, both in float64."""
+    """The largest difference of weights between the paper's loop and `nadam`, both in float64."""
     gradients = np.random.default_rng(0).normal(size=(steps, 50))
     w, m, v = np.ones(50), np.zeros(50), np.zeros(50)
     for t, g in enumerate(gradients, 1):
@@ -98,7 +98,7 @@ def difference_from_numpy(steps: int = 100) -> float:
 
 
 def step_on(device: str) -> str:
-    """What a step moves there, with 4 bytes a weight."""
+    """The bytes that a step moves on a device, with 4 bytes a weight."""
     w = jax.ShapeDtypeStruct((2**13, 2**13), jnp.bfloat16)
     try:
         step = gdmethods.step_bytes(in_four_bytes(0.01), w, device=device)
@@ -111,7 +111,7 @@ def step_on(device: str) -> str:
 def cost(
     tx: optax.GradientTransformationExtraArgs, dtype: Any, data: Dataset, passes: int, seed: int
 ) -> float:
-    """Of training images at the end."""
+    """The training cost at the end."""
     *_, last = train(
         tx,
         data,
@@ -134,7 +134,7 @@ RUNS: dict[str, tuple[Callable[[], optax.GradientTransformationExtraArgs], Any]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = Parser("examples.own_rule", "NAdam as a rule of one's own, checked and trained.")
+    parser = Parser("examples.own_rule", "NAdam as your own rule, checked and trained.")
     parser.add_argument(
         "--passes", metavar="N", type=positive, default=2, help="over MNIST (%(default)s)"
     )

@@ -1,11 +1,11 @@
-"""An MNIST run begun in PyTorch goes on in Flax NNX, beside one that stays and one that forgets.
+"""An MNIST run begun in PyTorch goes on in Flax NNX, with and without the optimizer's state.
 
     python -m examples.porting
 
 PyTorch trains a small convolutional network for two passes with AdamW. Then the run goes on for
 two passes more, in three ways: PyTorch finishes it; Flax takes over the weights and the state of
-the optimizer; Flax takes over the weights alone, and the state starts anew. All see the same
-minibatches. The picture has the cost of the three, and how far those in Flax are from PyTorch's.
+the optimizer; Flax takes over the weights alone, and the state starts anew. All use the same
+minibatches. The picture shows the three costs, and how far the runs in Flax are from PyTorch's.
 
 It needs PyTorch, which the extra `parity` installs.
 """
@@ -35,7 +35,7 @@ Batches = Sequence[NDArray[np.int64]]
 
 
 class Network(nnx.Module):
-    """Two convolutions and a linear layer, as `torch_network` has them; channels last."""
+    """Two convolutions and a linear layer, as in `torch_network`; channels last."""
 
     def __init__(self, rngs: nnx.Rngs) -> None:
         self.first = nnx.Conv(1, 8, (3, 3), strides=2, padding="VALID", rngs=rngs)
@@ -50,7 +50,7 @@ class Network(nnx.Module):
 
 
 def convert(named: Mapping[str, Any]) -> dict[str, Any]:
-    """PyTorch's arrays as Flax has them; the state of the optimizer goes the same way."""
+    """PyTorch's arrays in Flax's layout; the optimizer's state is converted the same way."""
     linear = named["5.weight"].reshape(10, 16, 6, 6).transpose(2, 3, 1, 0)  # channels last
     return {
         "first": {"kernel": named["0.weight"].transpose(2, 3, 1, 0), "bias": named["0.bias"]},
@@ -120,7 +120,7 @@ def train_in_flax(
 def port(
     parameters: Mapping[str, Any], state_dict: Mapping[str, Any], *, with_state: bool
 ) -> "tuple[Network, nnx.Optimizer[Network]]":
-    """The network and its optimizer in Flax, as PyTorch has left them."""
+    """The network and its optimizer in Flax, taken over from PyTorch."""
     tx = gdmethods.dialects.torch.adamw(**OPTIONS)
     params, state = gdmethods.dialects.torch.from_state_dict(tx, parameters, state_dict, convert)
     model = Network(nnx.Rngs(0))
@@ -132,7 +132,7 @@ def port(
 
 
 def curves(torch: Any, examples: data.Examples) -> tuple[list[float], dict[str, list[float]]]:
-    """The costs of the first passes, and those of the others in the three ways."""
+    """The costs of the first passes, and the costs of the later ones in the three ways."""
     rng = np.random.default_rng(0)
     steps = len(examples.labels) // BATCH
     orders = [rng.permutation(len(examples.labels)) for _ in range(2 * PASSES)]

@@ -1,4 +1,4 @@
-"""What all programs here do alike: their options, progress and files, and how they end."""
+"""What all programs here share: options, progress, files, and how they end."""
 
 import argparse
 import io
@@ -21,12 +21,12 @@ import rich.progress
 
 T = TypeVar("T")
 
-INTERRUPTED, UNREAD = 130, 141  # as a shell reports SIGINT and SIGPIPE
+INTERRUPTED, UNREAD = 130, 141  # a shell's status for SIGINT and SIGPIPE
 SECONDS_BETWEEN_LINES = 20.0
 
 
 class Parser(argparse.ArgumentParser):
-    """The options of `python -m PROGRAM`; what is wrong with them is said in one line."""
+    """The options of `python -m PROGRAM`; a wrong one is reported in one line."""
 
     def __init__(self, program: str, description: str) -> None:
         super().__init__(prog=f"python -m {program}", description=description)
@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def make_directory(self, option: str, directory: Path) -> None:
-        """Refuses at once a directory in which nothing can be written."""
+        """Ends at once with an error if nothing can be written in the directory."""
         try:
             directory.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=directory).close()
@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def take_no_arguments(program: str, description: str | None) -> None:
-    """Of a script that has nothing to choose: `--help` says what it does."""
+    """For a script without options; `--help` shows what it does."""
     first, *_ = (description or "").split("\n\n")
     Parser(f"examples.{program}", first).parse_args()
 
@@ -113,17 +113,17 @@ def positive_float(text: str) -> float:
 
 
 class Console(rich.console.Console):
-    """Prints to a reader until it goes away, and then leaves the end to `end`."""
+    """Prints until its reader goes away; then `end` ends the program."""
 
     def on_broken_pipe(self) -> None:
         raise  # the BrokenPipeError that is being handled
 
 
 class Progress:
-    """A bar with the time that is left; where there is no terminal, a line now and then.
+    """A bar with the time that is left; without a terminal, a line now and then.
 
-    The bar is where the output goes, or on standard error if the output goes to a file. There is
-    none where it is `quiet`, as in all processes but one.
+    The bar is on standard output, or on standard error if the output goes to a file. There is none
+    if it is `quiet`, as in all processes but one.
     """
 
     def __init__(self, total: float, *, quiet: bool = False) -> None:
@@ -135,7 +135,7 @@ class Progress:
             rich.progress.BarColumn(bar_width=16),
             rich.progress.TextColumn("{task.description}"),
             console=console,
-            speed_estimate_period=600,  # what is compiled first is slow, and counts for long
+            speed_estimate_period=600,  # the first items compile, and are slow
             redirect_stdout=terminal,
             disable=quiet or not console.is_terminal,
         )
@@ -152,7 +152,7 @@ class Progress:
         self._bar.stop()
 
     def tell(self, what: str, *, done: float = 0.0, spared: float = 0.0) -> None:
-        """What is at work, what was done since the last call, and what need not be done at all."""
+        """Shows `what` runs now; adds the work `done` since the last call, and work `spared`."""
         task = self._bar.tasks[self._task]
         total = (task.total or 0.0) - spared
         self._bar.update(self._task, description=what, advance=done, total=total)
@@ -162,7 +162,7 @@ class Progress:
             print(f"{remaining} left, {what}", file=sys.stderr, flush=True)
 
     def over(self, items: Iterable[T], name: Callable[[T], str] = str) -> Iterator[T]:
-        """Each item, and it is done when the next one is asked for."""
+        """Yields each item; it counts as done when the next one is taken."""
         for item in items:
             self.tell(name(item))
             yield item
@@ -186,7 +186,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def orbax_writes(directory: Path) -> Iterator[None]:
-    """A full disk is an OSError here too; Orbax has a ValueError for it, and logs tracebacks."""
+    """Makes a full disk an OSError; Orbax raises a ValueError for it, and logs tracebacks."""
     log = logging.getLogger("absl")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -201,7 +201,7 @@ def orbax_writes(directory: Path) -> Iterator[None]:
 
 
 def start() -> None:
-    """Before anything else of a program, so that its imports end as well as the rest."""
+    """Called first in a program, so that Ctrl-C ends its imports as cleanly as the rest."""
     sys.excepthook = end
     sys.unraisablehook = interrupt_again
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -209,10 +209,10 @@ def start() -> None:
 
 
 def interrupt_again(unraisable: Any) -> None:
-    """`sys.unraisablehook` of a program: Ctrl-C may come where Python ignores what is raised.
+    """`sys.unraisablehook` of a program: Ctrl-C may come where Python ignores exceptions.
 
-    Such as in a callback of the garbage collector; the program would go on to
-    its end.
+    In a callback of the garbage collector, for instance: the program would go on
+    to its end.
     """
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         main = threading.main_thread().ident
@@ -222,9 +222,9 @@ def interrupt_again(unraisable: Any) -> None:
 
 
 def end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """`sys.excepthook` of a program: one line, where a traceback would tell its user nothing.
+    """`sys.excepthook` of a program: one line if a traceback would not help its user.
 
-    That is after Ctrl-C, and when the output or a file cannot be written.
+    That is after Ctrl-C, and if the output or a file cannot be written.
     """
     if isinstance(error, KeyboardInterrupt):
         line, status = "Interrupted.", INTERRUPTED

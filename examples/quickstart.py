@@ -36,7 +36,7 @@ model = nnx.Sequential(nnx.Linear(1, 64, rngs=rngs), nnx.tanh, nnx.Linear(64, 1,
 tx = optax.chain(optax.clip_by_global_norm(1.0), gdmethods.adam(1e-3))
 optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
 
-# On a symmetric interval a gradient would be 0 but for its rounding, and still move its bias.
+# On a symmetric interval a gradient would be 0 up to rounding, and would still move its bias.
 x = jnp.linspace(-2, 4, 100)[:, None]
 for step in range(1001):
     if step % 200 == 0:

@@ -2,14 +2,14 @@
 
     python -m examples.ravine
 
-The first valley is a hundred times as curved across as along, and lies along the axes; the second
-is the first, turned by 30°; the third is Rosenbrock's, which bends. Each method goes at the best
-learning rate of a grid for it there, with its other arguments at their defaults. The best rate is
-the one that brings the loss below a hundredth of the first, for good, in the fewest steps, or, if
-none does, the one that ends lowest; a rate at which the loss is ever above the first does not
-count. All rates run at once: they are an axis of `jax.vmap`.
+The first valley lies along the axes, and is a hundred times as curved across as along. The second
+is the first, turned by 30°. The third is Rosenbrock's, which bends. Each method has its best
+learning rate of a grid in each valley, and its other arguments at their defaults. The best rate
+brings the loss below a hundredth of the first, for good, in the fewest steps. If no rate does, the
+best one ends lowest. A rate at which the loss ever rises above the first does not count. All rates
+run at once, as an axis of `jax.vmap`.
 
-What is drawn of `nesterov` are its weights, not the points ahead of them that it trains at.
+For `nesterov` the weights are drawn, not the look-ahead points that it trains at.
 """
 
 import dataclasses
@@ -69,10 +69,10 @@ class Valley:
     """A loss of two weights.
 
     Attributes:
-      name: what the table and the pictures call it.
-      loss: from weights of shape (2,) to a scalar.
+      name: its name in the table and the pictures.
+      loss: a function of weights of shape (2,), which returns a scalar.
       start: the first weights.
-      corner: of the window that the pictures show of it, at the lower left.
+      corner: the lower left corner of its window in the pictures.
     """
 
     name: str
@@ -83,13 +83,13 @@ class Valley:
 
 @dataclasses.dataclass(frozen=True)
 class Descent:
-    """The way of a method down a valley.
+    """The path of a method down a valley.
 
     Attributes:
       rate: the learning rate.
-      weights: those of the start and after each step; shape (STEPS + 1, 2).
+      weights: the weights at the start and after each step; shape (STEPS + 1, 2).
       losses: at these weights.
-      steps: the first from which on the loss is below the target; STEPS + 1 if there is none.
+      steps: the steps after which the loss stays below the target; STEPS + 1 if it never does.
     """
 
     rate: float

@@ -1,12 +1,13 @@
-"""Momentum that grows from 0.5 to 0.99, beside momentum that stays: a table and a picture.
+"""Momentum that grows from 0.5 to 0.99, compared with constant momentum: a table and a picture.
 
     python -m examples.schedules
 
-The velocity of a constant gradient g tends to −ηg / (1 − μ): two, ten and a hundred steps of `sgd`
-for a momentum μ of 0.5, 0.9 and 0.99. That is too much while steep directions swing, and just what
-the flat ones need afterwards. The cost here is quadratic in 41 weights, of curvatures from 0.0001
-to 1, which all start at 1, so that most of the first cost is in steep directions; η is 1.
-`sutskever_momentum_schedule` rises every 250 updates, and every 50 in this short training.
+With a constant gradient g the velocity tends to −ηg / (1 − μ). That is two, ten and a hundred
+steps of `sgd` for a momentum μ of 0.5, 0.9 and 0.99. A high momentum is too much while steep
+directions swing, and is what flat directions need afterwards. The cost here is quadratic in 41
+weights with curvatures from 0.0001 to 1. All weights start at 1, so that steep directions have
+most of the first cost; η is 1. `sutskever_momentum_schedule` rises every 250 updates by default,
+and every 50 in this short training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +39,7 @@ SHOWN = (10, 100, 1000, 3000)
 
 
 def costs(momentum: optax.Schedule) -> NDArray[np.float32]:
-    """Of the quadratic after each step, as a part of the cost at the start; shape (STEPS,)."""
+    """The cost after each step, divided by the cost at the start; shape (STEPS,)."""
     tx = gdmethods.momentum(1.0, momentum)
 
     def cost(w: jax.Array) -> jax.Array:
@@ -57,7 +58,7 @@ def costs(momentum: optax.Schedule) -> NDArray[np.float32]:
 
 
 def speeds(momentum: optax.Schedule) -> NDArray[np.float32]:
-    """Of a weight whose gradient stays 1, after each step, in steps of `sgd`; shape (STEPS,)."""
+    """The speed of a weight with a gradient of 1, after each step, in steps of `sgd`."""
     tx = gdmethods.momentum(1.0, momentum)
     w = g = jnp.array(1.0)
 
@@ -121,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (picture,) = pictures(
         arguments,
         "examples.schedules",
-        "Momentum that grows from 0.5 to 0.99, beside momentum that stays.",
+        "Momentum that grows from 0.5 to 0.99, compared with constant momentum.",
         "schedules.png",
     )
 

@@ -1,12 +1,11 @@
-"""What each method's state takes, and how fast a step could be, for large transformers, on paper.
+"""The size of each method's state, and the least time of a step, for large transformers.
 
     python -m examples.state_table
 
-prints the tables of examples/README.md, in Markdown. The weights have the shapes of Llama 3's,
-each cut over the devices along its largest axis; nothing of that size is ever allocated. A step
-reads gradient, weight and state, and writes weight and state; no step is faster than memory can
-move that, and communication and arithmetic come on top. Call `gdmethods.state_bytes` for a model
-of your own.
+prints the tables of examples/README.md, in Markdown. The weights have the shapes of Llama 3's, and
+each is sharded along its largest axis. Nothing of that size is ever allocated. A step reads
+gradient, weight and state, and writes weight and state. No step is faster than memory can move
+these; communication and arithmetic come on top. For your own model, call `gdmethods.state_bytes`.
 
 Source of the shapes: A. Grattafiori et al., The Llama 3 herd of models, arXiv:2407.21783, 2024,
 and for 1 B Meta's model card of Llama 3.2.
@@ -66,7 +65,7 @@ class Transformer:
     vocabulary: int = 128_256
 
     def params(self, dtype: jnp.dtype) -> dict[str, jax.ShapeDtypeStruct]:
-        """Its weights, those of all layers stacked."""
+        """Its weights, stacked over all layers."""
         narrow = self.width // self.heads * self.key_value_heads
         shapes = {
             "embedding": (self.vocabulary, self.width),
@@ -94,7 +93,7 @@ MODELS = {
 
 
 def cut(leaf: jax.ShapeDtypeStruct, devices: int) -> NamedSharding:
-    """Along the largest axis."""
+    """A sharding along the largest axis."""
     axis = max(range(len(leaf.shape)), key=leaf.shape.__getitem__)
     mesh = AbstractMesh((devices,), ("devices",))
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, "devices"))
@@ -103,7 +102,7 @@ def cut(leaf: jax.ShapeDtypeStruct, devices: int) -> NamedSharding:
 def cells(
     tx: optax.GradientTransformation, model: Transformer, dtype: jnp.dtype, bandwidth: float
 ) -> Iterator[str]:
-    """For each number of devices the GB of state on each, and the ms to move what a step moves."""
+    """For each number of devices: the GB of state on each, and the ms to move a step's bytes."""
     params = model.params(dtype)
     for devices in DEVICES:
         shardings = jax.tree.map(lambda leaf, devices=devices: cut(leaf, devices), params)
@@ -117,12 +116,12 @@ def cells(
 
 
 def _digits(x: float) -> str:
-    """Three of them; of less than a millionth none is left."""
+    """x with three digits; nothing below a millionth is shown."""
     return f"{round(x, 6):#.3g}".rstrip(".")
 
 
 def table(name: str, dtype: jnp.dtype, bandwidth: float) -> str:
-    """Of a model, in Markdown: a row for each method, a column for each number of devices."""
+    """A model's table in Markdown: a row for each method, a column for each number of devices."""
     columns = ["1 device", *(f"{devices} devices" for devices in DEVICES[1:])]
     methods = METHODS if dtype == jnp.float32 else {**METHODS, **NARROW}
     rows = [

@@ -1,18 +1,18 @@
-"""t-SNE of MNIST with adaptive gains, its own optimizer, beside scikit-learn's.
+"""t-SNE of MNIST with adaptive gains, t-SNE's own optimizer, compared with scikit-learn.
 
     python -m examples.tsne
 
 The paper descends with momentum, 0.5 for 250 steps and then 0.8, and a rate for each coordinate
-after Jacobs. In t-SNE's implementations that is `gdmethods.adaptive_gains` with agreement with the
-velocity, + 0.2 and × 0.8, a lower limit of 0.01 and no upper one. Here it minimises the exact
-Kullback-Leibler divergence in 1,000 steps, and so do the same method with gains that stay at 1,
-which is momentum, and scikit-learn. All have the same perplexity and start from the same points;
-one function measures them.
+after Jacobs. In implementations of t-SNE this is `gdmethods.adaptive_gains` with
+agreement="velocity", + 0.2 and × 0.8, a lower limit of 0.01 and no upper one. Three optimizers
+minimise the exact Kullback-Leibler divergence in 1,000 steps here: this one, the same with gains
+that stay at 1 (which is momentum), and scikit-learn's. All have the same perplexity and start from
+the same points; one function measures them.
 
-The paper exaggerates p fourfold for 50 steps. Here it is twelvefold for 250, at the rate n/48 (at
-least 50), since scikit-learn exaggerates for 250 steps whatever it is told. One difference is
-left: at step 250 scikit-learn starts gains and velocity afresh, and the paper does not. The same
-here, on 1,000 digits, ends at 0.750 instead of 0.766, the means over 16 starts.
+The paper multiplies p by 4 for 50 steps. Here it is 12 for 250 steps, at the rate n/48 (at least
+50), since scikit-learn always exaggerates for 250 steps. One difference is left: at step 250
+scikit-learn resets gains and velocity, and the paper does not. With this reset, the result here on
+1,000 digits is 0.750 instead of 0.766 (means over 16 starts).
 
 Source: L. van der Maaten, G. Hinton, Visualizing data using t-SNE, Journal of Machine Learning
 Research 9, 2008.
@@ -48,14 +48,14 @@ PERPLEXITY = 30.0
 STEPS = 1000
 EARLY_STEPS = 250
 EARLY_EXAGGERATION = 12.0
-STRETCH = 50  # steps from one sign of life to the next
+STRETCH = 50  # steps between two reports of progress
 
-Stretch = Callable[[int], None]  # is told how many steps were done
+Stretch = Callable[[int], None]  # called with the number of steps done
 
 
 @jax.jit
 def conditional_probabilities(x: jax.Array, perplexity: float) -> jax.Array:
-    """pⱼ|ᵢ, row i: a Gaussian around xᵢ, as wide as makes its perplexity that of all rows.
+    """pⱼ|ᵢ, row i: a Gaussian around xᵢ, whose width gives every row the same perplexity.
 
     The logarithms of the precisions are found by bisection, all at once.
     """
@@ -135,7 +135,7 @@ def embed(
     steps: int = STEPS,
     done: Stretch = lambda _: None,
 ) -> jax.Array:
-    """The points y, (n, 2), to which so many steps lead from the start."""
+    """The points y, (n, 2), after so many steps from the start."""
     y, state = start, tx.init(start)
     for times in np.split(np.arange(steps), range(STRETCH, steps, STRETCH)):
         y, state = jax.block_until_ready(descend(tx, p, y, state, times))
@@ -178,13 +178,13 @@ def scikit_learn(x: jax.Array, start: jax.Array, done: Stretch) -> jax.Array:
 
 
 def turned(y: jax.Array, to: jax.Array) -> jax.Array:
-    """Rotated and mirrored, which leaves all distances as they are, to lie on other points."""
+    """y rotated and mirrored to match other points; this keeps all distances."""
     left, _, right = jnp.linalg.svd(y.T @ to)
     return y @ left @ right
 
 
 def draw(panels: Mapping[str, jax.Array], labels: jax.Array, picture: Path) -> None:
-    """Each embedding under its title; each digit is named where it is densest."""
+    """Each embedding under its title; each digit is printed where it is densest."""
     figure = Figure(figsize=(9, 4.9), layout="constrained")
     FigureCanvasAgg(figure)
     colors = matplotlib.colormaps["tab10"]
@@ -211,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (picture,) = pictures(
         arguments,
         "examples.tsne",
-        "t-SNE of MNIST, and scikit-learn's beside it.",
+        "t-SNE of MNIST, compared with scikit-learn's.",
         "tsne.png",
     )
 

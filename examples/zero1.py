@@ -1,8 +1,8 @@
 """Data-parallel training with 1/N of the optimizer's state on each of N devices (ZeRO, stage 1).
 
 Every device holds all weights and takes its share of a batch. Only the update reads the state, so
-a device can do with a part of it: it moves that part of the weights, and then all devices tell
-each other what they moved. It is enough to say where the state lies, and XLA does the rest.
+a part of it is enough for a device: it moves that part of the weights, and then all devices
+exchange their updates. Give the state's sharding, and XLA does the rest.
 
 $ python -m examples.zero1
 adam on 4 devices, 545810 weights
@@ -40,7 +40,7 @@ class TrainState(NamedTuple):
 
 
 def replicas() -> Mesh:
-    """All devices that there are, of all processes, along one axis."""
+    """All devices of all processes, along one axis."""
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 
@@ -49,12 +49,12 @@ def whole(mesh: Mesh) -> NamedSharding:
 
 
 def share(mesh: Mesh) -> NamedSharding:
-    """Of a batch: the first axis, cut."""
+    """The sharding of a batch along its first axis."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def cut(params: optax.Params, mesh: Mesh) -> Any:
-    """A sharding for each parameter: along its first axis that the mesh divides, whole if none."""
+    """A sharding for each parameter: along the first axis that the mesh divides, or whole."""
 
     def of_leaf(leaf: Any) -> NamedSharding:
         for axis, length in enumerate(leaf.shape):
@@ -104,14 +104,14 @@ def step(
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "examples.zero1",
-        "Train on several devices, with the optimizer's state whole on each, and cut over them.",
+        "Train on several devices, with the optimizer's state whole on each, or sharded.",
     )
     parser.add_argument(
         "--simulate",
         metavar="N",
         type=whole_number(0),
         default=4,
-        help="devices to simulate on the CPU (%(default)s); 0 takes those that there are",
+        help="devices to simulate on the CPU (%(default)s); 0 uses the existing devices",
     )
     simulated = parser.parse_args(arguments).simulate
     if simulated:

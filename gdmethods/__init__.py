@@ -1,15 +1,15 @@
 """gdmethods: the gradient-descent methods of a lecture, exact to their papers.
 
 Every method is a pure `optax.GradientTransformationExtraArgs`. Its alias
-(`adam`) is a whole optimizer; its core (`scale_by_adam`) is the same without a
-learning rate, for a chain of one's own. They are written with
-`gdmethods.rules`, and so can a rule of one's own be.
+(`adam`) is a whole optimizer. Its core (`scale_by_adam`) is the same without a
+learning rate, for your own chain. Write your own rule with `gdmethods.rules`,
+as these methods are written.
 
-Each has one state, a NamedTuple, whose fields are read and written by name
-wherever it stands: `optax.tree.get(opt_state, "velocity")`,
-`optax.tree.set(opt_state, velocity=…)`. Where Optax keeps a field of that name
-beside it, as `optax.inject_hyperparams` does with `count`, the state's own is
-`optax.tree.get(opt_state, "AdamState").count`.
+Each method has one state, a NamedTuple. Read and write its fields by name, at
+any depth: `optax.tree.get(opt_state, "velocity")`,
+`optax.tree.set(opt_state, velocity=…)`. A wrapper may have a field of the same
+name, as `optax.inject_hyperparams` has `count`. Then find the method's state by
+its own name: `optax.tree.get(opt_state, "AdamState").count`.
 """
 
 from typing import Any

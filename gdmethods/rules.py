@@ -12,34 +12,37 @@
         s.mu = b2 * s.mu + (1 - b2) * g
         return -learning_rate * direction
 
-`lion(1e-4)` is then an Optax transformation like those of gdmethods, which are
-written in the same words: in one kernel on a TPU and a GPU, for parameters of
-every floating-point dtype, with schedules and injected hyperparameters, with
-state in bfloat16, and with all that gdmethods has for states.
+`lion(1e-4)` is then an Optax transformation like the methods of gdmethods,
+which are written in the same way. It runs in one kernel on a TPU and a GPU,
+takes parameters of every floating-point dtype, schedules and injected
+hyperparameters, can keep its state in bfloat16, and works with all functions
+and wrappers here.
 
-A state declares its fields: `Count` (updates so far; each state has one),
-`Number` (one for all weights), and of each weight `Signed`, `Positive` (a
-factor), `Square` (a mean or sum of squares) or `Sign` (-1, 0 or 1).
+A state declares its fields: `Count` (updates so far; each state has one) and
+`Number` (one for all weights); and with a number for each weight `Signed`,
+`Positive` (a factor), `Square` (a mean or sum of squares) and `Sign` (-1, 0 or
+1).
 
-Hyperparameters say by annotation what they may be: `Rate` (a number or a
+An annotation gives the values of each hyperparameter: `Rate` (a number or a
 schedule, ≥ 0), `Momentum` (likewise, in [0, 1]), `Decay` (in [0, 1)),
-`NonNegative`, `Eps` (added to a root) and `EpsRoot` (added to a square, inside
-of a root), and an interval of one's own: `Annotated[Scalar, "(0, 1)"]` or
+`NonNegative`, `Eps` (added to a root), `EpsRoot` (added to a square, inside of
+a root), or your own interval: `Annotated[Scalar, "(0, 1)"]` or
 `Annotated[ScalarOrSchedule, "(0, 1)"]`. `MomentumOrNone` and
-`NonNegativeOrNone` also take None, which the rule is given as 0.
-`accumulator_dtype` and `mask` need no annotation. Those beside a square that is
-kept in 8 bits are refused where 8 bits would not tell them from 0.
+`NonNegativeOrNone` also take None, which the rule gets as 0.
+`accumulator_dtype` and `mask` need no annotation. With squares in 8 bits, a
+positive `Eps` or `EpsRoot` that 8 bits cannot tell from 0 raises an error.
 
 The operations are those that floating point does not get right by itself.
 `squarable(g, s.nu)` keeps the square of a large gradient finite: without it one
-gradient of 1e30 stops its weight for ever. `positive(v)` may be divided by, and
-`root(v, eps, eps_root, correction)` is √(v / correction + eps_root) + eps of it.
-`sqrt` and `divide` have derivatives at 0, for `jax.grad` through training.
+gradient of 1e30 stops its weight for ever. `positive(v)` is never 0, so that
+you can divide by it. `root(v, eps, eps_root, correction)` is √(v / correction +
+eps_root) + eps of it. `sqrt` and `divide` have finite derivatives near 0, for
+`jax.grad` through training.
 
 A rule is compiled once: it does not see a global variable that changes later.
-Narrow state is checked with `gdmethods.testing.assert_contract(make,
-claims=["rounds_stochastically"], reference=make_in_float32)`. Where a rule takes
-a sign of its state, as Lion does, allow the law that looks for the noise:
+Test narrow state with `gdmethods.testing.assert_contract(make,
+claims=["rounds_stochastically"], reference=make_in_float32)`. If the rule uses
+only the sign of its state, as Lion does, the law cannot see the noise:
 allow={"rounds_stochastically": "a sign hides it"}.
 """
 

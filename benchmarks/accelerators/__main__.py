@@ -1,7 +1,7 @@
 """Compile every step for accelerators that are not here: `python -m benchmarks.accelerators`.
 
-The tables are what the compilers of the devices make of a step; nothing was measured on a device.
-It ends with an error where a step of ours moves more than it must.
+The tables show the steps that the devices' compilers produce; nothing was measured on a device.
+The command fails if a step of ours moves more than it must.
 """
 
 import concurrent.futures
@@ -41,11 +41,11 @@ GROUPS: Mapping[str, Mapping[str, Row]] = {
     "optax": rows.OPTAX,
 }
 HELD = {name for group in GROUPS.keys() - {"reductions", "optax"} for name in GROUPS[group]}
-"""The steps of ours without a reduction over all gradients."""
+"""The groups of our steps without a reduction over all gradients."""
 
 
 class Step(NamedTuple):
-    """One that is compiled: by name, dtype or cluster, and device."""
+    """A step to compile: its name, its dtype or cluster, and the device."""
 
     name: str
     on: str
@@ -120,7 +120,7 @@ def _jobs(groups: Sequence[str]) -> dict[Step, Callable[[], StepBytes]]:
 def _each_device_in_a_thread(
     jobs: Mapping[Step, Callable[[], StepBytes]],
 ) -> Iterator[Iterator[tuple[Step, StepBytes]]]:
-    """All results as they come; each device's compiler works at one step at a time."""
+    """All results as they come; each device's compiler works on one step at a time."""
     pools = {device: concurrent.futures.ThreadPoolExecutor(1) for device in DEVICES}
     futures = {pools[step.device].submit(job): step for step, job in jobs.items()}
     try:
@@ -132,7 +132,7 @@ def _each_device_in_a_thread(
 
 
 def too_much(compiled: Compiled) -> Iterator[str]:
-    """A line for each step of ours that leaves the limit."""
+    """A line for each step of ours that exceeds a limit."""
     for step, it in compiled.items():
         if step.on in scale.CLUSTERS:
             exceeds = it.moved > it.least or it.temporaries > scale.MOST_TEMPORARIES
@@ -175,7 +175,7 @@ def bars(compiled: Compiled) -> list[Bar]:
 
 
 def tables(groups: Sequence[str], compiled: Compiled) -> Iterator[str]:
-    """In Markdown."""
+    """The tables in Markdown."""
     if names := [name for group in groups for name in GROUPS.get(group, {})]:
         yield from _table(
             ["bytes a weight", *DTYPES],
@@ -193,7 +193,7 @@ def tables(groups: Sequence[str], compiled: Compiled) -> Iterator[str]:
 
 
 def _cell(name: str, dtype: str, compiled: Compiled) -> str:
-    """What most of the devices move, of what they must, and the others."""
+    """What most devices move, the least if they move more, and the devices that differ."""
     steps = {device: compiled[Step(name, dtype, device)] for device in DEVICES}
     moved = {device: _moved(step) for device, step in steps.items()}
     most = statistics.mode(moved.values())
@@ -207,7 +207,7 @@ def _moved(step: StepBytes) -> str:
 
 
 def _has_temporaries(step: StepBytes) -> bool:
-    """More than scalars."""
+    """Whether a step has temporaries that are more than scalars."""
     return step.temporaries > math.prod(SHAPE) / 100
 
 

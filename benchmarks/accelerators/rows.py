@@ -1,4 +1,4 @@
-"""What is compiled: every method, dialect and wrapper, and Optax's beside them."""
+"""What is compiled: every method, dialect and wrapper, and Optax's optimizers."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -14,8 +14,8 @@ class Row(NamedTuple):
     """One line of the table.
 
     Attributes:
-      tx: whose step is compiled.
-      extra_args: of its update.
+      tx: the transformation whose step is compiled.
+      extra_args: the extra arguments of its update.
     """
 
     tx: optax.GradientTransformation

@@ -22,7 +22,7 @@ ROWS: Mapping[str, Row] = {
     for name, row in {**METHODS, **WRAPPERS}.items()
     if name not in VARIANTS and not name.endswith("velocity")
 } | {name: EIGHT_BITS[name] for name in IN_EIGHT_BITS}
-"""One for all variants of a method that keep the same."""
+"""One row for all variants of a method with the same state."""
 MOST_TEMPORARIES = 0.1 * GIB
 
 
@@ -31,8 +31,8 @@ class Cluster(NamedTuple):
 
     Attributes:
       device: a name that `step_bytes` knows.
-      memory: of each, in GiB.
-      layouts: how each parameter is cut.
+      memory: of each device, in GiB.
+      layouts: how each parameter is sharded.
     """
 
     device: str
@@ -41,7 +41,7 @@ class Cluster(NamedTuple):
 
 
 def by_rows_and_columns(leaf: jax.ShapeDtypeStruct) -> NamedSharding:
-    """Each matrix along both axes; a vector along its own."""
+    """Shards each matrix along both axes, and a vector along its axis."""
     mesh = AbstractMesh((16, 16), ("rows", "columns"))
     matrix = leaf.shape[-2:] if len(leaf.shape) > 1 else ()
     if min(matrix, default=0) >= 1024:

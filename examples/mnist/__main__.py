@@ -137,10 +137,10 @@ def _parser() -> Parser:
         "examples.mnist",
         "Train a network of two tanh layers (500 and 300 units) on MNIST with each "
         "method of gdmethods, from the same first weights on the same minibatches, and compare "
-        "them. Writes results.csv, a row as it comes, and curves.png. Ctrl-C ends the run early "
-        "and keeps what was measured. "
-        "`python -m examples.mnist study` compares any methods, each at a learning rate that was "
-        "chosen for it; see its own --help.",
+        "them. Writes results.csv row by row, and curves.png. Ctrl-C ends the run early and keeps "
+        "the measurements. "
+        "`python -m examples.mnist study` compares any methods, each at its best learning rate; "
+        "see its own --help.",
     )
     parser.add_argument(
         "--methods",
@@ -168,8 +168,8 @@ def _parser() -> Parser:
         metavar="N",
         type=positive,
         default=100,
-        help="images in a minibatch (%(default)s); those left over at the end of a pass are "
-        "skipped, others in each pass",
+        help="images in a minibatch (%(default)s); each pass skips the rest that fills no "
+        "minibatch, other images each time",
     )
     parser.add_argument(
         "--seed",
@@ -179,7 +179,9 @@ def _parser() -> Parser:
         help="for the first weights and the order of the images (%(default)s)",
     )
     parser.add_directory(
-        "--out", "results", "where to write results.csv and curves.png, over those that are there"
+        "--out",
+        "results",
+        "where to write results.csv and curves.png; existing ones are overwritten",
     )
     data.add_option(parser)
     return parser

@@ -1,4 +1,4 @@
-"""MNIST and its like: images and labels from the four IDX files of one folder.
+"""MNIST and similar data sets: images and labels from the four IDX files of one folder.
 
 IDX is big-endian: two zero bytes, a type byte (8 for uint8), the number of dimensions, each
 dimension as uint32, and then the data, row-major. Fashion-MNIST and KMNIST come in the same
@@ -62,7 +62,7 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 
 
 def load(directory: Path = SHIPPED) -> Dataset:
-    """Read and check a whole data set; a `DataError` names the file that is at fault."""
+    """Read and check a whole data set; a `DataError` names the faulty file."""
     train, shape = _examples(directory, "train")
     test, test_shape = _examples(directory, "t10k")
     name = "MNIST" if directory == SHIPPED else directory.resolve().name

@@ -13,8 +13,8 @@ class MLP(nnx.Module):
     """Layers of hidden units; by default Zeiler's network for MNIST, 784-500-300-10 with tanh.
 
     The weights start from Glorot's uniform distribution, which keeps the variance of signals and
-    gradients alike through layers of tanh; the biases start at 0. While training, which is told
-    by a `key`, each hidden unit is left out with the probability `dropout`.
+    gradients alike through layers of tanh; the biases start at 0. In training, which means with a
+    `key`, each hidden unit is left out with the probability `dropout`.
 
     Sources: M. D. Zeiler, ADADELTA: an adaptive learning rate method, 2012, section 4.1;
     X. Glorot, Y. Bengio, Understanding the difficulty of training deep feedforward neural

@@ -1,10 +1,10 @@
 """curves.png, drawn from a saved results.csv: training cost and test error against passes.
 
-Many methods lie so close together that lines in one panel could not be told apart. So each has
-panels of its own, its cost above its error, with the others in grey behind it. A method on full
-batches takes one step a pass; as its passes are others, nothing stands behind it.
+Many methods are so close that lines in one panel could not be told apart. So each method has its
+own panels, its cost above its error, with the other methods in grey. A method on full batches
+takes one step a pass. Its passes cannot be compared, so it has no grey lines.
 
-What lies above the scale, as the cost of a method that diverges, is drawn along the upper edge.
+Values above the scale, such as the cost of a method that diverges, are drawn along the upper edge.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from examples.programs import whole
 Run = Sequence[results.Row]
 
 COLUMNS = 5
-STYLES = {  # colours that stay apart under colour blindness; no two share dashes and marker
+STYLES = {  # colours that differ with colour blindness too; no two share dashes and marker
     "sgd": ("#000000", "-", "o"),
     "momentum": ("#0072B2", "-", "s"),
     "nesterov": ("#56B4E9", "--", "D"),

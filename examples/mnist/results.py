@@ -13,8 +13,8 @@ from examples.programs import whole
 class Row:
     """A measurement, and all that is needed to repeat it.
 
-    `passes` counts those over the training set so far, 0 before the first step; `seconds` is what
-    the last one took. The `train_cost` of a method that has diverged is NaN.
+    `passes` counts the passes over the training set, 0 before the first step. `seconds` is the
+    time of the last pass. The `train_cost` of a method that has diverged is NaN.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Which methods run, in the lecture's order, and with which settings."""
+"""The methods that run, in the lecture's order, with their settings."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -20,9 +20,9 @@ class Method:
     Attributes:
       label: the name that the table and the figure show.
       alias: of gdmethods; builds the optimizer from the settings.
-      settings: its keyword arguments; what is not here stands at its default.
+      settings: its keyword arguments; the others keep their defaults.
       full_batch: one step a pass, with the gradient of the whole training set.
-      eval_params: from the optimizer's state and the parameters to the weights to evaluate.
+      eval_params: returns the weights to evaluate, given the optimizer's state and the parameters.
     """
 
     label: str
@@ -33,7 +33,7 @@ class Method:
 
     @property
     def name(self) -> str:
-        """What the command line calls it."""
+        """Its name on the command line."""
         return self.alias.__name__ + ("_full_batch" if self.full_batch else "")
 
     @property

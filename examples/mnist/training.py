@@ -1,9 +1,9 @@
 """One method trains the network, and is measured after each pass over the training set.
 
 The same seed gives every method the same first weights and the same order of images. A pass is
-one compiled `lax.scan` over the shuffled minibatches; a remainder that fills no minibatch is left
-out, another one in each pass. The training cost is that of 10,000 images drawn at random, the same
-for every method: that of all 60,000 would take a third as long as the pass itself.
+one compiled `lax.scan` over the shuffled minibatches. Images that fill no minibatch are left out,
+others in each pass. The training cost is measured on 10,000 random images, the same for every
+method: all 60,000 would take a third as long as the pass itself.
 """
 
 import dataclasses
@@ -28,12 +28,12 @@ class Measurement:
     """How far a method has come.
 
     Attributes:
-      passes: over the training set so far; 0 before the first step.
+      passes: the passes over the training set so far; 0 before the first step.
       train_cost: the mean cross-entropy of training images; NaN once the method has diverged.
-      test_error_percent: misclassified images, of the whole test set.
-      seconds: the last pass took, without the measurement.
-      compile_seconds: the compilation of the pass took, once for the method.
-      state_bytes_per_weight: the optimizer's state occupies.
+      test_error_percent: the share of misclassified images in the whole test set.
+      seconds: the time of the last pass, without the measurement.
+      compile_seconds: the time to compile the pass, once for the method.
+      state_bytes_per_weight: the size of the optimizer's state.
     """
 
     passes: int
@@ -54,9 +54,9 @@ def train(
     eval_params: Callable[[optax.OptState, optax.Params], optax.Params],
     param_dtype: Any = jnp.float32,
 ) -> Iterator[Measurement]:
-    """Train for a number of passes; yields before the first and after each.
+    """Trains for a number of passes; yields a measurement before the first and after each.
 
-    `eval_params(opt_state, params)` gives the weights to measure. The first weights are rounded
+    `eval_params(opt_state, params)` returns the weights to measure. The first weights are rounded
     to `param_dtype`; signals are float32.
     """
     graphdef, params = nnx.split(
@@ -144,7 +144,7 @@ def mean_cost(
     examples: Examples,
     key: jax.Array | None = None,
 ) -> jax.Array:
-    """The cross-entropy; with dropout, where the network has it, if there is a key."""
+    """The cross-entropy; with dropout if the network has it and there is a key."""
     return _mean_cross_entropy(nnx.merge(graphdef, params)(examples.images, key), examples)
 
 

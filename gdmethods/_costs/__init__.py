@@ -1,1 +1,1 @@
-"""What a state and a step cost in bytes and kernels, told from shapes and by compilers."""
+"""The costs of a state and of a step in bytes and kernels, from shapes and compilers."""

@@ -1,7 +1,7 @@
-"""Compiles a step for devices; `compiler_processes` runs it for those that are not here.
+"""Compiles a step for devices; `compiler_processes` runs it for devices that are not here.
 
 It reads requests from standard input and answers on standard output, both pickled, until the input
-ends. That it imports nothing of gdmethods lets it start fast.
+ends. It imports nothing of gdmethods, so that it starts fast.
 """
 
 import functools
@@ -34,10 +34,11 @@ def compiled(
     """The program of a step.
 
     Arguments:
-      step: from arrays to the arrays that replace the first `donated` of them.
+      step: a function of arrays, which returns new values of the first
+        `donated` of them.
       shapes, specs: of all arguments, and how they are cut.
       mesh: the axes' sizes.
-      devices: as many as the mesh has, or more.
+      devices: at least as many as the mesh has.
     """
     grid = np.array(devices[: math.prod(mesh.values())]).reshape(tuple(mesh.values()))
     layouts = [NamedSharding(Mesh(grid, tuple(mesh)), spec) for spec in specs]
@@ -49,7 +50,7 @@ def compiled(
         step, donate_argnums=tuple(range(donated)), out_shardings=tuple(layouts[:donated])
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of donated arguments that a step has no use for
+        warnings.simplefilter("ignore")  # about donated arguments that a step does not use
         program = jitted.lower(*arguments).compile()
     text, memory = program.as_text(), program.memory_analysis()
     if text is None or memory is None:
@@ -60,7 +61,7 @@ def compiled(
 def _compiled_there(
     step: bytes, platform: str, topology: Mapping[str, str], x64: bool, **others: Any
 ) -> Program:
-    """That of an exported step, for a device that `get_topology_desc` describes."""
+    """The program of an exported step, for a device that `get_topology_desc` describes."""
     jax.config.update("jax_enable_x64", x64)
     devices = _devices(platform, tuple(topology.items()))
     return compiled(export.deserialize(bytearray(step)).call, devices=devices, **others)

@@ -1,7 +1,7 @@
 """The compilers of devices that are not here, each in a process that stays for the next step.
 
-A process of its own, because JAX decides once for each process which devices it has, and reads the
-environment for it; that of the caller is as it was.
+Each has its own process, because JAX finds its devices once in a process, from environment
+variables. The caller's environment does not change.
 """
 
 import atexit
@@ -24,7 +24,7 @@ from gdmethods._costs.compile_step import Program
 
 _ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
-    # The slice that libtpu believes to be on; what it compiles for is told with each step.
+    # libtpu needs a slice to run on; each step has the slice that it is compiled for.
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
@@ -39,15 +39,15 @@ _PIECES = {
         ["jax-cuda13-plugin", "jax-cuda13-pjrt", "nvidia-cuda-nvcc", "nvidia-nvvm", "flatbuffers"],
     ),
 }
-"""Of each platform: the extra of JAX that pins its compiler, and all that it takes."""
+"""For each platform: the extra of JAX that pins its compiler, and all packages that it needs."""
 
 
 @functools.cache
 def compiler(platform: str, device: str) -> "_Compiler":
-    """That of a device, started at the first call.
+    """The compiler for a device, started at the first call.
 
     Raises:
-      ImportError: it is not installed, or is another JAX's.
+      ImportError: it is not installed, or does not fit this JAX.
     """
     _require(platform)
     return _Compiler(device)
@@ -68,7 +68,7 @@ class _Compiler:
         atexit.register(self._end)
 
     def __call__(self, **request: Any) -> Program:
-        """What `compile_step` makes of a request, in that process."""
+        """The program that `compile_step` returns for a request, in that process."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -108,13 +108,13 @@ def _require(platform: str) -> None:
     for piece, wanted in _pinned(extra).items():
         if not str(_version(piece)).startswith(wanted):
             raise ImportError(
-                f"{piece} {_version(piece)} does not fit jax {jax.__version__}, which wants "
+                f"{piece} {_version(piece)} does not fit jax {jax.__version__}, which needs "
                 f'{wanted}: pip install "jax[{extra}]=={jax.__version__}".'
             )
 
 
 def _pinned(extra: str) -> dict[str, str]:
-    """The compiler that this JAX asks for with an extra, and how its version begins."""
+    """The compiler that an extra of this JAX requires, and how its version begins."""
     requirements = importlib.metadata.requires("jax") or []
     pins = (
         re.match(rf"([\w-]+)(?:==|<=)([\d.]+?)(?:\.\*)?[,; ].*extra == .{extra}.$", text)

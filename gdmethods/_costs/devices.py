@@ -1,4 +1,4 @@
-"""Devices that a step can be compiled for without having them, by the figures of their makers."""
+"""Devices that a step can be compiled for without having them, with their data sheets' figures."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ class TPU:
 
     Attributes:
       name: the compiler's name.
-      slices: how many chips stand in which slice, as the compiler writes it.
+      slices: by its number of chips, each slice as the compiler writes it.
     """
 
     name: str
@@ -35,16 +35,16 @@ class TPU:
 
 @dataclasses.dataclass(frozen=True)
 class GPU:
-    """One of eight or fewer in a host; the figures are those of its data sheet.
+    """A GPU, at most eight in a host; the figures are from its data sheet.
 
     Attributes:
-      name: NVIDIA's.
+      name: NVIDIA's name.
       capability: major and minor.
       multiprocessors, lanes: how many, and how many float32 operations each
         does in a clock.
       clock: in GHz.
-      bandwidth, memory, cache: of the device's memory, in bytes a second and
-        bytes, and of its L2 cache in bytes.
+      bandwidth: of the device's memory, in bytes a second.
+      memory, cache: bytes of the device's memory, and of its L2 cache.
       shared: bytes of shared memory in a multiprocessor.
     """
 
@@ -70,7 +70,7 @@ class GPU:
         }
 
     def _config(self) -> str:
-        """XLA's GpuTargetConfigProto; what stands in numbers here is alike in all of them."""
+        """XLA's GpuTargetConfigProto; the plain numbers are the same for all of these GPUs."""
         major, minor = self.capability
         return f"""
             gpu_device_info {{
@@ -119,5 +119,5 @@ DEVICES: Mapping[str, TPU | GPU] = {
 
 
 def device_of(name: str) -> TPU | GPU:
-    """Raises a name that is not known."""
+    """The device of this name; raises an error for an unknown name."""
     return DEVICES[choice("device", name, tuple(DEVICES))]

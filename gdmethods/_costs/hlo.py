@@ -1,8 +1,8 @@
-"""What an optimised program of XLA moves, read from its text.
+"""The bytes that an optimised program of XLA moves, read from its text.
 
-A kernel reads its operands and writes its results once, and no cache holds anything from one to
-the next. Scalars count for nothing, nor does what lies on the chip (memory space 1 and above).
-An array that is copied there slice by slice is read once.
+A kernel reads its operands and writes its results once, and a cache holds nothing from one kernel
+to the next. Scalars do not count, nor do arrays on the chip (memory space 1 and above). An array
+that is copied there slice by slice is read once.
 """
 
 import math
@@ -18,13 +18,15 @@ _NO_KERNEL = {
     "partition-id", "replica-id", "add-dependency",
 }  # fmt: skip
 _IN_THE_BACKGROUND = {"copy-start", "slice-start"}
-_JOINS_SLICES = 'custom_call_target="ConcatBitcast"'  # that lie one after another on the chip
+_JOINS_SLICES = (
+    'custom_call_target="ConcatBitcast"'  # slices that lie one after another on the chip
+)
 _OPERAND = re.compile(r"%([\w.\-]+)")
 _COLLECTIVE = re.compile("all-reduce|all-gather|reduce-scatter|all-to-all|ragged-all|collective-")
 
 
 class Traffic(NamedTuple):
-    """Of one run of a program on each device."""
+    """The traffic of one run of a program on each device."""
 
     kernels: int = 0
     moved: int = 0
@@ -39,14 +41,14 @@ class Traffic(NamedTuple):
 
 
 class _Instruction(NamedTuple):
-    """One of a computation.
+    """An instruction of a computation.
 
     Attributes:
       operation: its name in XLA.
       result: bytes, wherever they lie.
       read, written: bytes of its operands and its result in the device's memory.
       scalar: whether it has no array.
-      line: all that the program says of it.
+      line: its text in the program.
     """
 
     operation: str
@@ -58,7 +60,7 @@ class _Instruction(NamedTuple):
 
 
 def traffic(text: str) -> Traffic:
-    """Of the entry of an optimised program, and all that it calls."""
+    """The traffic of an optimised program's entry, and of all that it calls."""
     computations, entry = _computations(text)
 
     def of(name: str) -> Traffic:
@@ -83,7 +85,7 @@ def traffic(text: str) -> Traffic:
         if it.operation == "while":
             trips = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', it.line)
             return of(*called["body"]).times(int(trips.group(1)) if trips else 1)
-        # What goes on in the background is read when it starts, and written when it is done.
+        # A transfer in the background is read when it starts, and written when it is done.
         done = it.operation.endswith("-done")
         started = it.operation.endswith("-start")
         cycles = re.search(r'"estimated_cycles":"(\d+)"', it.line)
@@ -110,7 +112,7 @@ def _computations(text: str) -> tuple[dict[str, list[str]], str]:
 
 
 def _instructions(lines: list[str]) -> Iterator[_Instruction]:
-    """Those that move data."""
+    """The instructions that move data."""
     types: dict[str, str] = {}
     for line in lines:
         if not (parts := _INSTRUCTION.match(line)):
@@ -142,7 +144,7 @@ def _until_closed(rest: str) -> str:
 
 
 def _in_memory(types: str) -> list[tuple[str, str, str]]:
-    """The arrays that are no scalars and not on the chip."""
+    """The arrays that are not scalars and not on the chip."""
     return [
         (dtype, shape, layout)
         for dtype, shape, layout in _ARRAY.findall(types)

@@ -1,4 +1,4 @@
-"""How parameters lie on devices, and with them all that is like them."""
+"""How parameters, and arrays like them, are laid out on devices."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _ONE_DEVICE = NamedSharding(AbstractMesh((1,), ("device",)), PartitionSpec())
 
 
 class Layouts:
-    """Of a tree of parameters.
+    """The layouts of a tree of parameters.
 
     Arguments:
       params: the parameters, or a `jax.ShapeDtypeStruct` in place of each.
-      sharding: a sharding for all, or a tree of them that is like `params` or
-        a prefix of it. None takes each parameter's own, and one device for a
+      sharding: a sharding for all, or a tree of shardings like `params` or a
+        prefix of it. None takes each parameter's own, and one device for a
         parameter that has none.
 
     Raises:
-      TypeError: `sharding` holds something else than shardings.
+      TypeError: `sharding` contains something else than shardings.
       ValueError: it cannot divide a parameter, or is a tree of other
         parameters.
     """
 
     def __init__(self, params: optax.Params, sharding: Any) -> None:
         for leaf in jax.tree.leaves(params):
-            if isinstance(leaf, int) and abs(leaf) >= 2**31:  # which JAX cannot make an array of
+            if isinstance(leaf, int) and abs(leaf) >= 2**31:  # JAX cannot make an array of it
                 raise TypeError(
                     f"params holds the number {leaf}. Pass the parameters, or a "
                     "jax.ShapeDtypeStruct(shape, dtype) in place of each."
@@ -53,10 +53,10 @@ class Layouts:
             _require_divisible(path, shape, layout)
 
     def of(self, tree: Any) -> list[Sharding]:
-        """Those of the leaves of a state, of gradients, or of a tuple of such trees.
+        """The layouts of the leaves of a state, of gradients, or of a tuple of such trees.
 
-        A leaf that belongs to a parameter and has its shape lies as it does;
-        all else is whole on each device.
+        A leaf that belongs to a parameter and has its shape has its layout.
+        All else is whole on each device.
         """
         return [self._of_leaf(*leaf) for leaf in jax.tree.leaves_with_path(tree)]
 
@@ -66,18 +66,18 @@ class Layouts:
 
 
 def bytes_on_a_device(leaf: Any, layout: Sharding) -> int:
-    """Of one leaf."""
+    """The bytes of one leaf on each device."""
     return int(math.prod(layout.shard_shape(leaf.shape)) * leaf.dtype.itemsize)
 
 
 def abstract_state(tx: optax.GradientTransformation, params: optax.Params) -> Any:
-    """The state that `tx` makes for the parameters, of shapes alone."""
+    """The shapes of the state that `tx` makes for the parameters."""
     try:
         return jax.eval_shape(tx.init, params)
     except jax.errors.JAXTypeError as error:
         raise TypeError(
             "The init of tx computes with the values of the parameters outside of JAX, so that "
-            "shapes do not tell its state. Build the state, and add up the bytes of its arrays: "
+            "shapes are not enough. Build the state, and add up the bytes of its arrays: "
             "sum(leaf.nbytes for leaf in jax.tree.leaves(tx.init(params)))."
         ) from error
 

@@ -1,4 +1,4 @@
-"""What the state of a method weighs on each device, told from shapes alone."""
+"""The bytes of a method's state on each device, from shapes alone."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def state_bytes(
 ) -> int:
     """Bytes that the state of `tx` takes on each device; nothing is allocated.
 
-    A leaf of the state that belongs to a parameter and has its shape is
-    divided as the parameter is. All else is whole on each device: counts,
+    A leaf of the state that belongs to a parameter and has its shape has the
+    parameter's sharding. All else is whole on each device: counts,
     factored moments, the vectors of `optax.flatten`, the memory of
     `optax.lbfgs`.
 
     Arguments:
       tx: any transformation whose `init` JAX can trace, alone or in a chain.
       params: the parameters, or a `jax.ShapeDtypeStruct` in place of each.
-      sharding: a `jax.sharding.Sharding` for all, or a tree of them that is
-        like `params` or a prefix of it; its mesh may be a
-        `jax.sharding.AbstractMesh`, of devices that are not there. None takes
+      sharding: a `jax.sharding.Sharding` for all, or a tree of shardings like
+        `params` or a prefix of it. The mesh may be a
+        `jax.sharding.AbstractMesh` of devices that are not there. None takes
         each parameter's own, and one device for a parameter that has none.
 
     Returns:
@@ -34,7 +34,7 @@ def state_bytes(
 
     Raises:
       TypeError: `tx` is no transformation, or its `init` needs values;
-        `sharding` holds something else than shardings.
+        `sharding` contains something else than shardings.
       ValueError: `sharding` cannot divide a parameter, or is a tree of other
         parameters.
 
@@ -49,8 +49,8 @@ def state_bytes(
       >>> gdmethods.state_bytes(gdmethods.adam(1e-3), w, rows)
       524292
 
-    Elsewhere: Optax has none; the sum of `nbytes` over a state counts all
-    devices as one.
+    Elsewhere: Optax has none. The sum of `nbytes` over a state counts a sharded
+    array once, and not on each device.
     """
     tx = transformation_first("state_bytes", tx, params)
     layouts, state = Layouts(params, sharding), abstract_state(tx, params)

@@ -1,4 +1,4 @@
-"""What one step moves through the memory of a device, told by the compiler from shapes alone."""
+"""The bytes that one step moves through a device's memory, by its compiler, from shapes alone."""
 
 from __future__ import annotations
 
@@ -25,16 +25,15 @@ class StepBytes(NamedTuple):
     """What one step does on each device, by its compiler.
 
     Attributes:
-      kernels: how many passes over arrays it makes.
-      moved: bytes that they read and write, each its operands and results
-        once, whole, and nothing kept in a cache from one to the next. Scalars
-        count for nothing.
+      kernels: the number of passes over arrays.
+      moved: bytes that the kernels read and write. Each reads its operands and
+        writes its results once, and no cache keeps anything between kernels.
+        Scalars do not count.
       least: bytes if gradients, parameters and state were read once, and
         parameters and state written once.
-      temporaries: bytes of memory beside those.
+      temporaries: bytes of memory besides gradients, parameters and state.
       communicated: bytes that a device receives from others.
-      cycles: the compiler's own estimate of the time; None where it has none,
-        as on GPUs and CPUs.
+      cycles: the compiler's own estimate of the time; None on GPUs and CPUs.
     """
 
     kernels: int
@@ -57,25 +56,22 @@ def step_bytes(
     """What one step of `tx` moves on a device, which need not be there.
 
     A step is `update` and `optax.apply_updates` under one `jax.jit`, with
-    parameters and state donated. It is compiled by the device's own compiler
-    and not run; nothing is allocated.
+    parameters and state donated. The device's own compiler compiles it.
+    Nothing is run or allocated.
 
-    The figures are those of the compiled program, not a measurement. The bytes
-    that a step moves bound its time from below where memory is the limit, as
-    it is in most optimizers: bytes / the memory's bandwidth. A cache may hold
-    arrays that are small; choose shapes that do not fit one, such as 2²⁷
-    weights. A loop whose length the compiler does not know counts once; of the
-    branches of a `lax.cond` the one counts that moves most.
+    The figures come from the compiled program, and are no measurement. Bytes
+    moved / bandwidth of the memory is a lower bound on the time of a step; most
+    optimizers are limited by it. Small arrays may stay in a cache: choose
+    shapes that do not fit, such as 2²⁷ weights. A loop of unknown length counts
+    once. Of the branches of a `lax.cond`, the one that moves most counts.
 
     Arguments:
       tx: any transformation that JAX can trace, alone or in a chain.
       params: the parameters, or a `jax.ShapeDtypeStruct` in place of each.
-      sharding: as in `state_bytes`, on one mesh; a leaf of the state that
-        belongs to a parameter is cut as the parameter is, and all else is
-        whole on each device.
+      sharding: as in `state_bytes`, on one mesh.
       device: "v5e", "v5p" or "v6e", TPUs of Google; "a100", "h100" or "h200",
-        GPUs of NVIDIA. They take the extra `accelerators`, and no hardware.
-        None compiles for what JAX runs on here.
+        GPUs of NVIDIA. They need the extra `accelerators`, and no hardware.
+        None compiles for the device that JAX runs on here.
       gradient_dtype: of the gradients; None takes each parameter's own.
       **extra_args: of `update`, such as value=0.0; arrays and numbers are
         inputs of the step, by their shapes.
@@ -87,7 +83,7 @@ def step_bytes(
       TypeError: `tx` is no transformation, or its `init` needs values.
       ValueError: `device` is not known; `sharding` does not fit the parameters
         or the device.
-      ImportError: the device's compiler is not installed, or another JAX's.
+      ImportError: the device's compiler is not installed, or does not fit JAX.
       RuntimeError: the device's compiler fails.
 
     Example:
@@ -117,7 +113,7 @@ def step_bytes(
             updates, state = tx.update(gradients, state, params, **extra_args | inputs)
         except (TypeError, ValueError) as error:
             error.add_note(
-                "step_bytes hands its keyword arguments on to update: step_bytes(tx, params, "
+                "step_bytes passes its keyword arguments to update: step_bytes(tx, params, "
                 "value=0.0)."
             )
             raise
@@ -148,7 +144,7 @@ def _compiled(
     donated: int,
     device: str | None,
 ) -> Program:
-    """The program of a step on `device`, or on what is here."""
+    """The program of a step on `device`, or on the devices here."""
     mesh = _mesh(layouts)
     count = math.prod(mesh.values())
     specs = [x.spec if isinstance(x, NamedSharding) else PartitionSpec() for x in layouts]
@@ -156,8 +152,8 @@ def _compiled(
         devices = jax.devices()
         if len(devices) < count:
             raise ValueError(
-                f"sharding has a mesh of {count} devices, and JAX has {len(devices)} here. Name "
-                f"a device to compile for those that are not here: {', '.join(DEVICES)}."
+                f"sharding has a mesh of {count} devices, and JAX has {len(devices)} here. To "
+                f"compile for other devices, name one: {', '.join(DEVICES)}."
             )
         return compiled(step, shapes, specs, donated, mesh, devices)
     target = device_of(device)
@@ -175,7 +171,7 @@ def _compiled(
 
 
 def _mesh(layouts: Sequence[Sharding]) -> dict[str, int]:
-    """The axes of the one mesh that all layouts are on."""
+    """The axes of the mesh that all layouts share."""
     named = [x for x in layouts if isinstance(x, NamedSharding)]
     meshes = {tuple(x.mesh.shape.items()) for x in named if x.mesh.size > 1}
     others = [x for x in layouts if x not in named and x.num_devices > 1]
@@ -192,6 +188,6 @@ def _shapes(tree: Any) -> Any:
 
 
 def _is_input(value: Any) -> bool:
-    """Whether it holds arrays and numbers alone, or the shapes of such."""
+    """Whether it contains only arrays, numbers and shapes."""
     kinds = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct, bool, int, float, complex)
     return all(isinstance(leaf, kinds) for leaf in jax.tree.leaves(value))

@@ -1,10 +1,10 @@
-"""What a rule's signature says of its hyperparameters: an interval, and whether schedules may be.
+"""How a rule's signature declares its hyperparameters: an interval, and whether schedules may be.
 
     learning_rate: Annotated[ScalarOrSchedule, "[0, inf)"]
 
-`bool` is a flag and `Literal` a choice, both known before compilation. A
-function among the annotations checks by itself: it takes a name and a value
-and returns the value.
+`bool` declares a flag and `Literal` a choice; both are known before
+compilation. A function in the place of the interval checks the value itself:
+it takes a name and a value, and returns the value.
 """
 
 import enum
@@ -31,7 +31,7 @@ from gdmethods._engine.states import evaluated
 
 
 class Beside(enum.Enum):
-    """What a number is added to, which may be kept in 8 bits."""
+    """What a hyperparameter is added to: a root or a square, which 8 bits may keep."""
 
     ROOT = 1
     SQUARE = 2
@@ -43,7 +43,7 @@ Decay: TypeAlias = Annotated[Scalar, "[0, 1)"]
 NonNegative: TypeAlias = Annotated[Scalar, "[0, inf)"]
 Eps: TypeAlias = Annotated[Scalar, "[0, inf)", Beside.ROOT]
 EpsRoot: TypeAlias = Annotated[Scalar, "[0, inf)", Beside.SQUARE]
-# For a type checker they are the number that the rule is given; None is 0.
+# For a type checker these are the number that the rule gets: 0 for None.
 MomentumOrNone: TypeAlias = Annotated[Any, Momentum | None]
 NonNegativeOrNone: TypeAlias = Annotated[Any, NonNegative | None]
 
@@ -55,10 +55,11 @@ class Says(str):
 
 
 class Declared(NamedTuple):
-    """A hyperparameter: from its name and a value to the value.
+    """A hyperparameter, as its rule declares it.
 
     Attributes:
-      says: what it may be, for `help`.
+      check: takes its name and a value; returns the value, or raises an error.
+      says: the values that `help` shows.
       beside: what it is added to.
       is_rate: whether it is declared as a `Rate`.
     """
@@ -77,7 +78,7 @@ def declared(rule: Callable[..., Any]) -> dict[str, Declared]:
         p.default is not p.empty or get_origin(p.annotation) is Annotated for p in parameters[:2]
     ):
         raise TypeError(
-            f"{rule.__name__} must be a function (g, s, …): of a gradient and a state, which come "
+            f"{rule.__name__} must be a function (g, s, …): the gradient and the state come "
             "before the hyperparameters."
         )
     made = {}
@@ -93,7 +94,7 @@ def declared(rule: Callable[..., Any]) -> dict[str, Declared]:
 
 
 def checked(given: Mapping[str, Any], declarations: Mapping[str, Declared]) -> dict[str, Any]:
-    """The hyperparameters as a rule may take them."""
+    """The given hyperparameters, checked."""
     values = {name: each.check(name, given[name]) for name, each in declarations.items()}
     for name, each in declarations.items():
         if each.beside:
@@ -103,7 +104,7 @@ def checked(given: Mapping[str, Any], declarations: Mapping[str, Declared]) -> d
 
 
 def hyperparameter(name: str, hint: Any) -> Declared:
-    """What an annotation says."""
+    """The hyperparameter that an annotation declares."""
     origin, args = get_origin(hint), get_args(hint)
     if hint is bool:
         return Declared(flag, bool)
@@ -123,7 +124,9 @@ def hyperparameter(name: str, hint: Any) -> Declared:
             return Declared(own, Says("number"), beside)
         if interval is not None:
             if not re.fullmatch(r"[\[(][^,]+,[^,]+[\])]", interval):
-                raise TypeError(f'{name}: {interval!r} is no interval. Write "[0, 1)", for one.')
+                raise TypeError(
+                    f'{name}: {interval!r} is no interval. Write one such as "[0, 1)".'
+                )
             schedule = optax.Schedule in get_args(base)
             return Declared(
                 functools.partial(_within, scalar_or_schedule if schedule else scalar, interval),
@@ -132,8 +135,8 @@ def hyperparameter(name: str, hint: Any) -> Declared:
                 hint == Rate,
             )
     raise TypeError(
-        f"{name} does not say what it may be. Annotate it with Rate or Decay of gdmethods.rules, "
-        'bool, Literal["…"], or an interval: Annotated[Scalar, "[0, 1)"].'
+        f"{name} needs an annotation of its values: Rate, Decay or another of gdmethods.rules, "
+        'bool, Literal["…"], or an interval such as Annotated[Scalar, "[0, 1)"].'
     )
 
 

@@ -1,7 +1,7 @@
 """The methods within a transformation, whatever is around them.
 
-A chain or a wrapper hides its methods in closures. But its `init` calls theirs, and each tells
-then of itself.
+A chain or a wrapper hides its methods in closures. But its `init` calls theirs, and each method
+then reports itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Built(NamedTuple):
 
     Attributes:
       method: a `Method`, with the options that it was built with.
-      params: those that it is to move.
+      params: the parameters that it moves.
       state: what its `init` returned.
     """
 
@@ -39,7 +39,7 @@ def tell(built: Built) -> None:
 def init_told(
     tx: optax.GradientTransformation, params: optax.Params
 ) -> tuple[optax.OptState, list[Built]]:
-    """`tx.init(params)`, and the methods that it started."""
+    """`tx.init(params)`, and the methods whose `init` it called."""
     told: list[Built] = []
     token = _TOLD.set(told)
     try:

@@ -42,49 +42,50 @@ def optimizer(
 ) -> Callable[[Callable[Concatenate[jax.Array, LeafState, P], Any]], Callable[P, Transformation]]:
     """Decorates a rule, which becomes the factory of its optimizer.
 
-    A rule is a function `(g, s, *hyperparameters)` of one leaf. It takes the
-    gradient g and the state s to the displacement Δ that is added to the
-    weights, and stores the new state in s, which is a `LeafState`. It is
-    written for one weight, and knows nothing of trees, dtypes and formats.
+    A rule is a function `(g, s, *hyperparameters)` of one leaf. From the
+    gradient g and the state s, a `LeafState`, it returns the displacement Δ
+    that is added to the weights, and it stores the new state in s. It is
+    written for one weight, without trees, dtypes and formats.
 
-    The factory has the rule's name, docstring and hyperparameters. Each
-    hyperparameter says by its annotation what it may be: a name of
+    The factory has the rule's name, docstring and hyperparameters. An
+    annotation gives the values of each hyperparameter: a name of
     `gdmethods.rules` such as `Rate`, `bool`, `Literal["a", "b"]`, or an
-    interval: `Annotated[Scalar, "(0, 1)"]`. Where a schedule is allowed, the
-    rule is given its value. `accumulator_dtype` and `mask` need no annotation.
-    A rule without the first keeps its slots in float32 or wider.
+    interval such as `Annotated[Scalar, "(0, 1)"]`. The rule gets the value of a
+    schedule. `accumulator_dtype` and `mask` need no annotation. A rule without
+    `accumulator_dtype` keeps its slots in float32 or wider.
 
-    A function among the arguments below is called when an optimizer is built,
-    with those hyperparameters that its parameters name. A schedule is passed as
-    it is.
+    Functions among the arguments below get the hyperparameters that their
+    parameters name; a schedule is passed as it is. `once` is called in each
+    update, the others when an optimizer is built.
 
     Arguments:
       state_type: a NamedTuple with `count: Count`, whose other fields are
         `Signed`, `Positive`, `Square`, `Sign` (one number a weight) or `Number`
         (one for all).
-      starts: where fields start that do not start at 0, and None for one that
-        this configuration does not keep; a dict, or a function that returns
-        one. The function may also refuse hyperparameters that do not go
-        together.
-      eight_bits: a list of the slots for which 8 bits are enough: squares, and
-        signed numbers m whose |m|/√v stays below 59, for the first square v of
-        the state, and from which v is not computed. A rule stores v before m.
-        Where accumulator_dtype="8bit" is asked for, the other slots are
+      starts: the start of each field that does not start at 0; None for a field
+        that this configuration does not keep. A dict, or a function that
+        returns one. The function may also raise an error for hyperparameters
+        that do not go together.
+      eight_bits: the slots for which 8 bits are enough, as a list. Possible are
+        squares, and a signed m whose |m|/√v stays below 59, where v is the
+        first square of the state and is not computed from m. The rule must
+        store v before m. With accumulator_dtype="8bit" all other slots are
         bfloat16.
-      once: `once(s, …)` computes, before the rule runs on the leaves, what is
-        the same for all of them; s is a `StepState`. Parameters that are no
+      once: `once(s, …)` runs before the rule does, and computes what is the
+        same for all leaves; s is a `StepState`. Its parameters that are no
         hyperparameters are keyword arguments of `tx.update`.
       weights: whether the rule reads the weight, as `s.w`. An argument `mask`
-        of the rule then chooses the weights that it sees, as in
+        of the rule then selects the weights that it reads, as in
         `gdmethods.adamw`; the others read as 0.
-      reasons: what is said of options that the factory does not have.
+      reasons: by option that the factory does not have, the end of the error
+        message.
 
     Returns:
       The decorator.
 
     Raises:
       TypeError: a field or a hyperparameter is not declared, or a function
-        names a hyperparameter that there is not.
+        names an unknown hyperparameter.
 
     Example:
       >>> from typing import NamedTuple
@@ -133,7 +134,7 @@ class _Optimizer:
     weights: Any
 
     def check(self) -> None:
-        """Refuses what cannot be meant."""
+        """Raises an error for a declaration that contradicts itself."""
         name, fields = self.rule.__name__, kinds(self.state_type)
         for both in self.declared.keys() & fields:
             raise TypeError(
@@ -141,11 +142,11 @@ class _Optimizer:
                 f"{name}. Give one of them another name."
             )
         if isinstance(self.eight_bits, str):
-            raise TypeError(f"eight_bits is a list of fields: [{self.eight_bits!r}].")
+            raise TypeError(f"eight_bits must be a list of fields: [{self.eight_bits!r}].")
         if not (callable(self.starts) or isinstance(self.starts, Mapping)):
             raise TypeError(
-                f"starts is a dict from fields to numbers, or a function that returns one, and "
-                f"not {self.starts!r}."
+                f"starts must be a dict from fields to numbers, or a function that returns one, "
+                f"got {self.starts!r}."
             )
         if Kind.NUMBER in fields.values() and self.once is None:
             raise TypeError(
@@ -154,18 +155,20 @@ class _Optimizer:
             )
         if not self.weights and any(p.name == "mask" for p in self.parameters):
             raise TypeError(
-                f"{name} has a mask, and reads no weights. Say optimizer(…, weights=True), or "
-                "take mask out."
+                f"{name} has a mask, but reads no weights. Write optimizer(…, weights=True), or "
+                "remove mask."
             )
         for function in filter(callable, (self.starts, self.eight_bits, self.weights)):
             for asked in _names(function):
                 if asked not in self.declared:
                     raise TypeError(
-                        f"{function.__name__} asks for {asked!r}, which is no hyperparameter of "
-                        f"{name}: {', '.join(self.declared) or 'it has none'}."
+                        f"{function.__name__} has a parameter {asked!r}, which is no "
+                        f"hyperparameter of {name}: {', '.join(self.declared) or 'it has none'}."
                     )
         if self.once is not None and next(iter(_names(self.once)), "s") in self.declared:
-            raise TypeError(f"{self.once.__name__} is a function (s, …): the state comes first.")
+            raise TypeError(
+                f"{self.once.__name__} must be a function (s, …): the state comes first."
+            )
 
     @property
     def rate(self) -> str:
@@ -173,8 +176,8 @@ class _Optimizer:
         first = self.parameters[0].name if self.parameters else ""
         if first not in self.declared or not self.declared[first].is_rate:
             raise TypeError(
-                f"The first hyperparameter of {self.rule.__name__} is "
-                f"{first or 'not there'}, and no Rate. Put learning_rate: Rate first."
+                f"The first hyperparameter of {self.rule.__name__} must be a Rate, got "
+                f"{first or 'none'}. Put learning_rate: Rate first."
             )
         return first
 
@@ -241,7 +244,7 @@ class _Optimizer:
 
 
 def _reasons(name: str) -> Mapping[str, str]:
-    """What is said of options that a rule does not declare."""
+    """By option that a rule does not declare, the end of the error message."""
     return ELSEWHERE | {
         "weight_decay": f"which gdmethods.adamw has, and gdmethods.rules.decayed({name}, …)",
         "mask": "which gdmethods.adamw has, and a rule that says optimizer(…, weights=True)",
@@ -256,7 +259,7 @@ def _names(function: Callable[..., Any]) -> list[str]:
 def _called(
     function: Any, values: Mapping[str, Any], *args: Any, hyperparameters: Collection[str] = ()
 ) -> Any:
-    """What a function makes of the values that its parameters name; or itself, if it is none."""
+    """The function's result for the values that its parameters name; other things as they are."""
     if not callable(function):
         return function
     parameters = [*inspect.signature(function).parameters.values()][len(args) :]
@@ -264,7 +267,7 @@ def _called(
         if parameter.name not in values and parameter.default is parameter.empty:
             known = ", ".join(hyperparameters) or "there are none"
             raise ValueError(
-                f"{function.__name__} asks for {parameter.name!r}, which is no hyperparameter "
+                f"{function.__name__} needs {parameter.name!r}, which is no hyperparameter "
                 f"({known}). If it is an argument of update, call tx.update(grads, state, params, "
                 f"{parameter.name}=…)."
             )
@@ -275,9 +278,9 @@ def _optimizer_of(factory: Any) -> _Optimizer:
     made: _Optimizer | None = getattr(factory, "_optimizer", None)
     if made is None:
         if is_transformation(factory):
-            raise TypeError("Give the factory itself, such as lion, and not what lion(…) returns.")
+            raise TypeError("Pass the factory itself, such as lion, and not what lion(…) returns.")
         name = getattr(factory, "__name__", repr(factory))
-        raise TypeError(f"{name} is no factory that gdmethods.rules.optimizer made.")
+        raise TypeError(f"{name} was not made by gdmethods.rules.optimizer.")
     return made
 
 
@@ -311,17 +314,17 @@ def core(
     Arguments:
       factory: what `optimizer` made.
       doc: the docstring.
-      name: "scale_by_" and that of the factory, unless given.
-      rate: η; −1 for a core that is given −ηₜ gₜ by the chain before it, and
-        returns Δ. None for a factory whose first hyperparameter is no such
-        rate, which the core then keeps, and returns −Δ.
-      **fixed: other hyperparameters that the core does not have.
+      name: the core's name; by default "scale_by_" and the factory's name.
+      rate: η. −1 makes a core that gets −ηₜ gₜ from the chain before it and
+        returns Δ. None is for a factory whose first hyperparameter is no such
+        rate: the core keeps this hyperparameter, and returns −Δ.
+      **fixed: values of other hyperparameters, which the core then lacks.
 
     Returns:
       The factory of the core.
 
     Raises:
-      TypeError: `factory` is none that `optimizer` made.
+      TypeError: `optimizer` did not make `factory`.
 
     Example:
       >>> import gdmethods, optax
@@ -356,7 +359,7 @@ def decayed(
         Δₜ − ηₜ λ wₜ
 
     η is the first hyperparameter of the factory, and λ a new one,
-    `weight_decay`. `mask` chooses the weights that decay, as in
+    `weight_decay`. `mask` selects the weights that decay, as in
     `gdmethods.adamw`. The decay is no part of the gradient, so that it is the
     same for weights of large and of small gradients.
 
@@ -364,13 +367,13 @@ def decayed(
       factory: what `optimizer` made; its rule reads no weights.
       weight_decay: the default of λ.
       doc: the docstring.
-      name: that of the factory and a "w", unless given.
+      name: the new factory's name; by default that of `factory` and "w".
 
     Returns:
       The factory.
 
     Raises:
-      TypeError: `factory` is none that `optimizer` made, or its rule reads the
+      TypeError: `optimizer` did not make `factory`, or its rule reads the
         weights.
 
     Example:
@@ -411,15 +414,15 @@ def decayed(
     name = name or f"{factory.__name__}w"
     doc = doc or (
         f"`{factory.__name__}` with decoupled weight decay.\n\n"
-        f"    Δₜ is that of `{factory.__name__}` − ηₜ λ wₜ, where λ is weight_decay. It is 0 for\n"
-        "    weights that `mask` leaves out: a tree of bools like the parameters or a\n"
-        "    prefix of it, or a function from the parameters to one.\n"
+        f"    Δₜ is that of `{factory.__name__}` − ηₜ λ wₜ, where λ is weight_decay, and 0 for\n"
+        "    weights that `mask` leaves out. The mask is a tree of bools like the\n"
+        "    parameters or a prefix of it, or a function that returns one from them.\n"
     )
     return refusing()(decaying.factory(_named(name, factory.__module__, doc)))
 
 
 def _named(name: str, module: str, doc: str) -> Any:
-    """Something of that name and docstring."""
+    """Something with this name and docstring."""
 
     def like() -> None: ...
 
@@ -435,14 +438,15 @@ def rule_of(
 
         displacement = rule_of(adam)(g, s, learning_rate, b1, b2)
 
-    It stores its slots in s. So the state of the outer rule has those slots,
-    and its `once` computes the numbers that the inner rule reads.
+    The inner rule stores its slots in s. So the outer rule's state must have
+    these slots, and its `once` must compute the numbers that the inner rule
+    reads.
 
     Arguments:
       factory: what `optimizer` made.
 
     Raises:
-      TypeError: it is none.
+      TypeError: `optimizer` did not make `factory`.
     """
     made = _optimizer_of(factory)
     return made.rule if made.weights else weightless(made.rule)

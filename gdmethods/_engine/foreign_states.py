@@ -1,4 +1,4 @@
-"""What is said of a state that a transformation did not make."""
+"""The error for a state that a transformation did not make."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ RESTORE = (
 
 
 def require_state(state: Any, state_type: type, kept: Sequence[str] | None) -> None:
-    """Refuses what is no state of this type with these fields; None admits any of them."""
+    """Raises an error for anything but a state of this type with the fields `kept`, if given."""
     if not isinstance(state, state_type) or (kept is not None and _kept(state) != [*kept]):
         raise TypeError(_foreign(state, state_type, kept or ()))
 
@@ -37,11 +37,11 @@ def _foreign(state: Any, state_type: type, kept: Sequence[str]) -> str:
         came = f"{'an' if came[0] in 'AEIOUaeiou' else 'a'} {came}"
     if isinstance(state, state_type):
         common = ", ".join(f"{name}=state.{name}" for name in kept if name in _kept(state))
-        way_out = f" To go on from this one, pass tx.init(params)._replace({common})."
+        way_out = f" To continue from this state, pass tx.init(params)._replace({common})."
     elif isinstance(state, Mapping) and {*kept} <= {*state}:
-        way_out = f" To go on from a checkpoint, {RESTORE}"
+        way_out = f" To continue from a checkpoint, {RESTORE}"
     return (
-        f"update was given {came} for its state, and this transformation keeps "
+        f"update was given {came} as its state, but this transformation keeps "
         f"{expected}({', '.join(kept)}). Call tx.update(gradients, state, params) with the state "
-        f"that tx.init(params), or the update before, of this tx returned.{way_out}"
+        f"that tx.init(params), or the last update of this tx, returned.{way_out}"
     )

@@ -1,9 +1,10 @@
 """What a hyperparameter may be: checked while a transformation is built, read when it steps.
 
 A hyperparameter is a number (Python's, NumPy's or a JAX scalar); learning
-rates and momenta may also be schedules. A concrete one out of its interval is
-refused by name. A tracer has no value to check: it reaches the rules as an
-input of the compiled step, while Python's numbers are constants of it.
+rates and momenta may also be schedules. A concrete number outside its interval
+raises an error with its name. A tracer has no value to check: it reaches the
+rules as an input of the compiled step, while Python's numbers are constants of
+it.
 """
 
 import functools
@@ -31,13 +32,13 @@ def scalar(name: str, value: Any, interval: str) -> Scalar:
       interval: such as "[0, 1)"; a tracer has no value to check.
 
     Raises:
-      ValueError, TypeError: it is out of the interval, no scalar or no number.
+      ValueError, TypeError: it is outside the interval, no scalar or no number.
     """
     if callable(value):
         raise TypeError(
             f"{name} must be a number in {interval}, got a function. Only learning rates and the "
-            "momenta of gdmethods' own methods may be schedules; optax.inject_hyperparams makes "
-            "one of any number."
+            "momenta of gdmethods' own methods may be schedules. To schedule another number, use "
+            "optax.inject_hyperparams."
         )
     if isinstance(value, bool) or not isinstance(
         value, int | float | np.number | np.ndarray | jax.Array
@@ -79,8 +80,8 @@ def _require_schedule(name: str, value: Callable[..., Any]) -> None:
     except TypeError as error:
         what = getattr(value, "__name__", repr(value))
         raise TypeError(
-            f"{name} must be a number or a schedule, which is called with the step count, and "
-            f"{what} cannot be: {error}. If it makes schedules, call it: {name}={what}(…)."
+            f"{name} must be a number or a schedule. A schedule is called with the step count, "
+            f"and {what} cannot be: {error}. If it makes schedules, call it: {name}={what}(…)."
         ) from None
     except ValueError:  # it has no signature to look at
         pass
@@ -100,7 +101,7 @@ def _scheduled(name: str, schedule: Callable[[Any], Any], count: jax.Array) -> A
         )
     if jnp.shape(value) != ():
         raise ValueError(
-            f"{name} is a schedule that returned shape {jnp.shape(value)}, and not a scalar."
+            f"{name} is a schedule that returned shape {jnp.shape(value)}. Return a scalar."
         )
     return value
 
@@ -108,13 +109,13 @@ def _scheduled(name: str, schedule: Callable[[Any], Any], count: jax.Array) -> A
 def optional(
     name: str, value: Any, interval: str, check: Callable[..., Any] = scalar
 ) -> ScalarOrSchedule:
-    """The hyperparameter as `check` returns it; None, for none, is 0."""
+    """The hyperparameter as `check` returns it; 0 for None."""
     checked: ScalarOrSchedule = 0.0 if value is None else check(name, value, interval)
     return checked
 
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:
-    """Two values under one name, as PyTorch has them."""
+    """Two values under one name, as in PyTorch."""
     arrays = isinstance(value, np.ndarray | jax.Array) and value.shape == (2,)
     if not arrays and not (isinstance(value, tuple | list) and len(value) == 2):
         raise TypeError(f"{name} must be a pair of numbers, got {value!r}.")
@@ -176,11 +177,11 @@ _MEANT = {
 
 
 def float_dtype(name: str, value: Any) -> jnp.dtype | None:
-    """The dtype asked for, None for each parameter's own widened to float32.
+    """The dtype that is meant; None for each parameter's own, float32 for narrower ones.
 
-    bfloat16 has float32's range and is rounded stochastically. The other narrow
-    ones have neither: a square overflows or underflows in float16. "8bit" is
-    the dtype of its codes.
+    bfloat16 has float32's range and is rounded stochastically. Other narrow
+    dtypes raise an error: in float16, squares overflow or underflow. "8bit"
+    becomes the dtype of its codes.
     """
     if value is None:
         return None
@@ -217,9 +218,9 @@ def in_eight_bits(
     power: int = 1,
     times: Scalar = 1.0,
 ) -> None:
-    """Refuses a concrete number > 0 that 8 bits do not tell from 0.
+    """Raises an error for a concrete number > 0 that 8 bits do not tell from 0.
 
-    Multiplied by `times` it is smaller than any √v, or v with a power of 2.
+    Multiplied by `times`, it is below the smallest √v > 0 (v, with a power of 2).
     """
     if dtype != EIGHT_BITS or _is_traced(value) or _is_traced(times):
         return
@@ -227,13 +228,13 @@ def in_eight_bits(
     if 0 < value < least:
         raise ValueError(
             f'{name} must be 0 or at least {least:.2g} with accumulator_dtype="8bit", got '
-            f"{float(value)}: 8 bits keep no smaller {'root of a ' * (power == 1)}square beside "
-            "it. Take a larger one, or jnp.bfloat16."
+            f"{float(value)}: 8 bits keep no smaller {'root of a ' * (power == 1)}square. Take a "
+            f"larger {name}, or jnp.bfloat16."
         )
 
 
 def eps_in_root(name: str, value: Any, accumulator_dtype: Any, *, times: Scalar = 1.0) -> Scalar:
-    """An ε ≥ 0 that `times` takes to what is added to a square."""
+    """An ε ≥ 0, which is added to a square after multiplication by `times`."""
     eps = scalar(name, value, "[0, inf)")
     dtype = float_dtype("accumulator_dtype", accumulator_dtype)
     in_eight_bits(name, eps, dtype, power=2, times=times)

@@ -25,7 +25,7 @@ from gdmethods._numbers.rounding import noise
 
 
 class _NotKept(float):
-    """0, as a rule reads a slot that its state does not keep; a sum goes without it."""
+    """What a rule reads for a slot that its state does not keep: 0, which a sum leaves out."""
 
     def __add__(self, x: Any) -> Any:
         return x
@@ -48,14 +48,14 @@ class LeafState:
     """The state `s` of a rule `(g, s, …)`.
 
     `s.mu` reads a slot, and `s.mu = m` stores a new value in it. From then on
-    `s.mu` is what is stored, so that a step is made of what a resumed run
-    reads. A slot that the configuration does not keep reads as 0, and then as
-    what was assigned to it. `s.count` is the number of this update, 1 in the
-    first, and other names are the numbers that `once` computed. `s.w` is the
-    weight, for a rule that asked for it.
+    `s.mu` reads the stored value, so that a step uses the number that a resumed
+    run would read. A slot that the configuration does not keep reads as 0, and
+    then as what was assigned to it. `s.count` is the number of this update, 1
+    in the first, and other names are the numbers that `once` computed. With
+    optimizer(…, weights=True), `s.w` is the weight.
 
-    Each slot is stored once. One in 8 bits that is relative to the root of a
-    square is stored after that square.
+    Each slot is stored once. A signed slot in 8 bits is relative to the root of
+    a square, and is stored after it.
     """
 
     _slots: Stored
@@ -82,8 +82,8 @@ class LeafState:
         Arguments:
           slots, kinds: as they are stored.
           numbers: what else can be read; no weight can set it.
-          gradient, seed: which the noise is drawn from.
-          computing: from an array to the same in the dtype of the rule.
+          gradient, seed: what the noise is drawn from.
+          computing: casts an array to the dtype that the rule computes in.
         """
         old = read_slots(slots, kinds)
         vars(self).update(
@@ -111,7 +111,7 @@ class LeafState:
         if name in self._numbers:
             raise AttributeError(
                 f"s.{name} is the same for all weights, and a rule computes for one. The count "
-                "counts by itself; renew another number in the function `once` of optimizer."
+                "counts by itself. Renew other numbers in the function `once` of optimizer."
             )
         if name not in self._slots:
             raise AttributeError(self._lacks(name))
@@ -129,7 +129,7 @@ class LeafState:
 
     def _lacks(self, name: str) -> str:
         if name == "w":
-            return "The rule reads the weight s.w: say optimizer(…, weights=True)."
+            return "The rule reads the weight s.w: write optimizer(…, weights=True)."
         if name in ("_replace", "_asdict"):
             return "s is no NamedTuple here: store a slot by an assignment, as in s.mu = m."
         known = [*self._slots, *self._numbers]
@@ -150,8 +150,8 @@ class LeafState:
         square = square_of(self._slots, self._kinds)
         if in_eight_bits(slot) and kind is not Kind.SQUARE and square not in self._stored:
             raise AttributeError(
-                f"s.{name} is stored before s.{square}, to whose root it is relative in 8 bits. "
-                f"Store s.{square} first."
+                f"s.{name} is stored before s.{square}. In 8 bits it is relative to the root of "
+                f"s.{square}: store s.{square} first."
             )
         root = root_beside(self._stored, self._kinds)
         self._stored[name], x = store(x, kind, slot.dtype, root, lambda: self._noise(name))
@@ -168,7 +168,7 @@ class LeafState:
 
 
 def without_weights(s: LeafState) -> LeafState:
-    """The same state for a rule that did not ask for `s.w`, within one that did."""
+    """The same state without `s.w`: for a rule that does not read it, within one that does."""
     same = LeafState.__new__(LeafState)
     others = {name: x for name, x in s._numbers.items() if name != "w"}
     vars(same).update(vars(s), _numbers=others)
@@ -180,23 +180,24 @@ def new_slots(s: LeafState) -> list[Any]:
     for name, slot in s._slots.items():
         if slot is not None and name not in s._stored:
             raise AttributeError(
-                f"The rule never stores s.{name}. Write s.{name} = …, or take {name} out of the "
+                f"The rule never stores s.{name}. Write s.{name} = …, or remove {name} from the "
                 "state."
             )
     return [s._stored.get(name) for name in s._slots]
 
 
 def end_of(s: LeafState) -> jax.Array | None:
-    """The last slot that the rule did not read after it had stored it, as if nothing followed.
+    """The last stored slot that the rule did not read again; None if there is none.
 
-    What is read leads to the displacement. Codes have no NaN to tie by.
+    A slot that is read again leads to the displacement by itself. Codes are
+    left out: they have no NaN to tie by.
     """
     ends = [s._stored[name] for name in s._kept() if name not in s._followed]
     return next((x for x in reversed(ends) if not in_eight_bits(x)), None)
 
 
 def require_like(what: str, x: Any, gradient: jax.Array) -> None:
-    """Refuses what is no array of the gradient's shape."""
+    """Raises an error for anything but an array of the gradient's shape."""
     if isinstance(x, int | float):
         raise TypeError(f"{what} {x!r}, which is no array. Write jnp.full_like(g, {x!r}).")
     if not isinstance(x, jax.Array):

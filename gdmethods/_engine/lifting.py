@@ -1,11 +1,11 @@
 """A rule of one weight, lifted to a tree of weights.
 
 Every method of this library is a *rule*: a plain function of arrays that holds
-the paper's lines in the paper's order. It takes a gradient and the state of its
-leaf to a displacement, and stores the new slots. `lift` runs it over the
-leaves: it compares trees and shapes, computes in float32 or wider (wider where
-the gradient is), and rounds once, when a displacement goes back to its
-parameter's dtype and a slot to its own.
+the paper's lines in the paper's order. It returns a displacement from a
+gradient and the state of its leaf, and stores the new slots. `lift` runs it
+over the leaves. It compares trees and shapes, computes in float32 or wider, and
+rounds once: each displacement to its parameter's dtype, and each slot to its
+own.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ from gdmethods._numbers.fusion import after
 from gdmethods._numbers.kinds import Kind
 
 Rule = jax.tree_util.Partial
-"""`rule(gradient, s)` → displacement, elementwise, where s is a `LeafState`: a function at module
-level, so that all that bind it share their traces, with its scalars bound by name."""
+"""`rule(gradient, s)` → displacement, elementwise; s is a `LeafState`. It is a function at module
+level with its scalars bound by name, so that all rules of one function share their traces."""
 
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
 
@@ -43,22 +43,23 @@ def lift(
     mask: Any = None,
     given: optax.Params | None = None,
 ) -> tuple[Any, ...]:
-    """Runs `rule` over every leaf: to the tree of displacements, and those of the new slots.
+    """Runs `rule` over every leaf. Returns the trees of displacements and of the new slots.
 
     Arguments:
       rule: arrays among its scalars are inputs of the compiled step, all else
         its constants.
-      numbers: for all weights, which it reads as `s.count`; likewise.
+      numbers: the same for all weights, read as `s.count`; arrays are inputs
+        here too.
       gradients: a tree like the parameters.
-      slots: the state's trees in the rule's order, None for one that is not
-        kept and stays so.
+      slots: the state's trees in the rule's order; None for one that is not
+        kept.
       kinds: of the slots.
-      params: lends the displacements its dtypes; without it they take the
-        gradients'.
-      count: of this update; narrow slots are rounded by it.
-      mask: the weights that the rule is to see as `s.w`, and 0 for the others; a
-        bool for all, or a tree of them that is like the parameters or a prefix
-        of it. With None there is no `s.w`.
+      params: give the displacements their dtypes; without them the gradients
+        do.
+      count: the number of this update; the noise of narrow slots depends on it.
+      mask: the weights that the rule reads as `s.w`, which is 0 for the others.
+        A bool for all, or a tree of bools like the parameters or a prefix of
+        it. With None there is no `s.w`.
       given: the parameters as the user gave them, for a message.
 
     Raises:
@@ -115,9 +116,9 @@ def lift(
     )
 
 
-# Outside of jit, Python's numbers are inputs, so that another learning rate compiles nothing. They
+# Outside of jit, Python's numbers are inputs, so that a new learning rate compiles nothing. They
 # keep their 64 bits until they meet an array, as constants do: 1 − β₂ has all its digits. 0 and 1
-# stay constants, since they are how a rule goes without a term.
+# stay constants, since they let a rule leave out a term.
 @functools.lru_cache(typed=True)
 def _number(x: Any) -> jax.Array | None:
     if type(x) is not float or x in (0.0, 1.0):
@@ -132,7 +133,7 @@ _TOGETHER = 8
 def _alike(
     dtypes: list[jnp.dtype], rows: list[Any], most: int
 ) -> Iterator[tuple[jnp.dtype, list[int]]]:
-    """The places of rows that one trace serves, at most so many at once, with their dtype."""
+    """Groups of at most `most` rows that can share a trace: their dtype, and their places."""
     groups: dict[Any, list[int]] = {}
     for i, (dtype, row) in enumerate(zip(dtypes, rows, strict=True)):
         arrays, structure = jax.tree.flatten(row)
@@ -144,10 +145,10 @@ def _alike(
 
 
 # An inner jit, because JAX then traces and lowers a rule once for eight leaves of one shape and
-# dtype: a thousand leaves cost 125 calls, not a thousand traces. The eight share their constants,
-# which XLA would carry through its passes for each. Within it, functions of jnp that are jitted
-# themselves are put in their places, which XLA would do in every call. Outside of jit it also
-# makes an update one fused kernel a leaf.
+# dtype: a thousand leaves cost 125 calls, not a thousand traces. The eight share their constants;
+# otherwise XLA carries a copy for each through its passes. Within it, disable_jit inlines the
+# jitted functions of jnp once; otherwise XLA inlines them in every call. Outside of jit, the inner
+# jit also makes an update one fused kernel a leaf.
 @functools.partial(jax.jit, static_argnames=("dtype", "kinds", "form", "constants", "weighs"))
 def _on_leaves(
     rows: list[Any], inputs: list[jax.Array | None], **static: Any
@@ -192,12 +193,12 @@ def _on_leaf(
     s = LeafState(slots_of, kinds_of, numbers, gradient, seed, widen)
     g = limited(widen(gradient, widest(gradient, *slots)), slots_of, kinds_of)
     try:
-        with jax.numpy_dtype_promotion("standard"):  # a complex mean over a real root, for one
+        with jax.numpy_dtype_promotion("standard"):  # for a complex mean over a real root
             displacement = rule(g, s)
     except jax.errors.JAXTypeError as error:
         error.add_note(
             "In a rule g, the slots and the hyperparameters are arrays: write "
-            "jnp.where(condition, a, b) in the place of `if`, and operations of jnp."
+            "jnp.where(condition, a, b) instead of `if`, and use operations of jnp."
         )
         raise
     require_like("The rule returned", displacement, gradient)
@@ -210,7 +211,7 @@ def _on_leaf(
 
 
 def with_gradients(params: Any, gradients: Any) -> Any:
-    """The parameters without those that have no gradient, such as the functions of a model."""
+    """The parameters, with None for those without a gradient, such as functions of a model."""
     structures: list[Any] = [jax.tree.structure(tree) for tree in (params, gradients)]
     if params is None or structures[0] == structures[1]:
         return params
@@ -243,7 +244,7 @@ def _flags(mask: Any, gradients: Any) -> list[bool]:
 
 
 def _require_dtypes(gradients: optax.Updates, dtypes: list[jnp.dtype]) -> None:
-    """Raises the first gradient of integers, or complex one of a parameter of a real dtype."""
+    """Raises an error for the first gradient of integers, or complex one of a real parameter."""
     for (path, leaf), dtype in zip(jax.tree.leaves_with_path(gradients), dtypes, strict=True):
         came = dtype_of(leaf)
         if not jnp.issubdtype(came, jnp.inexact):

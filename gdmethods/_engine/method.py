@@ -1,4 +1,4 @@
-"""A method: the slots that it keeps, and the rule that moves them, as an Optax transformation."""
+"""A method: its slots and its rule, as an Optax transformation."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,11 +19,11 @@ from gdmethods._numbers.kinds import Kind
 class StepState:
     """What is the same for all weights in a step: the `s` of a function `once`.
 
-    A number of the state reads as the update before left it, and is renewed by
-    an assignment. Any other name that is assigned is a number of this step,
-    which the rule reads as `s.name`; that of a hyperparameter takes its place
-    in this step. `s.count` is the number of this update, an int32, 1 in the
-    first.
+    A number of the state reads as the last update stored it; an assignment
+    stores a new one. Any other name that is assigned is a number of this step,
+    which the rule reads as `s.name`. If it is the name of a hyperparameter, it
+    replaces this hyperparameter in this step. `s.count` is the number of this
+    update, an int32, 1 in the first.
     """
 
     _kinds: dict[str, Kind]
@@ -47,20 +47,20 @@ class StepState:
             raise AttributeError(f"s.{name} is not a number for all weights; the rule stores it.")
         if np.shape(x) != ():
             raise ValueError(
-                f"s.{name} was given an array of shape {np.shape(x)}, and is one number for all "
+                f"s.{name} was given an array of shape {np.shape(x)}, but is one number for all "
                 "weights."
             )
         self._numbers[name] = x if kind is None else jnp.asarray(x, self._numbers[name].dtype)
 
 
 class Method(optax.GradientTransformationExtraArgs):  # type: ignore[misc]  # Optax is untyped
-    """The transformation that keeps some slots and moves by a rule; `method` makes it.
+    """The transformation that `method` makes from slots and a rule.
 
     Attributes:
       slots, rule, once, mask: as `method` was given them, so that `around` can
         build on them.
-      factory, options: the public function that built it, and its arguments,
-        defaults too; None and {} if none did.
+      factory, options: the public function that built it, and its arguments
+        with the defaults; None and {} if none did.
     """
 
     slots: Slots[Any]
@@ -77,16 +77,16 @@ def method(
     once: Callable[..., None] = lambda s, **extra_args: None,
     mask: Any = None,
 ) -> Method:
-    """The transformation that keeps `slots` and moves by `rule`.
+    """The transformation that keeps `slots` and moves weights by `rule`.
 
     Arguments:
       slots: the state.
-      rule: from the number of updates before, and the numbers that `once` has
-        computed, to the rule of this one.
+      rule: returns the rule of an update, given the number of updates before it
+        and the numbers that `once` has computed.
       once: computes what is the same for all weights, given a `StepState` and
         update's extra arguments.
-      mask: the weights that the rule reads, as `lift` has it; or a function of
-        the parameters.
+      mask: the weights that the rule reads, as in `lift`; or a function that
+        returns them from the parameters.
     """
 
     def init(params: optax.Params) -> State:
@@ -101,17 +101,19 @@ def method(
         **extra_args: Any,
     ) -> tuple[optax.Updates, State]:
         if updates is None and jax.tree.leaves(params):
-            raise ValueError("update was given None for the gradients. Return them from the loss.")
+            raise ValueError(
+                "update was given None for the gradients. Pass what jax.grad returns."
+            )
         given, params = params, with_gradients(params, updates)
         slots.check(state, updates, params)
         if mask is not None and mask is not False and params is None:
             raise ValueError(
-                "The rule reads the parameters, for weight decay or else, and update was given "
-                "none. Call tx.update(grads, state, params)."
+                "The rule reads the parameters, for weight decay for instance, but update was "
+                "given none. Call tx.update(grads, state, params)."
             )
         if slots.needs_weights and params is None and jax.tree.leaves(updates):
             raise ValueError(
-                "State in 8 bits is rounded by the bits of the parameters, and update was given "
+                "State in 8 bits needs the parameters for its rounding, but update was given "
                 "none. Call tx.update(grads, state, params)."
             )
         before: jax.Array = state.count  # type: ignore[assignment]  # a field, not tuple.count
@@ -167,7 +169,7 @@ def around(
 
 
 def weightless(rule: Callable[..., Any]) -> Rule:
-    """A rule that is not shown the weights which the rule around it asked for."""
+    """The rule without `s.w`, which only the rule around it reads."""
     return Rule(_weightless, rule=rule)
 
 

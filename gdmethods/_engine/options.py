@@ -1,4 +1,4 @@
-"""What others call it: an option that a factory does not have is refused with the way out."""
+"""An option that a factory does not have raises an error that says what to write instead."""
 
 import difflib
 import functools
@@ -30,12 +30,12 @@ SYNONYMS = (
 )
 """The names that Optax, PyTorch, Keras, the lecture and this library give to the same argument."""
 
-_BY_JIT = "which chooses how PyTorch runs; jax.jit compiles every update"
+_BY_JIT = "which sets how PyTorch runs; jax.jit compiles every update"
 ELSEWHERE = {
     "eps_in_sqrt": "since each method has its own place for ε, which its docstring shows",
     "nesterov": "since gdmethods.nesterov is a method of its own",
     "momentum": "since gdmethods.momentum is a method, and gdmethods.velocity its part in a chain",
-    "decoupled_weight_decay": "since the decay of adamw always is",
+    "decoupled_weight_decay": "since adamw always decouples its decay",
     "weight_decay": (
         "which gdmethods.adamw has; with other methods chain optax.add_decayed_weights before "
         "the learning rate"
@@ -55,15 +55,15 @@ ELSEWHERE = {
     "global_clipnorm": "which is optax.clip_by_global_norm before it in a chain",
     "clipvalue": "which is optax.clip before it in a chain",
 }
-"""Arguments of others for which a published method has none, and where to find what they do."""
+"""Arguments of other libraries that a published method lacks, and where to find what they do."""
 
 
 def refusing(
     reasons: Mapping[str, str] = ELSEWHERE,
 ) -> Callable[[Callable[P, Transformation]], Callable[P, Transformation]]:
-    """Decorates a factory: an option that it does not have is a `TypeError` with the reason.
+    """Decorates a factory: an option that it does not have raises a `TypeError` with the reason.
 
-    The method that it returns remembers its options.
+    The method that the factory returns keeps its options.
     """
 
     def decorate(factory: Callable[P, Transformation]) -> Callable[P, Transformation]:
@@ -79,8 +79,8 @@ def refusing(
                     raise TypeError(f"{where} has no option {name!r}, {reason}.")
             if args and (options[0] in kwargs or _is_tree(args[0])):
                 raise TypeError(
-                    f"{where} is not given the parameters: tx.init(params) and tx.update(grads, "
-                    f"state, params) are. Write tx = {where}({options[0]}=…)."
+                    f"{where} does not take the parameters: tx.init(params) and tx.update(grads, "
+                    f"state, params) do. Write tx = {where}({options[0]}=…)."
                 )
             made = factory(*args, **kwargs)
             if isinstance(made, Method):

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def public_name(thing: Any) -> str:
-    """With the module that exports it: without the private modules, and what is inside them."""
+    """The name with the module that exports it, which stands before the first private module."""
     rooms = thing.__module__.split(".")
     public = itertools.takewhile(lambda room: not room.startswith("_"), rooms)
     return ".".join([*public, thing.__name__])

@@ -1,9 +1,9 @@
 """Slots: what a state keeps of each weight in one configuration of a method.
 
-A state declares what kind of number each field keeps. `Slots` adds what a
-configuration decides: where a slot starts, whether it is kept, its dtype. From
-the two follow a new state and the refusal of one that belongs to another
-method or configuration.
+A state declares what kind of number each field keeps. `Slots` adds what depends
+on the configuration: where a slot starts, whether it is kept, its dtype. From
+both it makes a new state, and checks that a given state belongs to this method
+and configuration.
 """
 
 import functools
@@ -33,10 +33,11 @@ class Slots(Generic[State]):
       state_type: declares the fields.
       dtype: of the slots; None keeps each parameter's own, float32 for
         narrower ones.
-      eight_bits: the slots that 8 bits are enough for; where `dtype` asks for
-        them, the others are bfloat16.
-      **starts: where fields start that do not start at 0; None for a slot that
-        is not kept. A number for all weights may start as a schedule does.
+      eight_bits: the slots for which 8 bits are enough. With `dtype` of 8 bits,
+        the other slots are bfloat16.
+      **starts: the start of each field that does not start at 0; None for a
+        slot that is not kept. A number for all weights may start with a
+        schedule's first value.
     """
 
     def __init__(
@@ -87,25 +88,25 @@ class Slots(Generic[State]):
         return self.state_type._make(start(name, kind) for name, kind in self.kinds.items())
 
     def _dtype(self, name: str, weight: jnp.dtype) -> jnp.dtype:
-        """Of a slot, for a parameter of this dtype."""
+        """The dtype of a slot, for a parameter of dtype `weight`."""
         asked = EIGHT_BITS if name in self.eight_bits else self.dtype
         return _slot_dtype(self.kinds[name], weight, asked)
 
     def check(self, state: Any, gradients: optax.Updates, params: optax.Params | None) -> None:
-        """Refuses a state of another method or configuration, or for other dtypes."""
+        """Raises an error for a state of another method or configuration, or for other dtypes."""
         fields = self.kept if jax.tree.leaves(gradients) else None  # an empty tree keeps nothing
         require_state(state, self.state_type, fields)
         for name in self.of(Kind.COUNT, Kind.NUMBER):
             if jnp.shape(getattr(state, name)) != ():
                 raise ValueError(
-                    f"{name} of the state has shape {jnp.shape(getattr(state, name))}, as that of "
-                    "an ensemble whose init was under jax.vmap. Put update under jax.vmap as well."
+                    f"{name} of the state has shape {jnp.shape(getattr(state, name))}, as in an "
+                    "ensemble whose init ran under jax.vmap. Run update under jax.vmap as well."
                 )
         if params is not None:
             self._check_dtypes(state, params)
 
     def _require_movable(self, params: optax.Params) -> None:
-        """Refuses parameters that the method cannot move, by path."""
+        """Raises an error for parameters that the method cannot move, with their path."""
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
             dtype = getattr(leaf, "dtype", type(leaf))
             if not hasattr(leaf, "dtype") and not isinstance(leaf, complex | float | int):
@@ -161,25 +162,25 @@ class Slots(Generic[State]):
 
 
 def _require_eight_bits(state_type: type, names: Collection[str]) -> None:
-    """Refuses slots that no format keeps in 8 bits."""
+    """Raises an error for slots that no format keeps in 8 bits."""
     slots = kinds(state_type)
     for name in names:
         if name not in slots:
-            raise TypeError(f"eight_bits names {name!r}, and {state_type.__name__} lacks it.")
+            raise TypeError(f"eight_bits names {name!r}, which {state_type.__name__} lacks.")
         if slots[name] not in (Kind.SIGNED, Kind.SQUARE):
             raise TypeError(
-                f"eight_bits names {name!r}, and 8 bits keep only slots that are Square or Signed."
+                f"eight_bits names {name!r}, but 8 bits keep only slots that are Square or Signed."
             )
         squares = [n for n in names if slots.get(n) is Kind.SQUARE]
         if not squares:
             raise TypeError(
-                f"eight_bits names {name!r}, which is kept in 8 bits relative to the root of a "
-                f"Square beside it, and {state_type.__name__} has none in 8 bits."
+                f"eight_bits names {name!r}. In 8 bits it is relative to the root of a Square, "
+                f"and {state_type.__name__} has none in 8 bits. Name a Square too."
             )
 
 
 def is_accumulator(dtype: jnp.dtype) -> bool:
-    """Whether a dtype is one of those that `accumulator_dtype` chooses between."""
+    """Whether a slot can have this dtype by its `accumulator_dtype`."""
     return bool(dtype == EIGHT_BITS or jnp.issubdtype(dtype, jnp.inexact))
 
 
@@ -194,7 +195,7 @@ def _slot_dtype(kind: Kind, weight: jnp.dtype, asked: jnp.dtype | None) -> jnp.d
 
 
 def _full_like(leaf: Any, value: Any, kind: Kind, dtype: jnp.dtype) -> jax.Array:
-    """`jnp.full_like`, laid out as the leaf also under jit, where only the compiler knows how."""
+    """`jnp.full_like` in the leaf's layout, under jit too, where only the compiler knows it."""
     if dtype == EIGHT_BITS:
         value = format_of(kind, dtype).write(jnp.asarray(value, jnp.float32), 0.0)
     like = _computed_like if isinstance(leaf, jax.core.Tracer) else jnp.full_like
@@ -202,8 +203,8 @@ def _full_like(leaf: Any, value: Any, kind: Kind, dtype: jnp.dtype) -> jax.Array
     return slot
 
 
-# XLA gives a result the layout of what it is computed from. So the leaf chooses between the value
-# and itself, which the barrier hides. An inner jit for the same reason as in `lift`.
+# XLA gives a result the layout of its operands. So the leaf selects between two equal values; the
+# barrier hides that they are equal. An inner jit for the same reason as in `lift`.
 @functools.partial(jax.jit, static_argnames="dtype")
 def _computed_like(leaf: jax.Array, value: Any, *, dtype: jnp.dtype) -> jax.Array:
     value = jnp.asarray(value, dtype)

@@ -98,12 +98,12 @@ _METHODS: set[Any] = set()
 
 
 def register(state_type: Any) -> None:
-    """Makes a state known as that of a method; refuses one that does not declare its fields."""
+    """Registers the state of a method; raises an error if it does not declare its fields."""
     name = getattr(state_type, "__name__", type(state_type).__name__)
     if isinstance(state_type, tuple):
-        raise TypeError(f"optimizer is given the class of the state: optimizer({name}).")
+        raise TypeError(f"optimizer takes the class of the state: write optimizer({name}).")
     if inspect.isfunction(state_type):
-        raise TypeError(f"optimizer is given a state: write @optimizer(State) above {name}.")
+        raise TypeError(f"optimizer takes a state: write @optimizer(State) above {name}.")
     if not hasattr(state_type, "_fields"):
         raise TypeError(
             f"The state of a method is a typing.NamedTuple: write class {name}(NamedTuple)."
@@ -114,7 +114,7 @@ def register(state_type: Any) -> None:
             f"starts={{{field!r}: {default!r}}})."
         )
     if "w" in state_type._fields:
-        raise TypeError(f"{name} has a field w, which is the weight in a rule. Call it otherwise.")
+        raise TypeError(f"{name} has a field w, which is the weight in a rule. Rename the field.")
     if kinds(state_type).get("count") is not Kind.COUNT:
         raise TypeError(f"{state_type.__name__} does not count its updates: add count: Count.")
     _METHODS.add(serializable(state_type))
@@ -126,7 +126,7 @@ def is_state(node: Any) -> bool:
 
 
 def require_restored(state: Any) -> None:
-    """Refuses the state of a method that came as a dict, as checkpoints are read by default."""
+    """Raises an error for a state that came as a dict, as checkpoints are read by default."""
     fields = [{*each._fields} for each in _METHODS if len(each._fields) > 1]
 
     def is_read_back(node: Any) -> bool:
@@ -148,7 +148,7 @@ def states_in(tree: Any, *types: type) -> list[Any]:
 
 
 def require_state_first(function: str, params: Any, *types: type) -> None:
-    """Refuses a state in the place of the parameters."""
+    """Raises an error for a state in the place of the parameters."""
     for state in states_in(params, *types):
         raise TypeError(
             f"params holds a {type(state).__name__}. The arguments are in the wrong order: write "
@@ -157,7 +157,7 @@ def require_state_first(function: str, params: Any, *types: type) -> None:
 
 
 def map_states(function: Callable[[Any], Any], tree: Any, *types: type) -> Any:
-    """The tree with what `function` makes of each state of these types."""
+    """The tree with `function` applied to each state of these types."""
 
     def is_one(node: Any) -> bool:
         return isinstance(node, types)

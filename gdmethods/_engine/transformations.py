@@ -1,4 +1,4 @@
-"""What is a transformation, and what is said of something else in its place."""
+"""What a transformation is, and the errors for anything else in its place."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def transformation(name: str, value: Any) -> Any:
 
 
 def transformation_first(function: str, tx: Any, params: Any) -> Any:
-    """`tx`; raises what is no transformation, and arguments in the wrong order."""
+    """`tx`; raises an error if it is no transformation, or the arguments are swapped."""
     if is_transformation(params) and not is_transformation(tx):
         raise TypeError(
             "tx must be a transformation, and params is one. The arguments are in the wrong "

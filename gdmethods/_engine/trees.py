@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 Path: TypeAlias = tuple[Any, ...]
-"""Of a leaf in its tree, as JAX has it."""
+"""The path of a leaf in its tree, as JAX returns it."""
 
 
 def by_path(tree: Any) -> dict[Path, Any]:
@@ -21,11 +21,11 @@ def at_path(path: Path) -> str:
 
 
 def owner(path: Path, parameters: Mapping[Path, Any]) -> Any:
-    """The entry of the parameter whose path stands last in that of a leaf; None without one.
+    """The entry of the parameter whose path comes last within a leaf's path; None if none does.
 
-    `.mu['w']` belongs to `['w']`, and so does `.mu['w'].real`, where a wrapper
-    goes on below it. A parameter that is the whole tree has the empty path,
-    and all leaves belong to it.
+    `.mu['w']` belongs to `['w']`, and so does `.mu['w'].real`, which a wrapper
+    added. A parameter that is the whole tree has the empty path, and all leaves
+    belong to it.
     """
     ends = range(len(path), -1, -1)
     parts = (path[start:end] for end in ends for start in range(end + 1))
@@ -42,7 +42,7 @@ def fits(tree: Any, other: Any) -> bool:
 
 
 def misfit(gradients: Any, params: Any, slots: Mapping[str, Any]) -> str:
-    """The message for gradients, parameters or slots of which one does not fit the others.
+    """The message for gradients, parameters and slots that do not fit together.
 
     Arguments:
       gradients: as `update` was given them.
@@ -53,12 +53,12 @@ def misfit(gradients: Any, params: Any, slots: Mapping[str, Any]) -> str:
     if isinstance(gradients, tuple) and len(gradients) == 2 and fits(gradients[1], trusted):
         return (
             "The gradients are a pair, as jax.value_and_grad returns it: value, grads = "
-            "jax.value_and_grad(loss)(params). Pass update the second, grads."
+            "jax.value_and_grad(loss)(params). Pass the second, grads, to update."
         )
     if isinstance(gradients, tuple) and len(gradients) == 2 and fits(gradients[0], trusted):
         return (
             "The gradients are a pair, as jax.grad(loss, has_aux=True) returns it: grads, aux = "
-            "jax.grad(loss, has_aux=True)(params). Pass update the first, grads."
+            "jax.grad(loss, has_aux=True)(params). Pass the first, grads, to update."
         )
     witnesses = slots.values() if params is None else [params]
     if any(fits(gradients, witness) for witness in witnesses):
@@ -71,8 +71,8 @@ def misfit(gradients: Any, params: Any, slots: Mapping[str, Any]) -> str:
     if params is not None and slots and all(fits(gradients, slot) for slot in slots.values()):
         return (
             "The parameters differ from the gradients and from the state: "
-            f"{_first_difference(params, gradients, 'parameter', 'gradient')}. Pass update the "
-            "parameters that the gradients were taken at."
+            f"{_first_difference(params, gradients, 'parameter', 'gradient')}. Pass the "
+            "parameters at which the gradients were taken."
         )
     owner = "" if params is not None else " that this state was made for"
     return (
@@ -100,7 +100,7 @@ def _first_difference(tree: Any, model: Any, name: str, model_name: str = "param
 
 
 def _other_containers(tree: Any, model: Any, path: Path) -> Iterator[str]:
-    """Where two trees of the same leaves are of other containers."""
+    """Where two trees with the same leaves differ in their containers."""
     place = at_path(path) if path else "at the top"
     if type(tree) is not type(model):
         yield f"{place} a {type(tree).__name__} is in the place of a {type(model).__name__}"
@@ -115,5 +115,5 @@ def _other_containers(tree: Any, model: Any, path: Path) -> Iterator[str]:
 
 
 def one_level(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
-    """With their keys, and the node without them."""
+    """A node's children with their keys, and its structure."""
     return jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda x: x is not node)

@@ -22,7 +22,7 @@ def decaying(
     weight_decay: Scalar | None,
     mask: Any = None,
 ) -> Method:
-    """`method`, and −ηₜ λ wₜ beside it."""
+    """`method`, plus −ηₜ λ wₜ."""
     return around(
         method,
         _rule,

@@ -1,4 +1,4 @@
-"""ADADELTA: displacements take the units of the weights, from their own recent size."""
+"""ADADELTA: displacements get the units of the weights from their own recent size."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class AdaDeltaState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      e_g: aₜ, the running mean of |g|²; a tree like the parameters, real, at
-        least float32.
+      e_g: aₜ, the running mean of |g|²; a tree like the parameters, real,
+        float32 or wider by default.
       e_x: bₜ, the running mean of |δ|²; likewise.
     """
 
@@ -55,11 +55,11 @@ def adadelta(
         bₜ = ρ bₜ₋₁ + (1 − ρ) |δₜ|²
         Δₜ = −ηₜ δₜ
 
-    In float32 gradients up to 4e16 are seen as they are, at ρ = 0.95 and
-    ε = 1e-6: where aₜ is beyond ε · 8.5e37 the quotient under the root may
-    underflow, and its weight stays until aₜ has fallen. A gradient beyond
-    4.6e18, or infinite, counts as 4.6e18, with its sign. NaN makes all updates
-    of its weight NaN from then on.
+    In float32, at ρ = 0.95 and ε = 1e-6, gradients up to 4e16 are used
+    unchanged. If aₜ exceeds 8.5e37 ε, the quotient under the root may
+    underflow, and the weight stays until aₜ has fallen. A gradient beyond
+    4.6e18, or infinite, counts as 4.6e18 with its sign. A NaN gradient makes
+    this and all later updates of its weight NaN.
 
     Arguments:
       learning_rate: η ≥ 0, 1 in the paper; a number or a schedule. It does not
@@ -69,9 +69,10 @@ def adadelta(
         moves.
       accumulator_dtype: of a and b; None keeps each parameter's own, float32
         for narrower ones. `jnp.bfloat16` is rounded stochastically, so that
-        small changes add up; give `update` the parameters, or equal gradients
-        round alike. "8bit" is bfloat16 too: each mean is computed of the
-        other, so that the noise of a byte makes steps 20 times as long.
+        small changes add up. Pass `params` to `update`: without them, weights
+        with equal gradients are all rounded the same way. "8bit" is bfloat16
+        too: each mean is computed from the other, and with the noise of a byte
+        steps would be 20 times as long.
 
     Returns:
       A transformation with the state `AdaDeltaState`. Its updates Δ have the
@@ -88,7 +89,7 @@ def adadelta(
       >>> tx = gdmethods.adadelta()
       >>> w = jnp.array([1.0, 1.0])
       >>> updates, state = tx.update(jnp.array([100.0, 1.0]), tx.init(w), w)
-      >>> print((1000 * updates).round(3))  # the gradient's size falls out
+      >>> print((1000 * updates).round(3))  # whatever the gradient's size
       [-4.472 -4.472]
 
     Elsewhere: the same in `optax.adadelta` (ρ = 0.9 there),

@@ -27,7 +27,8 @@ class AdaGradState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      sum_of_squares: sₜ; a tree like the parameters, real, at least float32.
+      sum_of_squares: sₜ; a tree like the parameters, real, float32 or wider by
+        default.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -55,11 +56,12 @@ def adagrad(
         Δₜ = −ηₜ gₜ / (√(sₜ + eps_root) + eps)
 
     A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. In
-    float32 gradients from 1.1e-19 to 4.6e18 are seen as they are (1.5e-154 to
-    3.4e153 in float64). A larger or infinite one counts as 4.6e18, with its
-    sign; a sum of more than ten such may overflow, and its weight then stays.
-    The square of a smaller one may underflow: the sum counts as 1.2e-38 at
-    least. NaN makes all updates of its weight NaN from then on.
+    float32, gradients from 1.1e-19 to 4.6e18 are used unchanged (from 1.5e-154
+    to 3.4e153 in float64). A larger or infinite one counts as 4.6e18 with its
+    sign. The sum of 16 such squares overflows (of 8 or more, if complex), and
+    the weight then stays. The square of a smaller gradient may underflow, but
+    a sum below 1.2e-38 counts as 1.2e-38. A NaN gradient makes this and all
+    later updates of its weight NaN.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -68,9 +70,10 @@ def adagrad(
       initial_accumulator_value: s₀ ≥ 0.
       accumulator_dtype: of s; None keeps each parameter's own, float32 for
         narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
-        changes add up; give `update` the parameters, or equal gradients round
-        alike. "8bit" is a byte, as in `adam`; a sum stays at 8.9e13, the
-        largest number of it, and a step is at most 1.27 η.
+        changes add up. Pass `params` to `update`: without them, weights with
+        equal gradients are all rounded the same way. "8bit" is a byte, as in
+        `adam`. A sum then grows to 8.9e13 at most, and a step is at most
+        1.27 η.
 
     Returns:
       A transformation with the state `AdaGradState`. Its updates Δ have the
@@ -92,11 +95,11 @@ def adagrad(
       >>> print(abs(updates.round(4)))
       [0.08   0.0707 0.    ]
 
-    Elsewhere: `optax.adagrad` starts from 0.1 and has its ε = 1e-7 inside of
-    the root, with 0 for s = 0: `adagrad(η, eps=0.0, eps_root=1e-7,
-    initial_accumulator_value=0.1)`. `torch.optim.Adagrad` at its defaults is
-    as here, with η = 0.01. `keras.optimizers.Adagrad` starts from 0.1 and has
-    ε = 1e-7 inside.
+    Elsewhere: `optax.adagrad` starts from 0.1 and has ε = 1e-7 inside of the
+    root. It is `adagrad(η, eps=0.0, eps_root=1e-7,
+    initial_accumulator_value=0.1)`. `torch.optim.Adagrad` is the same as here
+    with its defaults, and η = 0.01. `keras.optimizers.Adagrad` starts from 0.1
+    and has ε = 1e-7 inside.
 
     Source: J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods for
     online learning and stochastic optimization, Journal of Machine Learning
@@ -123,8 +126,7 @@ scale_by_rss = core(
       ...     optax.scale(-0.1),
       ... )
 
-    Elsewhere: `optax.scale_by_rss`, whose defaults are those of
-    `optax.adagrad`.
+    Elsewhere: `optax.scale_by_rss`, with the defaults of `optax.adagrad`.
     """,
     name="scale_by_rss",
 )

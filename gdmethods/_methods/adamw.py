@@ -1,4 +1,4 @@
-"""AdamW: Adam, and weights that decay beside it instead of through its gradients."""
+"""AdamW: Adam with a weight decay that does not pass through the gradients."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def adamw(
         Δₜ = −ηₜ m̂ₜ / (√(v̂ₜ + eps_root) + eps) − ηₜ λ wₜ
 
     m̂ and v̂ are those of `adam`. The decay does not pass through Adam's
-    moments, so that it is the same for weights of large and of small
-    gradients. η and its schedule multiply it. Both terms are added before the
-    update is rounded to the parameter's dtype.
+    moments, so that it is the same for weights with large and with small
+    gradients. It is multiplied by η and its schedule. Both terms are added
+    before the update is rounded to the parameter's dtype.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -50,9 +50,9 @@ def adamw(
       eps: added outside of the root, ≥ 0.
       eps_root: added inside of the root, ≥ 0.
       weight_decay: λ ≥ 0; or None.
-      mask: the weights that decay; a tree of bools like the parameters or a
-        prefix of it, or a function from the parameters to one. None lets all
-        decay.
+      mask: the weights that decay: a tree of bools like the parameters or a
+        prefix of it, or a function that returns one from the parameters. With
+        None all weights decay.
       bias_correction: False takes m̂ = m and v̂ = v.
       accumulator_dtype: of m and v, as in `adam`.
 
@@ -78,8 +78,8 @@ def adamw(
       kernel 1.998
       bias 2.000
 
-    Elsewhere: the same in `optax.adamw`. `torch.optim.AdamW` has λ = 0.01,
-    `keras.optimizers.AdamW` λ = 0.004 and the ε̂ of its Adam.
+    Elsewhere: the same in `optax.adamw`. `torch.optim.AdamW` has λ = 0.01.
+    `keras.optimizers.AdamW` has λ = 0.004 and ε̂, as Keras' Adam has.
 
     Source: I. Loshchilov, F. Hutter, Decoupled weight decay regularization,
     ICLR 2019.

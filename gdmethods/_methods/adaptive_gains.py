@@ -1,4 +1,4 @@
-"""Adaptive gains: a rate of its own for every weight, told by whether its gradients agree."""
+"""Adaptive gains: a rate for each weight, which grows while its gradients agree in sign."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class AdaptiveGainsState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      gains: one factor a weight, 1 at first; a tree like the parameters, at
-        least float32.
-      velocity: Δₜ; a tree like the parameters, at least float32; None without
-        momentum.
-      sign: of gₜ, or of −Δₜ for agreement with the velocity; a tree like the
-        parameters, int8.
+      gains: one factor a weight, 1 at first; a tree like the parameters,
+        float32 or wider by default.
+      velocity: Δₜ; a tree like the parameters, float32 or wider by default;
+        None without momentum.
+      sign: the sign of gₜ, or of −Δₜ with agreement="velocity"; a tree like
+        the parameters, int8.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -72,15 +72,15 @@ def adaptive_gains(
                 gainₜ₋₁ · decrease    else, and clipped to the limits
         Δₜ = μₜ Δₜ₋₁ − ηₜ gainₜ gₜ,    gain₀ = 1, Δ₀ = 0
 
-    The agreement a is sign(gₜ) · sign(gₜ₋₁), and the first update, which has
-    no gₜ₋₁, keeps the gain of 1; or, with agreement="velocity",
-    sign(−gₜ) · sign(Δₜ₋₁), which goes better with momentum. Signs are
-    compared, not products, which underflow. Those of denormal gradients count,
-    except of float32 gradients of a float64 weight; a velocity that underflows
-    counts as 0. Gains want minibatches that are not small, so that a sign
-    seldom turns by sampling alone. An infinite or NaN gradient makes its own
-    update so, and with momentum all later ones of its weight; NaN agrees with
-    nothing.
+    The agreement a is sign(gₜ) · sign(gₜ₋₁). The first update has no gₜ₋₁, and
+    keeps the gain of 1. With agreement="velocity", which goes better with
+    momentum, a is sign(−gₜ) · sign(Δₜ₋₁).
+
+    Use minibatches that are not small, so that signs seldom turn by sampling
+    alone. Denormal gradients keep their sign, except float32 gradients of a
+    float64 weight. A velocity that underflows counts as 0. An infinite or NaN
+    gradient makes its own update infinite or NaN, and with momentum all later
+    updates of its weight. NaN agrees with nothing.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -94,9 +94,9 @@ def adaptive_gains(
       agreement: "gradient" or "velocity".
       accumulator_dtype: of gains and Δ; None keeps each parameter's own,
         float32 for narrower ones. `jnp.bfloat16` is rounded stochastically, so
-        that small changes add up; give `update` the parameters, or equal
-        gradients round alike. "8bit" is bfloat16 too, since a byte has no step
-        as small as `increase`.
+        that small changes add up. Pass `params` to `update`: without them,
+        weights with equal gradients are all rounded the same way. "8bit" is
+        bfloat16 too, since a byte's levels are farther apart than `increase`.
 
     Returns:
       A transformation with the state `AdaptiveGainsState`. Its updates Δ have
@@ -120,9 +120,8 @@ def adaptive_gains(
       1.0500 0.9500
       1.1000 0.9025
 
-    Elsewhere: not in Optax, PyTorch or Keras. The implementations of t-SNE
-    hold it, with velocity agreement, +0.2 and ×0.8, and a lower limit of 0.01
-    alone.
+    Elsewhere: not in Optax, PyTorch or Keras. Implementations of t-SNE use it,
+    with velocity agreement, +0.2, ×0.8 and one limit, 0.01 from below.
 
     Source: G. Hinton, Neural networks for machine learning, lecture 6d,
     Coursera, 2012; R. A. Jacobs, Increased rates of convergence through
@@ -141,8 +140,8 @@ scale_by_gains = core(
     adaptive_gains,
     """The direction of `adaptive_gains`, for a chain that ends with a rate.
 
-    It is −Δ at η = 1: gainₜ gₜ, and with momentum the velocity that those
-    gather. Arguments, state and errors are those of `adaptive_gains`.
+    It is −Δ at η = 1: gainₜ gₜ, or with momentum the velocity made of it.
+    Arguments, state and errors are those of `adaptive_gains`.
 
     Example:
       >>> import optax, gdmethods

@@ -1,4 +1,4 @@
-"""Momentum: a velocity gathers what gradients agree on, and averages out what they do not."""
+"""Momentum: a velocity adds up gradients that agree, and damps those that alternate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class MomentumState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      velocity: Δₜ; a tree like the parameters, at least float32.
+      velocity: Δₜ; a tree like the parameters, float32 or wider by default.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -34,10 +34,10 @@ def momentum(
 
         Δₜ = μₜ Δₜ₋₁ − ηₜ gₜ,    Δ₀ = 0
 
-    A gradient that persists is followed up to 1/(1 − μ) times as fast as by
-    `sgd`; one that turns its sign at every step is damped. An infinite or NaN
-    gradient stays in the velocity: all updates of its weight are so from then
-    on.
+    With a constant gradient a weight moves up to 1/(1 − μ) times as fast as
+    with `sgd`. A gradient that changes sign at every step is damped. An
+    infinite or NaN gradient stays in the velocity: it makes this and all later
+    updates of its weight infinite or NaN.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -45,9 +45,10 @@ def momentum(
         `sutskever_momentum_schedule()`.
       accumulator_dtype: of Δ; None keeps each parameter's own, float32 for
         narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
-        changes add up; give `update` the parameters, or equal gradients round
-        alike. "8bit" is bfloat16 too: in a byte, noise would add 7 % to the
-        variance of a velocity at μ = 0.99, and 77 % at 0.999.
+        changes add up. Pass `params` to `update`: without them, weights with
+        equal gradients are all rounded the same way. "8bit" is bfloat16 too: in
+        a byte, noise would add 7 % to the variance of a velocity at μ = 0.99,
+        and 77 % at 0.999.
 
     Returns:
       A transformation with the state `MomentumState`. Its updates Δ have the
@@ -72,9 +73,9 @@ def momentum(
       -0.175
 
     Elsewhere: `optax.sgd(η, momentum=μ)` and `torch.optim.SGD` keep η outside
-    of the velocity, Δₜ = −ηₜ vₜ with vₜ = μ vₜ₋₁ + gₜ. That is the same until
-    η changes: then theirs rescales the displacement gathered before, and here
-    it keeps its size. `keras.optimizers.SGD` does as here.
+    of the velocity: Δₜ = −ηₜ vₜ with vₜ = μ vₜ₋₁ + gₜ. The steps are equal
+    until η changes. A new η then rescales the whole velocity there, and only
+    new gradients here. `keras.optimizers.SGD` does the same as here.
 
     Source: B. T. Polyak, Some methods of speeding up the convergence of
     iteration methods, USSR Computational Mathematics and Mathematical Physics
@@ -87,12 +88,12 @@ def momentum(
 
 velocity = core(
     momentum,
-    """The velocity of `momentum`, for a chain that has applied its rate.
+    """The velocity of `momentum`, for the end of a chain, after its learning rate.
 
         Δₜ = μₜ Δₜ₋₁ + uₜ
 
-    Arguments, returns and errors are those of `momentum`; u is the update that
-    comes down the chain, which ends here.
+    u is the update from the chain before. Arguments, returns and errors are
+    those of `momentum`.
 
     Example:
       >>> import optax, gdmethods

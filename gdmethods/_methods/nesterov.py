@@ -1,8 +1,8 @@
 """Nesterov's accelerated gradient: jump along the velocity first, and take the gradient there.
 
-A transformation is given gradients at the parameters that its user holds, so
-those are the look-ahead points y here, and the weights w are a subtraction
-away. Hence the μ of the state: y was built with it.
+A transformation gets gradients at the parameters that its user holds. So these
+parameters are the look-ahead points y, and the weights w are y − μ Δ. The state
+keeps the μ that y was built with.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class NesterovState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      velocity: Δₜ; a tree like the parameters, at least float32.
+      velocity: Δₜ; a tree like the parameters, float32 or wider by default.
       next_momentum: μₜ₊₁, with which the parameters look ahead; float32
         (float64 in 64-bit JAX), shape ().
     """
@@ -65,18 +65,18 @@ def nesterov(
         wₜ₊₁ = wₜ + Δₜ
 
     The parameters that you hold and differentiate at are the look-ahead points
-    y, and the update is yₜ₊₁ − yₜ = −ηₜ gₜ + μₜ₊₁ Δₜ: one gradient a step.
-    `nesterov_eval_params` gives the weights w, at which to evaluate. Nothing
-    may scale the updates after this in a chain, or y is not at yₜ. An infinite
-    or NaN gradient stays in the velocity: all updates of its weight are so
-    from then on.
+    y. The update is yₜ₊₁ − yₜ = −ηₜ gₜ + μₜ₊₁ Δₜ, so that a step needs one
+    gradient. `nesterov_eval_params` returns the weights w, for evaluation. Do
+    not scale the updates afterwards in a chain: y would then not be yₜ. An
+    infinite or NaN gradient stays in the velocity: it makes this and all later
+    updates of its weight infinite or NaN.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
       momentum: μ in [0, 1]; a number or a schedule, such as
-        `sutskever_momentum_schedule()`. One that `optax.inject_hyperparams`
-        changes counts from the next look-ahead on, so that the step under way
-        stays exact: the value present in update t is μₜ₊₁.
+        `sutskever_momentum_schedule()`. If `optax.inject_hyperparams` changes
+        it before update t, the new value is μₜ₊₁; update t itself still uses
+        the old μₜ.
       accumulator_dtype: of Δ, as in `momentum`.
 
     Returns:
@@ -104,8 +104,7 @@ def nesterov(
 
     Elsewhere: `optax.sgd(η, momentum=μ, nesterov=True)`,
     `torch.optim.SGD(nesterov=True)` and `keras.optimizers.SGD(nesterov=True)`
-    make the same steps of y while μ and η are constant, and have no way back
-    to w.
+    make the same steps of y while μ and η are constant, and cannot return w.
 
     Source: Y. Nesterov, A method of solving a convex programming problem with
     convergence rate O(1/k²), Soviet Mathematics Doklady 27, 1983; in the form
@@ -118,14 +117,13 @@ def nesterov(
 
 nesterov_velocity = core(
     nesterov,
-    """The velocity of `nesterov`, for a chain that has applied its rate.
+    """The velocity of `nesterov`, for the end of a chain, after its learning rate.
 
         Δₜ = μₜ Δₜ₋₁ + uₜ
         yₜ₊₁ − yₜ = uₜ + μₜ₊₁ Δₜ
 
-    Arguments, returns and errors are those of `nesterov`; u is the update that
-    comes down the chain, which ends here. `nesterov_eval_params` serves as it
-    does there.
+    u is the update from the chain before. Arguments, returns and errors are
+    those of `nesterov`, and `nesterov_eval_params` returns w here too.
 
     Example:
       >>> import optax, gdmethods

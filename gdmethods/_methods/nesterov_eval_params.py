@@ -1,4 +1,4 @@
-"""The weights behind the look-ahead points of `nesterov`, from any state that holds its own."""
+"""The weights behind the look-ahead points of `nesterov`, from any state that contains them."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> opt
         wₜ₊₁ = yₜ₊₁ − μₜ₊₁ Δₜ
 
     Arguments:
-      opt_state: any state that holds a `NesterovState`, at whatever depth: of
+      opt_state: any state that contains a `NesterovState`, at any depth: of
         `optax.chain`, `partition`, `masked`, `inject_hyperparams`,
-        `MultiSteps`, `flatten`, `split_real_and_imaginary`, …; of an ensemble
-        under `jax.vmap` as well, with the members along the leading axes.
+        `MultiSteps`, `flatten`, `split_real_and_imaginary`, …. It may be the
+        state of an ensemble under `jax.vmap` along the leading axes.
       params: y, the parameters that the last update was applied to; in Flax
         `nnx.state(model, nnx.Param)` or `state.params`, not the model.
 
     Returns:
-      w, in the tree, shapes and dtypes of `params`; parameters of other
-      methods as they are.
+      w, in the tree, shapes and dtypes of `params`. Parameters of other methods
+      are unchanged.
 
     Raises:
-      ValueError: `opt_state` holds no `NesterovState`, or one of other
-        parameters, or of an ensemble whose members lie along other axes.
+      ValueError: `opt_state` contains no `NesterovState`, or belongs to other
+        parameters, or to an ensemble along other axes.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -47,7 +47,7 @@ def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> opt
       >>> print(f"{w:.2f}")  # 1 − 0.1
       0.90
 
-    Elsewhere: `optax.contrib.schedule_free_eval_params` is the like for
+    Elsewhere: `optax.contrib.schedule_free_eval_params` does this for
     schedule-free methods.
     """
     states = states_in(opt_state, NesterovState)
@@ -69,8 +69,8 @@ def nesterov_eval_params(opt_state: optax.OptState, params: optax.Params) -> opt
                     "params are other parameters than those of opt_state: a velocity "
                     f"{at_path(path)} has the shape {velocity.shape}, and params have no array of "
                     "that shape there. Pass the parameters that are updated, not the model: "
-                    "nnx.state(model, nnx.Param) or state.params; where optax.flatten sees only "
-                    "a part of them, that part."
+                    "nnx.state(model, nnx.Param) or state.params. If optax.flatten was given "
+                    "only a part of them, pass that part."
                 )
             weights[path] = _behind(jnp.asarray(weights[path]), momentum, velocity)
     return jax.tree.unflatten(structure, weights.values())
@@ -116,7 +116,7 @@ def _joined(velocity: optax.Updates) -> optax.Updates:
 
 
 def _behind(y: jax.Array, momentum: jax.Array, velocity: jax.Array) -> jax.Array:
-    """w behind y, for one momentum or for that of each member of an ensemble."""
+    """w behind y, for one momentum, or one for each member of an ensemble."""
     if velocity.shape[: momentum.ndim] != momentum.shape:
         raise ValueError(
             f"opt_state has a momentum of shape {momentum.shape}, and a velocity of shape "

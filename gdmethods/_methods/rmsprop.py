@@ -38,11 +38,11 @@ class RMSPropState(NamedTuple):
       count: updates so far; int32, shape ().
       nu: νₜ, the running mean of |g|²; if centered the variance νₜ − |mₜ|², or
         νₜ − |mₜ|² / (1 − decayᵗ) with bias correction; a tree like the
-        parameters, real, at least float32.
-      mu: mₜ, the running mean of g; a tree like the parameters, at least
-        float32; None if not centered.
-      velocity: Δₜ; a tree like the parameters, at least float32; None without
-        momentum.
+        parameters, real, float32 or wider by default.
+      mu: mₜ, the running mean of g; a tree like the parameters, float32 or
+        wider by default; None if not centered.
+      velocity: Δₜ; a tree like the parameters, float32 or wider by default;
+        None without momentum.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -52,7 +52,7 @@ class RMSPropState(NamedTuple):
 
 
 def starts(initial_scale: Scalar, centered: bool, momentum: ScalarOrSchedule) -> dict[str, Any]:
-    """Of the slots of which a configuration keeps some."""
+    """Where the slots start; None for those that a configuration does not keep."""
     return {
         "nu": initial_scale,
         "mu": 0.0 if centered else None,
@@ -61,7 +61,7 @@ def starts(initial_scale: Scalar, centered: bool, momentum: ScalarOrSchedule) ->
 
 
 def corrections(s: StepState, decay: Scalar, bias_correction: bool) -> None:
-    """Of the bias of starting at zero, once a step."""
+    """Corrects the bias of starting at zero, once a step."""
     s.correction = s.growth = 1.0
     if bias_correction:
         s.correction = one_minus_power(decay, s.count)
@@ -91,12 +91,12 @@ def rmsprop(
 
     A weight that never had a gradient stays: 0/0 is 0, with eps = 0 too. With
     ν₀ = 0 and without bias correction the first steps are up to 1/√(1 − decay)
-    times η. In float32 gradients from 1.1e-19/√(1 − decay), which is 3.4e-19,
-    to 4.6e18 are seen as they are (from 1.5e-154/√(1 − decay) to 3.4e153 in
-    float64). A larger or infinite one counts as 4.6e18, with its sign. The
-    square of a smaller one may underflow: ν counts as 1.2e-38 at least, so
-    that its weight moves less, not more. NaN makes all updates of its weight
-    NaN from then on.
+    times η. In float32, gradients from 1.1e-19/√(1 − decay), by default
+    3.4e-19, to 4.6e18 are used unchanged (from 1.5e-154/√(1 − decay) to 3.4e153
+    in float64). A larger or infinite one counts as 4.6e18 with its sign. The
+    square of a smaller one may underflow, but a ν below 1.2e-38 counts as
+    1.2e-38: the weight moves less, not more. A NaN gradient makes this and all
+    later updates of its weight NaN.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -104,20 +104,22 @@ def rmsprop(
       eps: added outside of the root, ≥ 0.
       eps_root: added inside of the root, ≥ 0.
       initial_scale: ν₀ ≥ 0.
-      centered: take the variance instead, σ²ₜ = νₜ − |mₜ|², with mₜ = decay
+      centered: use the variance σ²ₜ = νₜ − |mₜ|² instead of ν, with mₜ = decay
         mₜ₋₁ + (1 − decay) gₜ and m₀ = 0. It is computed as decay σ²ₜ₋₁ +
-        (1/decay − 1) |gₜ − mₜ|², which is equal, but never negative, and keeps
-        its digits where the mean is large.
+        (1/decay − 1) |gₜ − mₜ|². That is equal, never negative, and keeps its
+        digits if the mean is large.
       momentum: μ in [0, 1]; a number or a schedule. None, or Python's 0, keeps
         no velocity.
-      bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ. Together with centered
-        and ν₀ = 0 the first variance is |g|² − |g|² = 0, and the first step η
-        g / eps: take ν₀ or eps_root of the size of |g|², or eps of |g|'s.
+      bias_correction: divide νₜ (and mₜ) by 1 − decayᵗ. With centered and
+        ν₀ = 0 the first variance is then 0, and the first step is η g / eps,
+        which is huge. Set `initial_scale` or `eps_root` near |g|², or `eps`
+        near |g|.
       accumulator_dtype: of ν, m and Δ; None keeps each parameter's own,
         float32 for narrower ones. `jnp.bfloat16` is rounded stochastically, so
-        that small changes add up; give `update` the parameters, or equal
-        gradients round alike. "8bit" is a byte for ν, as in `adam`, and
-        bfloat16 for m and Δ: their noise in a byte would add up.
+        that small changes add up. Pass `params` to `update`: without them,
+        weights with equal gradients are all rounded the same way. "8bit" is a
+        byte for ν, as in `adam`, and bfloat16 for m and Δ, since their noise in
+        a byte would add up.
 
     Returns:
       A transformation with the state `RMSPropState`. Its updates Δ have the
@@ -136,7 +138,7 @@ def rmsprop(
       >>> state = tx.init(w)
       >>> for _ in range(100):
       ...     updates, state = tx.update(jnp.array([100.0, -0.001]), state, w)
-      >>> print(updates.round(5))  # the size of the gradient falls out
+      >>> print(updates.round(5))  # whatever the gradient's size
       [-0.01  0.01]
 
     Elsewhere: `optax.rmsprop` has ε inside of the root unless
@@ -164,8 +166,8 @@ scale_by_rms = core(
     rmsprop,
     """The direction of `rmsprop`, for a chain that ends with a learning rate.
 
-    It is −Δ at η = 1 without momentum; chain `velocity` after the learning
-    rate for that. Arguments, state and errors are those of `rmsprop`.
+    It is −Δ at η = 1 without momentum. For momentum, chain `velocity` after the
+    learning rate. Arguments, state and errors are those of `rmsprop`.
 
     Example:
       >>> import optax, gdmethods

@@ -1,4 +1,4 @@
-"""Rprop: only the sign of a gradient counts, and each weight has a step size of its own."""
+"""Rprop: only the sign of a gradient counts, and each weight has its own step size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gdmethods.rules import (
     sign,
 )
 
-_NO_LOSS = float(jnp.finfo(jnp.float32).max)  # no loss has risen from it
+_NO_LOSS = float(jnp.finfo(jnp.float32).max)  # no loss is above it
 
 
 class RpropState(NamedTuple):
@@ -33,12 +33,12 @@ class RpropState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      step_sizes: dₜ; a tree like the parameters, at least float32.
-      sign: of gₜ, or 0 where the variant remembers a zero gradient; a tree
-        like the parameters, int8.
-      value: the loss of the update before, which "irprop+" compares; float32
-        (float64 in 64-bit JAX), shape (). At first, and in the other variants
-        for ever, it is the largest number of float32.
+      step_sizes: dₜ; a tree like the parameters, float32 or wider by default.
+      sign: the sign of gₜ, or 0 where the variant remembers a zero gradient; a
+        tree like the parameters, int8.
+      value: the loss of the last update, for "irprop+"; float32 (float64 in
+        64-bit JAX), shape (). It starts as the largest number of float32, and
+        stays so in the other variants.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -50,9 +50,9 @@ class RpropState(NamedTuple):
 def _first_step(name: str, value: Any) -> Scalar:
     if callable(value):
         raise TypeError(
-            "learning_rate of rprop is the first step size, which the signs of the gradients "
-            "adapt from then on, so it cannot be a schedule. Pass a number; to scale every move, "
-            "chain optax.scale_by_schedule after it."
+            "learning_rate of rprop is the first step size, and is not used afterwards, so it "
+            "cannot be a schedule. Pass a number. To scale every move, chain "
+            "optax.scale_by_schedule after rprop."
         )
     return scalar(name, value, "(0, inf)")
 
@@ -75,8 +75,8 @@ def _compare(s: StepState, variant: str, value: Any = None) -> None:
         raise TypeError(f"value must be the loss, a number, got {value!r}.")
     if jnp.shape(value) != ():
         raise ValueError(
-            f"value must be the loss, a scalar, got shape {jnp.shape(value)}. Take the mean "
-            "over examples that the gradient is of."
+            f"value must be the loss, a scalar, got shape {jnp.shape(value)}. Pass the mean over "
+            "examples that was differentiated."
         )
     before, s.value = s.value, jnp.asarray(value)
     s.loss_rose = s.value > before
@@ -111,14 +111,14 @@ def rprop(
         "irprop+"    as "rprop+" if the loss rose, else as "irprop-"; call
                      tx.update(grads, state, params, value=loss)
 
-    On small minibatches signs turn by sampling, steps shrink, and it fails;
-    see `rmsprop`. An infinite gradient counts by its sign, as any other, and
-    so does a denormal one, except a float32 gradient of a float64 weight. NaN
-    makes all updates of its weight NaN from then on.
+    It fails on small minibatches, where signs turn by sampling alone and steps
+    shrink; use `rmsprop` there. An infinite gradient counts by its sign, like
+    any other. So does a denormal one, except a float32 gradient of a float64
+    weight. A NaN gradient makes this and all later updates of its weight NaN.
 
     Arguments:
-      learning_rate: d₀ > 0, within the limits; no schedule, since nothing
-        reads it after the start.
+      learning_rate: d₀ > 0, within the limits; no schedule, since it is used
+        only at the start.
       eta_minus: factor of a shorter step, in (0, 1).
       eta_plus: factor of a longer step, > 1.
       min_step_size: lower limit of d, ≥ 0; with 0 it is the smallest normal
@@ -128,9 +128,9 @@ def rprop(
       variant: "rprop-", "rprop+", "irprop-" or "irprop+".
       accumulator_dtype: of d; None keeps each parameter's own, float32 for
         narrower ones. `jnp.bfloat16` is rounded stochastically, so that small
-        changes add up; give `update` the parameters, or equal gradients round
-        alike. "8bit" is bfloat16 too: in a byte, 30 steps of one sign would
-        spread d by 20 %.
+        changes add up. Pass `params` to `update`: without them, weights with
+        equal gradients are all rounded the same way. "8bit" is bfloat16 too: in
+        a byte, the noise of 30 steps of one sign would spread d by 20 %.
 
     Returns:
       A transformation with the state `RpropState`, 5 bytes a float32 weight.

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent: no memory, one rate for all weights. What the others add to."""
+"""Stochastic gradient descent: no memory, and one rate for all weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sgd(g: jax.Array, s: LeafState, learning_rate: Rate) -> jax.Array:
 
         Δₜ = −ηₜ gₜ
 
-    An infinite or NaN gradient makes its own update so, and no later one.
+    An infinite or NaN gradient affects only its own update.
 
     Arguments:
       learning_rate: η ≥ 0; a number or a schedule.
@@ -51,8 +51,8 @@ def sgd(g: jax.Array, s: LeafState, learning_rate: Rate) -> jax.Array:
       [-0.2  0.4]
 
     Elsewhere: `optax.sgd`, `torch.optim.SGD` and `keras.optimizers.SGD` at
-    their defaults. Here η is float32 or wider for parameters of every dtype;
-    Optax rounds a schedule's η to the gradient's.
+    their defaults. Here η is float32 or wider for parameters of every dtype.
+    Optax rounds a schedule's η to the gradient's dtype.
 
     Source: H. Robbins, S. Monro, A stochastic approximation method, Annals of
     Mathematical Statistics 22, 1951.
@@ -64,12 +64,12 @@ def sgd(g: jax.Array, s: LeafState, learning_rate: Rate) -> jax.Array:
 def scale_by_learning_rate(
     learning_rate: ScalarOrSchedule,
 ) -> optax.GradientTransformationExtraArgs:
-    """The learning rate of a chain: `sgd` under the name of what it does there.
+    """The learning rate of a chain; it is `sgd` under another name.
 
         Δₜ = −ηₜ uₜ
 
-    Arguments, returns and errors are those of `sgd`; u is the update that
-    comes down the chain.
+    u is the update from the chain before. Arguments, returns and errors are
+    those of `sgd`.
 
     Example:
       >>> import optax, gdmethods
@@ -77,10 +77,10 @@ def scale_by_learning_rate(
       ...     gdmethods.scale_by_adam(), gdmethods.scale_by_learning_rate(1e-3)
       ... )
 
-    For bfloat16 and float16 parameters each link of a chain rounds its
-    updates; `adam(1e-3)`, which is the chain above otherwise, rounds once.
+    With bfloat16 or float16 parameters each link of a chain rounds its updates.
+    `adam(1e-3)`, which is otherwise the chain above, rounds once.
 
-    Elsewhere: `optax.scale_by_learning_rate`, whose product is taken in the
-    update's dtype.
+    Elsewhere: `optax.scale_by_learning_rate`, which multiplies in the update's
+    dtype.
     """
     return sgd(learning_rate)

@@ -15,13 +15,13 @@ def squarable(x: jax.Array, slot: jax.Array) -> jax.Array:
 
         min(max(x, −2⁶²), 2⁶²),    2⁵¹⁰ in float64
 
-    So its square is finite, and the sum of ten such, and the square of a
-    difference of two. Infinities are clipped, too, and both parts of a complex
-    number.
+    So the square is finite, and so are the sum of seven such squares and the
+    square of a difference. Infinities are clipped too. Of a complex number,
+    each part is clipped.
 
     Arguments:
       x: a gradient.
-      slot: the square beside it, as in `g = squarable(g, s.nu)`.
+      slot: the square that keeps it, as in `g = squarable(g, s.nu)`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -30,15 +30,15 @@ def squarable(x: jax.Array, slot: jax.Array) -> jax.Array:
       >>> print(squarable(x, x))
       [-4.611686e+18  3.000000e+00]
     """
-    # One operation, which XLA repeats where g is read. One that kept infinities is two, and XLA
-    # stores its result: a pass more.
+    # XLA repeats a single operation wherever g is read. To keep infinities takes two operations,
+    # and XLA stores their result: one more pass.
     if jnp.iscomplexobj(x):
         return jax.lax.complex(squarable(x.real, slot), squarable(x.imag, slot))
     return clipped(x, 2.0 ** (jnp.finfo(slot.dtype).maxexp // 2 - 2)).astype(slot.dtype)
 
 
 def clipped(x: jax.Array, largest: float) -> jax.Array:
-    """x between −largest and largest; both parts of a complex number are."""
+    """x clipped to [−largest, largest]; of a complex number, each part."""
     if jnp.iscomplexobj(x):
         return jax.lax.complex(clipped(x.real, largest), clipped(x.imag, largest))
     limit = np.asarray(largest, x.dtype)
@@ -53,9 +53,9 @@ def square(x: jax.Array) -> jax.Array:
 def positive(x: jax.Array, eps: Any = 0.0) -> jax.Array:
     """x ≥ 0, or the smallest normal number if x is smaller.
 
-    Divide by its root: a square that underflowed is not known better, and 0/0
-    is 0, so that a weight that had no gradient stays. If eps is added and hides
-    the difference, x comes back as it is.
+    Divide by its root. Then 0/0 is 0, so that a weight without gradients stays,
+    and a square that underflowed counts as the smallest normal number. If the
+    caller adds an eps that hides the difference, x is returned unchanged.
 
     Example:
       >>> import jax.numpy as jnp
@@ -68,19 +68,20 @@ def positive(x: jax.Array, eps: Any = 0.0) -> jax.Array:
 
 
 def _hides(eps: Any, least: float, dtype: jnp.dtype) -> bool:
-    """Whether least + eps is eps, to the bit, as is known before compilation."""
+    """Whether it is known before compilation that least + eps equals eps to the bit."""
     return isinstance(eps, float) and float(jnp.finfo(dtype).eps) / 4 * eps > least
 
 
 def root(x: jax.Array, eps: Any, eps_root: Any = 0.0, correction: Any = 1.0) -> jax.Array:
-    """√(x / correction + eps_root) + eps of a square x, as `positive(x)`: never 0.
+    """√(x / correction + eps_root) + eps for a square x; never 0.
 
-    Terms that change no bit are left out, since each costs time to compile.
+    x counts as `positive(x)`. Terms that change no bit are left out, since each
+    costs time to compile.
 
     Arguments:
       x: a square, ≥ 0.
       eps, eps_root: ε ≥ 0.
-      correction: of x, in (0, 1]; 1 for none.
+      correction: the divisor of x, in (0, 1]; 1 for none.
 
     Example:
       >>> import jax.numpy as jnp
@@ -101,7 +102,7 @@ def root(x: jax.Array, eps: Any, eps_root: Any = 0.0, correction: Any = 1.0) -> 
 
 @jax.custom_jvp
 def divide(x: jax.Array, y: jax.Array) -> jax.Array:
-    """x / y with a derivative that does not square y, which would underflow."""
+    """x / y. Its derivative does not square y, since the square could underflow."""
     return x / y
 
 
@@ -116,7 +117,7 @@ def _(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> tuple[
 def sqrt(x: jax.Array) -> jax.Array:
     """√x with the derivative 0 at 0.
 
-    So `jax.grad` of a whole training run is finite.
+    So `jax.grad` through a training run is finite.
 
     Example:
       >>> import jax
@@ -135,9 +136,9 @@ def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array,
 
 
 def sign(x: jax.Array) -> jax.Array:
-    """−1, 0 or 1, and 0 of NaN.
+    """−1, 0 or 1; 0 for NaN.
 
-    Also of denormal numbers, which XLA compares as if they were 0.
+    Denormal numbers keep their sign, although XLA compares them as 0.
 
     Raises:
       TypeError: x is complex.
@@ -161,14 +162,14 @@ def sign(x: jax.Array) -> jax.Array:
 
 
 def representable(x: float | jax.Array, dtype: jnp.dtype) -> float | jax.Array:
-    """x, or the nearest positive number that is normal in a dtype.
+    """x, or the nearest positive, finite number that is normal in a dtype.
 
-    A factor between two such limits is never 0 or infinite, which no other
-    factor would change.
+    A factor between two such limits never becomes 0 or infinite. Multiplying
+    could not bring it back from there.
 
     Arguments:
       x: a limit, ≥ 0.
-      dtype: of the slot that is limited, as in
+      dtype: the dtype of the limited slot, as in
         `jnp.minimum(s.gains, representable(limit, s.gains.dtype))`.
 
     Example:
@@ -186,7 +187,8 @@ def representable(x: float | jax.Array, dtype: jnp.dtype) -> float | jax.Array:
 def one_minus_power(base: float | jax.Array, exponent: jax.Array) -> jax.Array:
     """1 − baseᵉ, for a base in [0, 1) and e ≥ 1.
 
-    It is −expm1(e log base): a subtraction loses digits while baseᵉ is near 1.
+    Computed as −expm1(e log base), since a subtraction loses digits while baseᵉ
+    is near 1.
 
     Example:
       >>> import jax.numpy as jnp

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 
 def bits_of(x: jax.Array, dtype: Any = jnp.uint32) -> jax.Array:
-    """The bits of numbers, as integers of this dtype and as many bits."""
+    """The bits of numbers, as integers of a dtype with as many bits."""
     return jax.lax.bitcast_convert_type(x, dtype)
 
 
 def float32_of(bits: jax.Array) -> jax.Array:
-    """The float32 numbers of 32 bits each."""
+    """The float32 numbers that have these bits."""
     return jax.lax.bitcast_convert_type(bits, jnp.float32)

@@ -1,17 +1,17 @@
 """Eight bits a number: floating point with 8 levels an octave, rounded stochastically.
 
-A square v is stored by its fourth root. Adam's steps are 1 % too long with it,
-where roundings of √v as far apart make them 3 % too long, and those of v itself
-7 %. A byte has √v from 2⁻⁴⁰ to 2²³, and codes of their own for 0,
-infinity and NaN.
+A square v is stored as its fourth root. Adam's steps are then 1 % too long.
+With levels of √v as far apart they would be 3 % too long, and with levels of v
+7 %. A byte holds √v from 2⁻⁴⁰ to 2²³, and has codes for 0, infinity and NaN.
 
-A signed number m is stored relative to the root of the square beside it, as it
-is stored. The ratio is what a step uses, and is bounded, so that it needs no
-scale. NaN is left to the square.
+A signed number m is stored as its ratio to √v, the stored root of the square
+beside it. A step uses this ratio. It is bounded, so that it needs no scale. It
+has no code for NaN, since the square keeps it.
 
-A code is float32's bits without their last twenty, less those of the smallest
-level. To add twenty random bits and to cut them off rounds up with the
-probability of the part that is cut off. A level comes back whatever the noise.
+A code is the upper twelve bits of a float32 number, minus those of the smallest
+level. Twenty random bits are added before the lower twenty are cut off. So a
+number is rounded up with the probability of the part that is cut off, and a
+level is never changed.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ LEAST_ROOT = 2.0**-40
 LARGEST_ROOT = 9 * 2.0**20
 """√v of code 253; a larger gradient counts as this."""
 LARGEST_RATIO = 59.0
-"""Less than |m|/√v of the codes 127 and 255, which is 60."""
+"""A bound below 60, the |m|/√v of the codes 127 and 255."""
 
 _CUT = 20  # of the 23 bits of float32's mantissa
 _OCTAVE = 2 ** (23 - _CUT)
@@ -43,7 +43,7 @@ _TO_NEAREST = np.uint32(2 ** (_CUT - 1))
 
 
 def root_of(codes: jax.Array) -> jax.Array:
-    """√v of what `square_code` stored, in float32."""
+    """√v of the codes that `square_code` made, in float32."""
     k = codes.astype(jnp.uint32)
     k += jnp.where(k < _INFINITE, np.uint32(_BEFORE_FIRST), np.uint32(_TO_INFINITY))
     fourth_root = jnp.where(codes == 0, 0.0, float32_of(k << _CUT))
@@ -51,11 +51,11 @@ def root_of(codes: jax.Array) -> jax.Array:
 
 
 def square_code(v: jax.Array, noise: jax.Array | None = None) -> jax.Array:
-    """The codes of v ≥ 0: never 0 unless v is, and the largest finite one for larger v.
+    """The codes of v ≥ 0: 0 only if v is 0, and the largest finite code if v is too large.
 
     Arguments:
       v: squares, in float32.
-      noise: 32 random bits each; without it, to the nearest code.
+      noise: 32 random bits for each; None rounds to the nearest code.
     """
     fourth_root = jnp.sqrt(jnp.sqrt(v))
     code = jnp.clip(_levels(bits_of(fourth_root), noise) - _BEFORE_FIRST, 1, TOP_SQUARE)
@@ -65,9 +65,10 @@ def square_code(v: jax.Array, noise: jax.Array | None = None) -> jax.Array:
 
 
 def ratio_of(codes: jax.Array) -> jax.Array:
-    """m/√v of what `ratio_code` stored, in float32.
+    """m/√v of the codes that `ratio_code` made, in float32.
 
-    The levels are those of |m|/√v + 2⁻¹⁰, so that they reach 0 in even steps.
+    |m|/√v + 2⁻¹⁰ is rounded to floating point, so that the levels near 0 are
+    evenly spaced.
     """
     k = codes.astype(jnp.uint32)
     magnitude = float32_of(((k & TOP_RATIO) + np.uint32(_ZERO)) << _CUT) - _OFFSET
@@ -75,7 +76,7 @@ def ratio_of(codes: jax.Array) -> jax.Array:
 
 
 def ratio_code(ratio: jax.Array, noise: jax.Array | None = None) -> jax.Array:
-    """The codes of m/√v; the largest one for what is larger.
+    """The codes of m/√v; the largest code for a larger ratio.
 
     Arguments:
       ratio: m/√v, in float32.

@@ -1,10 +1,10 @@
-"""A format: how a slot is stored between two updates, and what a step loses by it.
+"""A format: how a slot is stored between two updates.
 
-A step reads each slot as numbers of the dtype that it computes in. It stores a
-new one before it goes on, reads it again, and so makes the displacement of what
-is stored: a resumed run reads what the step used. It also spares a pass over
-the arrays on a TPU, whose compiler shares a costly value between two results
-of a kernel only if it is a result itself, in the dtype of the slot.
+A step reads each slot as numbers of the dtype that it computes in. It stores
+the new number, reads it back, and computes the displacement from what it read.
+So a resumed run reads the numbers that the step used. This also saves a pass
+over the arrays on a TPU: its compiler shares a costly value between two results
+of a kernel only if that value is itself a result, in the dtype of the slot.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,10 +25,11 @@ class Format(NamedTuple):
     """How a slot's numbers are stored in arrays of one dtype.
 
     Attributes:
-      read: what is stored, as numbers of float32 or wider; given the root of
-        the square beside it, which numbers in 8 bits are relative to.
-      write: numbers as they are stored, given that root; rounded by 32 random
-        bits each, and to the nearest without.
+      read: `read(stored, root)` gives numbers in float32 or wider. Signed
+        numbers in 8 bits are relative to `root`, the root of the square beside
+        them.
+      write: `write(numbers, root, noise)` gives what is stored. The noise is 32
+        random bits for each number; without it, rounds to nearest.
     """
 
     read: Callable[[jax.Array, Any], jax.Array]
@@ -77,7 +78,7 @@ def read_slots(slots: Stored, kinds: Kinds) -> dict[str, Any]:
 
 
 def converted_slots(slots: Stored, like: Stored, kinds: Kinds) -> dict[str, Any]:
-    """A leaf's slots in the dtypes of another's, each number the nearest that its format has."""
+    """A leaf's slots in the dtypes of `like`, each number rounded to nearest."""
     numbers = read_slots(slots, kinds)
     stored: dict[str, Any] = {}
     for name in sorted(slots, key=lambda name: kinds[name] is not Kind.SQUARE):
@@ -89,7 +90,7 @@ def converted_slots(slots: Stored, like: Stored, kinds: Kinds) -> dict[str, Any]
 
 
 def square_of(slots: Stored, kinds: Kinds) -> str | None:
-    """The first square in 8 bits, to whose root the signed numbers in 8 bits are relative."""
+    """The first square in 8 bits; signed numbers in 8 bits are relative to its root."""
     squares = (
         name for name, x in slots.items() if kinds[name] is Kind.SQUARE and in_eight_bits(x)
     )
@@ -97,7 +98,7 @@ def square_of(slots: Stored, kinds: Kinds) -> str | None:
 
 
 def root_beside(slots: Stored, kinds: Kinds) -> Any:
-    """The root of that square; None without one."""
+    """The root of the first square in 8 bits; None if there is none."""
     name = square_of(slots, kinds)
     return None if name is None else eight_bits.root_of(slots[name])
 
@@ -108,17 +109,17 @@ def in_eight_bits(x: Any) -> bool:
 
 
 def limited(gradient: jax.Array, slots: Stored, kinds: Kinds) -> jax.Array:
-    """The gradient, as far as the squares of its leaf can keep its square."""
+    """The gradient, clipped where its leaf keeps a square in 8 bits."""
     if square_of(slots, kinds) is None:
         return gradient
     return clipped(gradient, eight_bits.LARGEST_ROOT)
 
 
 class Seed(NamedTuple):
-    """What the noise of a leaf is drawn from, beside its gradient and its slots.
+    """What the noise of a leaf is drawn from, besides its gradient and its slots.
 
     Attributes:
-      count: of the update.
+      count: the number of the update.
       weight: None where `update` was not given the parameters.
     """
 
@@ -127,20 +128,20 @@ class Seed(NamedTuple):
 
 
 def is_narrow(slot: Any) -> bool:
-    """Whether a slot is kept in fewer bits than a rule computes with, so that noise rounds it."""
+    """Whether a slot has fewer bits than a rule computes with, and is rounded stochastically."""
     return slot is not None and slot.dtype in (jnp.bfloat16, EIGHT_BITS)
 
 
 def store(
     x: Any, kind: Kind, dtype: jnp.dtype, root: Any, noise: Callable[[], jax.Array]
 ) -> tuple[jax.Array, Any]:
-    """A number as its slot keeps it, and as a step then reads it.
+    """What the slot of a number stores, and the number that a step then reads.
 
     Arguments:
       x: the number.
       kind, dtype: of the slot.
-      root: of the square beside it, as `Format` has it.
-      noise: draws 32 random bits for each number, if there is something to round.
+      root: the root of the square beside it, as in `Format`.
+      noise: called if the slot is narrow; draws 32 random bits for each number.
     """
     format = format_of(kind, dtype)
     if dtype == EIGHT_BITS:
@@ -156,8 +157,8 @@ def store(
 def _read_back(x: jax.Array) -> jax.Array:
     """x, which is one of bfloat16's numbers.
 
-    An H100's compiler would drop the conversion there and back, and then take
-    two kernels where a rule stores two slots.
+    Without this an H100's compiler would drop the conversion to bfloat16 and
+    back, and then use two kernels for a rule that stores two slots.
     """
     return jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
 
@@ -175,6 +176,6 @@ def _without_derivative(x: jax.Array) -> jax.Array:
 @_without_derivative.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     raise TypeError(
-        "State in 8 bits has no derivative, so that what a step adds to it would count as 0. "
-        "Differentiate with accumulator_dtype=jnp.bfloat16, or None."
+        "State in 8 bits has no derivative. To differentiate, set "
+        "accumulator_dtype=jnp.bfloat16 or None."
     )

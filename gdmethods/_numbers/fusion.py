@@ -1,8 +1,8 @@
 """Ties: one result of a rule made to depend on another, so that XLA computes both in one pass.
 
 A TPU's compiler puts several results into one kernel only if each of them leads to the weight in
-the end; otherwise each kernel reads the arrays again. A CPU's overwrites an array in place only if
-the new values depend on its last reader; otherwise it copies the old ones first.
+the end; otherwise each kernel reads the arrays again. A CPU's compiler overwrites an array in
+place only if the new values depend on its last reader; otherwise it copies the old values first.
 """
 
 import jax
@@ -12,8 +12,8 @@ from gdmethods._numbers.bits import bits_of
 
 
 def after(before: jax.Array, x: jax.Array) -> jax.Array:
-    """x, computed after `before`: NaN goes on from number to number, and is 0 as a sign."""
-    if not jnp.issubdtype(before.dtype, jnp.inexact):  # a sign, which is never that
+    """x, computed after `before`. A NaN of `before` makes x NaN, or 0 if x is an integer."""
+    if not jnp.issubdtype(before.dtype, jnp.inexact):  # a sign is never the least integer
         return jnp.where(before == jnp.iinfo(before.dtype).min, 0, x)
     nan = before.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.inexact) else 0
     return jnp.where(jnp.isnan(before), nan, x)
@@ -21,9 +21,10 @@ def after(before: jax.Array, x: jax.Array) -> jax.Array:
 
 @jax.jit  # for the same reason as in `lift`
 def waiting_for(before: jax.Array, x: jax.Array) -> jax.Array:
-    """x, computed after `before`, by a condition that never holds, which XLA does not know.
+    """x, computed after `before`: a condition on `before` never holds, but XLA cannot tell.
 
-    Where NaN must not go on as `after` lets it. Wide integers and keys have no such condition.
+    Unlike with `after`, a NaN of `before` does not reach x. For wide integers and keys there is no
+    such condition, and x is returned as it is.
     """
     if jnp.issubdtype(before.dtype, jnp.inexact):
         never = jnp.abs(before) < -1
@@ -35,15 +36,16 @@ def waiting_for(before: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def sign_after(slot: jax.Array, sign: jax.Array) -> jax.Array:
-    """`sign` as its slot keeps it, after the new `slot` that its old values decide."""
+    """`sign` in its slot's precision, computed after the new `slot`."""
     return after(slot, sign.astype(jnp.int8)).astype(slot.dtype)
 
 
 def made_once(x: jax.Array) -> jax.Array:
-    """x, which a CPU would compute again for each result that follows from it.
+    """x. A CPU would otherwise compute it again for each result that uses it.
 
-    XLA of jax 0.10 keeps there only what is costly, as divisions are, and does not see a barrier.
-    This one divides by 1, which LLVM sees, and XLA does not.
+    On a CPU, XLA stores only costly values, such as quotients, and ignores barriers. Here it
+    divides by a number whose value it does not know. LLVM sees that the number is 1, and removes
+    the division.
     """
     same: jax.Array = jax.lax.platform_dependent(x, cpu=_divided, default=lambda x: x)
     return same

@@ -1,1 +1,1 @@
-"""A state, whoever made it: read, watched, converted, or taken over from elsewhere."""
+"""States, whoever made them: read, watched, converted, or taken over from other libraries."""

@@ -1,4 +1,4 @@
-"""States in another format: read as float32 numbers, or taken over by another configuration."""
+"""States in another format: as float32 numbers, or for another configuration."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from gdmethods._wrappers.masters import Float32MasterState, in_form_of
 
 
 def read_state(state: optax.OptState) -> optax.OptState:
-    """The same state with the numbers of narrow slots in float32, to look at.
+    """The same state with its narrow slots in float32, to look at.
 
     Arguments:
       state: of a method of gdmethods, alone or within chains and wrappers.
 
     Returns:
-      A tree of the same structure. Slots of float32 and wider, and what is not
-      of gdmethods, are as they were.
+      A tree of the same structure. Wider slots, and states of other libraries,
+      are unchanged.
 
     Example:
       >>> import jax.numpy as jnp, gdmethods
@@ -53,7 +53,7 @@ def _read(state: Any) -> Any:
 
 
 def _by_leaf(convert: Callable[..., dict[str, Any]], state: Any, *others: Any) -> Any:
-    """The state with the slots of each leaf converted, which may need one another."""
+    """The state with the slots of each leaf converted together, since one may need another."""
     names = list(slots_of(state))
     columns = [[jax.tree.leaves(getattr(x, n)) for n in names] for x in (state, *others)]
     rows = [
@@ -72,24 +72,23 @@ def _by_leaf(convert: Callable[..., dict[str, Any]], state: Any, *others: Any) -
 def convert_state(
     tx: optax.GradientTransformation, params: optax.Params, state: optax.OptState
 ) -> optax.OptState:
-    """A state as `tx` keeps it, from one of another `accumulator_dtype`.
+    """The state in the formats of `tx`, from another `accumulator_dtype`.
 
-    A float32 run goes on with narrow accumulators from here, or a narrow one
-    with float32. Each number goes to the nearest that the new format has.
-    Likewise a run of `with_float32_master` goes on with `remainder=False`, or
-    from there with remainders. A run of `with_stochastic_rounding` with float32
-    parameters goes on with bfloat16 ones, or back: cast the parameters first.
+    A float32 run can go on with narrow accumulators, and a narrow one with
+    float32. Each number is rounded to the nearest of the new format. A run of
+    `with_float32_master` can switch to `remainder=False` and back. A run of
+    `with_stochastic_rounding` can switch between float32 and bfloat16
+    parameters: cast the parameters first.
 
     Arguments:
-      tx: the transformation that is to go on; it differs from the one that made
-        the state in nothing but `accumulator_dtype` and `remainder`.
-      params: the parameters, as they go on; a `jax.ShapeDtypeStruct` in place
-        of each is enough where `remainder` is the same.
+      tx: the transformation that goes on. It may differ from the one that made
+        the state only in `accumulator_dtype` and `remainder`.
+      params: the parameters with which it goes on; a `jax.ShapeDtypeStruct` in
+        place of each is enough if `remainder` stays the same.
       state: the state.
 
     Returns:
-      A state like that of `tx.init(params)`. What needs no change is not
-      copied.
+      A state like `tx.init(params)`. Arrays that need no change are not copied.
 
     Raises:
       TypeError: `tx` is no transformation, or keeps another state.
@@ -120,9 +119,9 @@ def convert_state(
     (leaves, structure), (models, model_structure) = flat
     if structure != model_structure:
         raise TypeError(
-            f"The state is {_named(state)}, and this transformation keeps {_named(like)}. "
-            "convert_state changes how slots are stored, and nothing else: build tx with the "
-            "arguments that the state was made with, but for accumulator_dtype."
+            f"The state is {_named(state)}, but this transformation keeps {_named(like)}. "
+            "convert_state only changes how slots are stored: build tx with the arguments that "
+            "the state was made with, except accumulator_dtype."
         )
     paths = [path for path, _ in jax.tree.leaves_with_path(like)]
     for leaf, model, path in zip(leaves, models, paths, strict=True):
@@ -131,7 +130,7 @@ def convert_state(
 
 
 def _named(state: Any) -> str:
-    """What a state consists of, for a message."""
+    """The parts of a state, for a message."""
     nodes: list[Any] = []
 
     def is_named(node: Any) -> bool:
@@ -161,7 +160,7 @@ def _with_masters_like(like: Any, state: Any, params: Any) -> Any:
         for each in (state, like)
     ]
     if structures[0] != structures[1]:
-        return state  # which is refused for what differs otherwise
+        return state  # convert_state then reports the difference
     models = iter(states_in(like, Float32MasterState))
     return map_states(
         lambda node: in_form_of(next(models), node, params), state, Float32MasterState

@@ -1,4 +1,4 @@
-"""A run that Optax began goes on here: its state's numbers in the slots of ours."""
+"""Optax runs that go on here: the numbers of their state in our slots."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SOURCES: dict[type, str] = {
     RMSPropState: "ScaleByRmsState ScaleByRmsWithCountState ScaleByRStdDevState TraceState",
     AdamState: "ScaleByAdamState",
 }
-"""The states of Optax whose numbers a state of ours takes; some of them Optax keeps private."""
+"""For each of our states the states of Optax with its numbers; some are private in Optax."""
 
 _WRAPPERS = (Float32MasterState, StochasticRoundingState, SkipNonfiniteStepsState)
 """The states of wrappers that Optax lacks."""
@@ -55,48 +55,48 @@ def from_optax(
     learning_rate: float | jax.Array | Mapping[Any, Any] | None = None,
     count: int | None = None,
 ) -> optax.OptState:
-    """The state with which `tx` goes on where an optimizer of Optax has stopped.
+    """The state with which `tx` continues a run of an Optax optimizer.
 
     Optax keeps the numbers of these methods under the same names, except:
 
-        velocity = −η trace    where Optax multiplies by η after its trace
+        velocity = −η trace    if Optax multiplies by η after its trace
         nu = nu − |mu|²    centered RMSProp's variance
         sign = sign(prev_updates)    Rprop's
 
-    `optax.rprop` lags: it returns each move in the update after. Its last one
-    was not made and is dropped; the next update is without lag.
+    `optax.rprop` lags: it returns each move one update later. Its last move was
+    not made and is dropped; the next update has no lag.
 
     Arguments:
-      tx: the transformation that is to go on, with the hyperparameters of the
-        one before; each method of gdmethods stands where Optax's stood, within
-        the same chains, partitions and wrappers. Wrappers of gdmethods may be
-        new, and so may an `accumulator_dtype`. `skip_nonfinite_steps` may stand
-        for `optax.apply_if_finite`, and `optax.inject_hyperparams` may be gone
-        if it had no schedules. If it stays, the state's learning rate and
-        momentum go on, unless they are scheduled.
-      params: the parameters where Optax has left them.
+      tx: the transformation that goes on, with the same hyperparameters. Each
+        method of gdmethods replaces Optax's, within the same chains, partitions
+        and wrappers. You may add wrappers of gdmethods and an
+        `accumulator_dtype`, replace `optax.apply_if_finite` by
+        `skip_nonfinite_steps`, and remove an `optax.inject_hyperparams` without
+        schedules. If it stays, the state's learning rate and momentum stay too,
+        unless they are scheduled.
+      params: the parameters at the end of the Optax run.
       state: of `optax.sgd`, `adagrad`, `adadelta`, `rprop`, `rmsprop`, `adam`
         or `adamw`, or of their parts (`optax.scale_by_adam`, `trace`).
-      learning_rate: η of the last update, for `optax.sgd` with a momentum. One
-        that `optax.inject_hyperparams` keeps is read there. Where several
-        methods of an `optax.partition` have a momentum, a mapping from its
-        labels to their rates; a partition within has a mapping in it.
-      count: updates so far, where the state does not tell and an update of
-        `tx` depends on it. Where none does, the state counts from 0.
+      learning_rate: η of the last update, for `optax.sgd` with a momentum. It
+        is not needed if `optax.inject_hyperparams` keeps it. If several methods
+        of an `optax.partition` have a momentum, pass a mapping from its labels
+        to their rates; for a partition within a partition, a nested mapping.
+      count: updates so far. It is needed if the state has no count and an
+        update of `tx` depends on it; otherwise the state counts from 0.
 
     Returns:
-      A state like that of `tx.init(params)`. A number that is wider than its
-      slot is rounded to the nearest.
+      A state like `tx.init(params)`. A number that is wider than its slot is
+      rounded to nearest.
 
     Raises:
       ValueError: the state was made for other parameters; `learning_rate` or
         `count` is needed and was not given, or is out of range; one
         `learning_rate` is given for several velocities; the momentum of a
-        `nesterov` in `tx` is a schedule, and the state does not tell the
+        `nesterov` in `tx` is a schedule, and the state does not have the
         momentum of the last update.
-      TypeError: the state is of another method or schedule, or holds what `tx`
-        does not keep, or lacks what it keeps; or it is of centered RMSProp
-        with bias correction, and does not tell decay.
+      TypeError: the state belongs to another method or schedule, or has other
+        slots than `tx`; or it is of centered RMSProp with bias correction, and
+        does not have decay.
 
     Example:
       >>> import jax.numpy as jnp, optax, gdmethods
@@ -125,14 +125,14 @@ def _checked(name: str, rate: Any) -> Any:
 
 
 class _Past(NamedTuple):
-    """What is known of the updates before, beside the states.
+    """What is known of the past updates, besides the states.
 
     Attributes:
-      starts: where the fields of a state here start, by its id.
-      rate: η of the last update; a mapping has it by the labels of a partition.
-      injected: the hyperparameters of the last update; None where Optax keeps
+      starts: the starts of a state's fields here, by its id.
+      rate: η of the last update, or a mapping from the labels of a partition.
+      injected: the hyperparameters of the last update; None if Optax keeps
         none.
-      scaled: the places of the traces that this rate has multiplied.
+      scaled: the paths of the traces that this rate has multiplied.
     """
 
     starts: Mapping[int, Mapping[str, Any]]
@@ -168,7 +168,7 @@ def _carried(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) -> Any:
             if theirs.hyperparams_states:
                 raise TypeError(
                     f"The state {at_path(path)} has a schedule of "
-                    f"{', '.join(theirs.hyperparams_states)}, which tx has not. Put "
+                    f"{', '.join(theirs.hyperparams_states)}, but tx has none. Put "
                     "optax.inject_hyperparams with the same schedules around the method."
                 )
             return _carried(ours, theirs.inner_state, past, path)
@@ -202,8 +202,8 @@ def _carried(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) -> Any:
             _require_no_dict(theirs, path)
         raise TypeError(
             f"The state {at_path(path)} is {_name(theirs)}, where tx keeps {_name(ours)}. Put the "
-            "methods of gdmethods into the same chain, partition or wrapper as those of Optax "
-            "before, with the same schedules."
+            "methods of gdmethods into the same chain, partition or wrapper that Optax's methods "
+            "were in, with the same schedules."
         )
     return jax.tree.unflatten(
         node,
@@ -218,20 +218,20 @@ def _require_no_dict(theirs: Any, path: tuple[Any, ...]) -> None:
     if isinstance(theirs, Mapping):
         raise TypeError(
             f"The state {at_path(path)} is a plain dict, as checkpoints are read by default. "
-            "Restore it into that of Optax's optimizer first: flax.serialization.from_state_dict("
-            "optimizer.init(params), state), for instance."
+            "Restore it into the state of Optax's optimizer first: "
+            "flax.serialization.from_state_dict(optimizer.init(params), state), for instance."
         )
 
 
 def _name(node: Any) -> str:
-    """What a node is, with the keys of its dict."""
+    """A node's type, with the keys of its dict."""
     of = getattr(node, "inner_states", node)
     keys = f" of {', '.join(sorted(map(str, of))) or 'nothing'}" if isinstance(of, Mapping) else ""
     return f"{type(node).__name__}{keys}"
 
 
 def _hyperparams(ours: Any, theirs: Any, injected: Any) -> dict[str, Any]:
-    """Those of `tx`, but for a rate and a momentum that both keep: a number set by hand stays."""
+    """The hyperparameters of `tx`, but the old rate and momentum: a number set by hand stays."""
     scheduled = {*ours.hyperparams_states, *theirs.hyperparams_states}
     kept = ({"learning_rate", "momentum"} & {*ours.hyperparams} & {*injected}) - scheduled
     stay = {name: jnp.asarray(injected[name], ours.hyperparams[name].dtype) for name in kept}
@@ -239,10 +239,10 @@ def _hyperparams(ours: Any, theirs: Any, injected: Any) -> dict[str, Any]:
 
 
 def _schedules(ours: Any, theirs: Any) -> dict[str, Any]:
-    """The states of the injected schedules, as they came.
+    """The states of the injected schedules, from the old state.
 
-    A schedule that is new, and depends on nothing but the count, has the count
-    of the updates; one that has gone leaves nothing but such a count.
+    A new schedule that depends only on the count gets the count of updates. The
+    count of a schedule that was removed is dropped.
     """
     here, there = ours.hyperparams_states, theirs.hyperparams_states
     new = {name: x._replace(count=theirs.count) for name, x in here.items() if is_count(x)}
@@ -251,7 +251,7 @@ def _schedules(ours: Any, theirs: Any) -> dict[str, Any]:
 
 
 def _method_state(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) -> Any:
-    """The state of a method, from that of a chain of Optax's or of one of its links."""
+    """The state of a method, from the state of an Optax chain or of one of its links."""
     starts, ours = past.starts.get(id(ours), {}), read_state(ours)
     chain = jax.tree.leaves(theirs, is_leaf=lambda node: hasattr(node, "_fields"))
     links = {type(link).__name__: link for link in chain if jax.tree.leaves(link)}
@@ -267,9 +267,9 @@ def _method_state(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) ->
     if "ScaleByRStdDevWithCountState" in links:
         raise TypeError(
             "The variance of centered RMSProp with bias correction depends on decay, which the "
-            f"state {at_path(path)} does not tell. Pass tx.init(params)._replace(count=count, "
-            "mu=mu, nu=nu - |mu|² / (1 - decay ** count)), of Optax's count, mu and nu, to "
-            "tx.update."
+            f"state {at_path(path)} does not have. Take Optax's count, mu and nu, and pass "
+            "tx.init(params)._replace(count=count, mu=mu, nu=nu - |mu|² / (1 - decay ** count)) "
+            "to tx.update."
         )
     if not links.keys() <= known or came.keys() != {*kept}:
         raise TypeError(
@@ -279,8 +279,8 @@ def _method_state(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) ->
         )
     if kept and _is_chain(theirs) and any(map(_is_chain, theirs)):
         raise TypeError(
-            f"The state {at_path(path)} is that of a chain around the method, of clipping for "
-            "one. Put the method here into the same chain: optax.chain(…, gdmethods.adam(…))."
+            f"The state {at_path(path)} is the state of a chain around the method, such as "
+            "clipping. Put the method here into the same chain: optax.chain(…, gdmethods.adam(…))."
         )
     slots = {name: numbers(came[name], getattr(ours, name), name) for name in kept}
     if "velocity" in slots and not isinstance(chain[-1], optax.TraceState):
@@ -297,23 +297,23 @@ def _method_state(ours: Any, theirs: Any, past: _Past, path: tuple[Any, ...]) ->
 
 
 def _rate(past: _Past, path: tuple[Any, ...]) -> Any:
-    """η of the last update of a trace, which Optax keeps outside of it."""
+    """η of the last update, which Optax does not keep in the trace."""
     past.scaled.append(path)
     if past.rate is None:
         raise ValueError(
             f"Optax multiplies the trace of the state {at_path(path)} by the learning rate, and "
-            "the velocity here is the product. Pass learning_rate, that of the last update."
+            "the velocity here is the product. Pass the learning_rate of the last update."
         )
     if isinstance(past.rate, Mapping):
         raise ValueError(
-            f"learning_rate has the labels {', '.join(map(repr, past.rate))}, and the state "
-            f"{at_path(path)} stands in no optax.partition with labels. Pass one number."
+            f"learning_rate has the labels {', '.join(map(repr, past.rate))}, but the state "
+            f"{at_path(path)} is in no optax.partition with labels. Pass one number."
         )
     if len(past.scaled) > 1:
         first, second = map(at_path, past.scaled)
         raise ValueError(
             f"One learning_rate came for two velocities, {first} and {second}. Pass a mapping "
-            "from the labels of optax.partition, such as learning_rate={'a': 0.1, 'b': 0.01}; in "
+            "from the labels of optax.partition, such as learning_rate={'a': 0.1, 'b': 0.01}. In "
             "a chain take over the state of each link by itself."
         )
     return past.rate
@@ -331,19 +331,19 @@ def _momentum(
     if injected is not None and "momentum" in injected:
         return jnp.asarray(injected["momentum"], ours.next_momentum.dtype)
     way_out = (
-        "Take the state over with a tx of that momentum, a number; the tx of the schedule goes "
-        "on with it."
+        "Take the state over with a tx that has this momentum as a number. Then pass it to the "
+        "tx with the schedule."
         if injected is None
-        else 'Put it into the state that came, as hyperparams["momentum"].'
+        else 'Put it into the given state, as hyperparams["momentum"].'
     )
     raise ValueError(
-        f"The parameters look ahead by the momentum of the last update, which the state "
-        f"{at_path(path)} does not tell, and the momentum of tx changes. {way_out}"
+        f"The parameters look ahead by the momentum of the last update. The state {at_path(path)} "
+        f"does not have it, and the momentum of tx changes. {way_out}"
     )
 
 
 def _is_chain(node: Any) -> bool:
-    """Whether it is the state of a chain; each method of Optax is one of one level."""
+    """Whether it is the state of a chain; each method of Optax is a chain of one level."""
     return isinstance(node, tuple) and not hasattr(node, "_fields") and bool(jax.tree.leaves(node))
 
 

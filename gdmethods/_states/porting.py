@@ -1,8 +1,8 @@
-"""A state that another library's optimizer began: how its numbers come into a state of ours.
+"""How the numbers of another library's state come into ours.
 
-Each road ends here. A state is filled with numbers of float32 or wider, and
-stored at last in the formats that `tx` keeps. A count that the other library
-does not keep is asked for only where an update reads it.
+The conversions from all libraries end here. A state is first filled with
+numbers in float32 or wider, and then stored in the formats of `tx`. If the
+other library keeps no count, the user must give it only if an update reads it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ from gdmethods._numbers.kinds import Kind
 from gdmethods._states.conversion import convert_state
 
 UNTOLD = object()
-"""Stands in a state for a count that nothing told."""
+"""Stands in a state for an unknown count."""
 
 
 def numbers(tree: Any, like: Any, name: str) -> Any:
@@ -36,7 +36,7 @@ def numbers(tree: Any, like: Any, name: str) -> Any:
     for path in wanted | came:
         if came.get(path) != wanted.get(path):
             raise ValueError(
-                f"{name} of the state that came has {_shape(came, path)} {at_path(path)}, and tx "
+                f"{name} of the given state has {_shape(came, path)} {at_path(path)}, but tx "
                 f"keeps {_shape(wanted, path)} for these parameters. Pass the parameters that "
                 "the state was made for."
             )
@@ -64,17 +64,16 @@ def filled(state: Any, slots: dict[str, Any], count: Any) -> Any:
 def finished(
     tx: optax.GradientTransformation, params: optax.Params, state: Any, count: int | None
 ) -> Any:
-    """The state as `tx` keeps it: its slots in their formats, and a number for each count.
+    """The state with its slots in the formats of `tx`, and a number for each count.
 
     Arguments:
-      tx: the transformation that is to go on.
+      tx: the transformation that goes on.
       params: the parameters.
-      state: with slots in float32 or wider, and `UNTOLD` where a count is not
-        known.
-      count: updates so far; None for 0, which serves where no update reads it.
+      state: with slots in float32 or wider, and `UNTOLD` for unknown counts.
+      count: updates so far; None for 0, which is enough if no update reads it.
 
     Raises:
-      ValueError: an update reads a count that nothing told.
+      ValueError: an update reads an unknown count.
     """
     untold = {path for path, leaf in jax.tree.leaves_with_path(state) if leaf is UNTOLD}
     number = jnp.asarray(count or 0, jnp.int32)
@@ -82,8 +81,8 @@ def finished(
     state = convert_state(tx, params, state)
     if untold and count is None and _is_read(untold, tx, params, state):
         raise ValueError(
-            "The updates of tx depend on their count (by a schedule, or noise), and the state "
-            "that came counts no steps. Pass count, the number of updates so far."
+            "The updates of tx depend on their count (by a schedule, or noise), but the given "
+            "state has no count. Pass count, the number of updates so far."
         )
     return _each_its_own(state)
 
@@ -94,7 +93,7 @@ def is_count(schedule_state: Any) -> bool:
 
 
 def _each_its_own(state: Any) -> Any:
-    """The state, in which no array stands twice, so that it can be donated."""
+    """The state with no array twice, so that it can be donated."""
     seen: set[int] = set()
 
     def own(x: Any) -> Any:
@@ -107,7 +106,7 @@ def _each_its_own(state: Any) -> Any:
 
 
 def _is_read(untold: set[Any], tx: Any, params: Any, state: Any) -> bool:
-    """Whether the updates, or what else is kept, depend on the leaves at these paths."""
+    """Whether the updates, or other leaves of the state, depend on the leaves at these paths."""
     flat: Any = jax.tree.flatten_with_path(state)
     (leaves, structure), update = flat, optax.with_extra_args_support(tx).update
 
@@ -130,7 +129,7 @@ def _arguments_read(jaxpr: Any, results: Iterable[int]) -> set[int]:
         places: Iterable[int] = range(len(equation.invars)) if wanted else ()
         if wanted and equation.primitive.name == "jit":
             places = _arguments_read(equation.params["jaxpr"].jaxpr, wanted)
-        if wanted and equation.primitive.name == "cond":  # of which the first argument decides
+        if wanted and equation.primitive.name == "cond":  # the first argument selects a branch
             branches = (branch.jaxpr for branch in equation.params["branches"])
             read_by = set().union(*(_arguments_read(branch, wanted) for branch in branches))
             places = [0, *(1 + i for i in read_by)]

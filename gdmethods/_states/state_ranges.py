@@ -1,4 +1,4 @@
-"""Where the numbers of a state in 8 bits stand in the range of their format."""
+"""How many numbers of a state in 8 bits are at the ends of their format's range."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class StateRange(NamedTuple):
     """Shares of a leaf's numbers, each in [0, 1]; float32, shape ().
 
     Attributes:
-      zero: that are 0.
-      floor: that are the smallest number of the format above 0.
-      top: that are the largest finite one.
+      zero: the share that is 0.
+      floor: the share at the smallest number of the format above 0.
+      top: the share at the largest finite number.
     """
 
     zero: jax.Array
@@ -29,12 +29,12 @@ class StateRange(NamedTuple):
 
 
 def state_ranges(state: optax.OptState) -> optax.OptState:
-    """Which share of the state in 8 bits is 0, and which at the ends of its range.
+    """The shares of a state in 8 bits that are 0, or at the ends of the range.
 
-    Numbers beyond the range are stored as its ends: a square √v below 2⁻⁴⁰ as
-    that, so that its weight moves less, and one above 9.4e6 as that. Where many
-    are, gradients are too small or too large for `accumulator_dtype="8bit"`:
-    scale the loss, or take `jnp.bfloat16`.
+    Numbers beyond the range are stored as its ends: a √v below 2⁻⁴⁰ as 2⁻⁴⁰, so
+    that its weight moves less, and a √v above 9.4e6 as 9.4e6. If many numbers
+    are there, gradients are too small or too large for
+    `accumulator_dtype="8bit"`: scale the loss, or use `jnp.bfloat16`.
 
     Arguments:
       state: of a method of gdmethods, alone or within chains and wrappers.

@@ -1,1 +1,1 @@
-"""What stands around any transformation: narrow weights, and steps that are not finite."""
+"""Wrappers around any transformation: for narrow weights, and steps that are not finite."""

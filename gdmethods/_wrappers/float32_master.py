@@ -1,9 +1,9 @@
 """Float32 master weights: bfloat16 and float16 weights that lose no small update.
 
-An update of less than half a unit in the last place of its weight is lost when
-the two are added: less than 2⁻⁹ to 2⁻⁸ of a bfloat16 weight, whatever the
-method and however often it comes. So the updates are added to a float32 number
-for each weight, and the weight is its rounding.
+An update below half a unit in the last place of its weight is lost when the two
+are added, however often it comes. For bfloat16 this is 2⁻⁹ to 2⁻⁸ of the
+weight. So the updates are added to a float32 master of each weight, and the
+weight is the rounded master.
 """
 
 from __future__ import annotations
@@ -46,55 +46,56 @@ def with_float32_master(
         wₜ₊₁ = rounded(Mₜ₊₁)
 
     `inner` is given the masters M and the gradients in float32, so that its
-    accumulators, its weight decay and its updates Δ are float32 too. Given the
-    same gradients, M is to the bit what a float32 weight would be.
+    accumulators, its weight decay and its updates Δ are float32 too. With the
+    same gradients, M equals a float32 weight to the bit.
 
     A bfloat16 weight is the upper half of its master, rounded (ties away from
-    zero), and the state keeps the lower half alone, 2 bytes a weight:
+    zero). The state keeps only the lower half, 2 bytes a weight:
 
         bits(M) = 2¹⁶ bits(w) + r,    −2¹⁵ ≤ r < 2¹⁵
 
-    Of float16 weights it keeps the whole master, 4 bytes. Parameters of float32
-    and wider, and complex ones, have no master: `inner` updates them directly.
+    For float16 weights it keeps the whole master, 4 bytes. Parameters that are
+    float32 or wider, or complex, have no master: `inner` updates them directly.
 
-    Updates of narrow weights are float32, u = wₜ₊₁ − wₜ, and
-    `optax.apply_updates`, which adds in float32 and rounds the sum, gives wₜ₊₁
-    where a bfloat16 weight shrinks by no more than 2¹⁶ in one step. Beyond that
-    M is off by less than 2⁻²³ of the old weight, in that step. Do not add by
-    w + u, which makes the weights float32: the next update refuses those.
+    Updates of narrow weights are float32, u = wₜ₊₁ − wₜ. Add them with
+    `optax.apply_updates`, which adds in float32 and rounds the sum to wₜ₊₁. Do
+    not write w + u: that makes the weights float32, and the next update raises
+    an error. If a bfloat16 weight becomes more than 2¹⁶ times smaller in one
+    step, M is off by less than 2⁻²³ of the old weight in that step.
 
-    Wrap the whole optimizer, `optax.MultiSteps` included, and let nothing
-    change the updates after it. `skip_nonfinite_steps`, `optax.masked` and
-    `optax.partition` stand outside; `optax.apply_if_finite` refuses updates of
-    another dtype than the gradients'.
+    Wrap the whole optimizer, `optax.MultiSteps` included, and do not change the
+    updates afterwards. Put `skip_nonfinite_steps`, `optax.masked` and
+    `optax.partition` outside. `optax.apply_if_finite` raises an error if
+    updates and gradients differ in dtype.
 
-    A bfloat16 weight that is written by hand is taken as it is, within half of
-    its last place, where r goes on. A weight with a whole master is taken back
-    to M's rounding by the next update: write `master` of the state as well.
-    Neither comes back from an infinity or NaN that is written there.
+    A bfloat16 weight can be written by hand: M is then within half a unit in
+    the last place of the new weight, since r stays. The next update takes a
+    weight with a whole master back to M: write `master` of the state as well.
+    Neither recovers from an infinity or NaN that is written there.
 
-    An infinite M makes its weight infinite, and so does one of 3.3961775e38
-    and more that belongs to a bfloat16 weight; a weight with a whole master is
-    otherwise clipped to what its dtype can hold. Derivatives pass straight
-    through rounding.
+    An infinite M makes its weight infinite, and with a remainder so does |M| of
+    3.3961775e38 or more. A weight with a whole master is clipped to the largest
+    number of its dtype while M is finite. Derivatives pass straight through
+    rounding.
 
     Arguments:
-      inner: an optimizer, of gdmethods, Optax or one's own.
-      remainder: False keeps the whole masters of bfloat16 weights, too, 2 bytes
-        a weight more. On a TPU or a GPU a step moves 4 bytes more with them: 30
-        for 26 a weight with `adam`. On a CPU it is faster with them: XLA stores
-        the sum Mₜ + Δₜ in between for remainders, 4 bytes a weight for the time
-        of a step, and takes 1.3 times as long with 2²¹ weights in a leaf, and 3
-        times with 2²⁴, where each step is given fresh memory.
+      inner: an optimizer of gdmethods, Optax or your own.
+      remainder: False keeps whole masters of bfloat16 weights too, 2 bytes a
+        weight more. On a TPU or a GPU a step with `adam` then moves 30 bytes a
+        weight instead of 26. On a CPU a step is then faster. With remainders,
+        XLA stores the sum Mₜ + Δₜ there, 4 bytes of temporaries a weight. A
+        step takes 1.3 times as long with 2²¹ weights in a leaf, and 3 times as
+        long with 2²⁴, for which each step gets fresh memory.
 
     Returns:
       A transformation with the state `Float32MasterState`.
 
     Raises:
-      TypeError: when built, if an argument is of another type; at `update`, if
-        the state is another, or was made for parameters of other dtypes.
-      ValueError: at `init`, if `inner` holds another wrapper of weights; at
-        `update`, without the parameters; what `inner` raises, as well.
+      TypeError: when built, if an argument has the wrong type; at `update`, if
+        the state belongs to another transformation, or to parameters of other
+        dtypes.
+      ValueError: at `init`, if `inner` contains another wrapper of weights; at
+        `update`, if the parameters are not given.
 
     Example:
       >>> import jax.numpy as jnp, optax, gdmethods
@@ -110,8 +111,8 @@ def with_float32_master(
       >>> print(train(gdmethods.with_float32_master(gdmethods.sgd(0.001))))
       0.898438
 
-    `init_from_float32` starts from float32 parameters, and `master_params` has
-    the masters of a state, to evaluate or to export.
+    `init_from_float32` starts from float32 parameters. `master_params` returns
+    the masters of a state, for evaluation or export.
 
     Elsewhere: Optax 0.2.8 has none.
 
@@ -122,7 +123,7 @@ def with_float32_master(
     remainder = flag("remainder", remainder)
 
     def dtype_kept(w: Any) -> Any:
-        """Of what the state keeps of a weight's master; None where it keeps nothing."""
+        """The dtype in which the state keeps a weight's master; None if it keeps none."""
         if remainder and jnp.result_type(w) == jnp.bfloat16:
             return jnp.int16
         return jnp.float32 if is_narrow(w) else None
@@ -193,15 +194,15 @@ def _move(
 
 
 def _one_after_another(w: jax.Array, m: jax.Array, d: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Of a remainder: a TPU is given the sum a second time, to be computed after the first."""
+    """With a remainder: the sum is written twice, the second one after the first, for TPUs."""
     remainder = remainder_of(m + d)
     return update_to(waiting_for(remainder, m) + d, remainder, w), remainder
 
 
 def _stored_between(w: jax.Array, m: jax.Array, d: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The same, from a sum that is stored: a CPU writes one output a pass.
+    """The same from a stored sum, since a CPU writes one output a pass.
 
-    Computed twice, the sum would ask for copies of the old weight and remainder.
+    If the sum were computed twice, XLA would copy the old weight and remainder.
     """
     new = made_once(m + d)
     remainder = remainder_of(new)

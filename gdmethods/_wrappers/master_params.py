@@ -19,22 +19,22 @@ from gdmethods._wrappers.masters import Float32MasterState, kept_of, masters_of,
 def master_params(opt_state: optax.OptState, params: optax.Params) -> optax.Params:
     """The float32 masters that `with_float32_master` trains.
 
-    To evaluate or to export, without the rounding of the weights.
+    For evaluation or export, without the rounding of the weights.
 
     Arguments:
-      opt_state: any state that holds a `Float32MasterState`, at whatever depth:
-        of `optax.chain`, `partition`, `masked`, `skip_nonfinite_steps`, …; of
-        an ensemble under `jax.vmap` as well.
+      opt_state: any state that contains a `Float32MasterState`, at any depth:
+        of `optax.chain`, `partition`, `masked`, `skip_nonfinite_steps`, …. It
+        may be the state of an ensemble under `jax.vmap`.
       params: the parameters that the last update was applied to; in Flax
         `nnx.state(model, nnx.Param)` or `state.params`, not the model.
 
     Returns:
-      A tree like `params`: float32 in the place of each parameter that has a
-      master, and the others as they are.
+      A tree like `params`, with its float32 master in the place of each
+      parameter that has one.
 
     Raises:
-      ValueError: `opt_state` holds no `Float32MasterState`, or one of other
-        parameters.
+      ValueError: `opt_state` contains no `Float32MasterState`, or belongs to
+        other parameters.
 
     Example:
       >>> import jax.numpy as jnp, optax, gdmethods
@@ -73,24 +73,24 @@ def master_params(opt_state: optax.OptState, params: optax.Params) -> optax.Para
 def init_from_float32(
     tx: optax.GradientTransformation, params: optax.Params, mask: Any = True
 ) -> tuple[optax.Params, optax.OptState]:
-    """bfloat16 weights and the state of a master, from float32 parameters.
+    """bfloat16 weights and the state of their masters, from float32 parameters.
 
-    The weights are the parameters rounded to nearest, ties away from zero, and
-    the state keeps what was cut off. So training starts from the parameters to
-    the last bit, and `master_params` gives them back.
+    The weights are the parameters rounded to nearest, ties away from zero. The
+    state keeps what was cut off. So training starts from the parameters to the
+    last bit, and `master_params` returns them.
 
     Arguments:
       tx: a transformation that keeps masters of bfloat16 weights, alone or
         within `optax.chain`, `partition`, `masked`, `skip_nonfinite_steps`, ….
       params: the parameters. Other dtypes than float32 stay as they are.
-      mask: those that become bfloat16; a bool for all, or a tree of them that
-        is like `params` or a prefix of it.
+      mask: the parameters that become bfloat16: a bool for all, or a tree of
+        bools like `params` or a prefix of it.
 
     Returns:
       The weights and the state, for `tx.update`.
 
     Raises:
-      ValueError: the state of `tx` keeps no master of one that became bfloat16.
+      ValueError: the state of `tx` keeps no master of a bfloat16 weight.
 
     Example:
       >>> import jax.numpy as jnp, optax, gdmethods
@@ -111,8 +111,8 @@ def init_from_float32(
         )
         if w is not m
     }
-    # `inner` starts from the masters, of which it may keep some: copies, since its state may be
-    # donated, and these are the user's.
+    # `inner` starts from copies of the user's arrays: it may keep some in its state, which may be
+    # donated.
     starts = jax.tree.map(lambda m, w: m if w is m else jnp.copy(m), params, weights)
     of_masters = iter(states_in(init(starts), Float32MasterState))
     state = map_states(

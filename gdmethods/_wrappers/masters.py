@@ -26,7 +26,7 @@ class Float32MasterState(NamedTuple):
     Attributes:
       remainder: the lower halves of float32 masters, of which bfloat16 weights
         are the upper halves; int16.
-      master: whole masters, of float16 weights and those with
+      master: whole masters of float16 weights, and of all narrow weights with
         `remainder=False`; float32.
       inner_state: of the wrapped transformation, made for the float32 weights.
     """
@@ -115,14 +115,14 @@ def require_kept(
         if expected is None:
             raise TypeError(
                 f"The state keeps a master {where}. Add updates by optax.apply_updates(params, "
-                "updates), which keeps the parameters' dtypes, as w + u does not; in Equinox to "
+                "updates), since w + u changes the parameters' dtypes. In Equinox, apply it to "
                 "the arrays alone: params, rest = eqx.partition(model, eqx.is_inexact_array)."
             )
         if came.dtype != expected:
             raise TypeError(
                 f"The state keeps {_KEPT[came.dtype.name]} {where}, and this transformation "
-                f"{_KEPT[jnp.dtype(expected).name]}. Go on from gdmethods.convert_state(tx, "
-                "params, state), or choose with_float32_master(inner, remainder=…) as it was."
+                f"{_KEPT[jnp.dtype(expected).name]}. Pass gdmethods.convert_state(tx, params, "
+                "state), or give with_float32_master the remainder that it had."
             )
         if came.shape != jnp.shape(w):
             raise ValueError(

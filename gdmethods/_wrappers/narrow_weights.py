@@ -13,26 +13,26 @@ _STATES: set[type] = set()
 
 
 def weights_state(state_type: type[State]) -> type[State]:
-    """Makes known the state of a wrapper of weights, of which a weight can have only one."""
+    """Registers the state of a wrapper of weights. A weight can have only one such wrapper."""
     _STATES.add(state_type)
     return state_type
 
 
 def refuse_another(inner_state: Any, name: str) -> None:
-    """Raises if the state of what `name` wraps holds that of a wrapper of weights."""
+    """Raises an error if the wrapped state contains the state of a wrapper of weights."""
     for other in states_in(inner_state, *_STATES):
         raise ValueError(
-            f"{name} is around a transformation with a {type(other).__name__}, and weights are "
-            "rounded once. Wrap the whole optimizer in one wrapper of weights: "
+            f"{name} is around a transformation with a {type(other).__name__}, but weights are "
+            "rounded only once. Wrap the whole optimizer in one wrapper of weights: "
             "with_float32_master or with_stochastic_rounding."
         )
 
 
 def require_params(params: Any, name: str) -> None:
-    """Raises if the `update` of the wrapper `name` was not given the parameters."""
+    """Raises an error if the `update` of the wrapper `name` was not given the parameters."""
     if params is None:
         raise ValueError(
-            f"{name} rounds the new parameters, and was given none. Call "
+            f"{name} rounds the new parameters, but was given none. Call "
             "tx.update(grads, state, params)."
         )
 

@@ -42,43 +42,41 @@ def skip_nonfinite_steps(
 ) -> optax.GradientTransformationExtraArgs:
     """Skips each step that has an infinite or NaN gradient, exactly.
 
-    After a skipped step the parameters and the state of `inner` are what they
-    were, to the bit: accumulators, counts, and so the place in each schedule.
-    The next step follows the last one that was taken.
+    A skipped step leaves the parameters and the state of `inner` as they were,
+    to the bit. Counts do not advance, and so schedules do not either.
 
     Wrap the whole optimizer, its gradient clipping, `with_float32_master` and
-    `optax.MultiSteps` included. Inside of a wrapper that keeps a count or a
-    state of its own, a skipped step would still move those, and one NaN in the
-    sum of `optax.MultiSteps` stays there.
+    `optax.MultiSteps` included. A wrapper outside that keeps a count or a state
+    would still change it in a skipped step; `optax.MultiSteps` would keep a NaN
+    in its sum.
 
-    One infinite or NaN gradient skips the step for all weights, those on other
-    devices too. Under `jax.vmap` each member of an ensemble decides for
-    itself, and under `jax.shard_map` each device, from what it holds.
+    One infinite or NaN gradient skips the step for all weights, on all devices.
+    Under `jax.vmap` each member of an ensemble skips by itself. Under
+    `jax.shard_map` each device does, from the gradients that it holds.
 
     The test reads the gradients once more: on a TPU and a GPU, a step of
-    float32 `adam` moves 32 bytes a weight, 28 without it. XLA on a CPU copies
-    accumulators, too, as it does for `optax.apply_if_finite`.
+    float32 `adam` moves 32 bytes a weight instead of 28. On a CPU, XLA also
+    copies accumulators, as for `optax.apply_if_finite`.
 
     Arguments:
-      inner: an optimizer, of gdmethods, Optax or one's own.
-      max_consecutive_errors: this many steps in a row are skipped. The next
-        ones are taken as they are until one is finite, so that a training run
-        that cannot go on fails where it is seen. None skips them all; read
-        `notfinite_count` of the state then.
-      check_updates: tests the updates of `inner` as well. They can overflow
-        where a finite gradient is large, in float16 above all. It takes a
-        second pass over memory: 48 bytes a weight for these 32, and 4 of them
-        kept for the time of the step.
+      inner: an optimizer of gdmethods, Optax or your own.
+      max_consecutive_errors: at most so many steps in a row are skipped. The
+        following ones are taken until one is finite, so that you see the
+        failure. None skips all of them; then watch `notfinite_count` of the
+        state.
+      check_updates: tests the updates of `inner` as well. A large, finite
+        gradient can make them overflow, above all in float16. It takes a second
+        pass over memory: 48 bytes a weight instead of 32, and 4 bytes of
+        temporaries.
 
     Returns:
       A transformation with the state `SkipNonfiniteStepsState`. All updates of
       a skipped step are −0.0, which also keeps the sign of a weight of −0.0.
 
     Raises:
-      TypeError: when built, if an argument is of another type; at `update`, if
-        the state is another.
-      ValueError: when built, if `max_consecutive_errors` is negative; what
-        `inner` raises, as well.
+      TypeError: when built, if an argument has the wrong type; at `update`, if
+        the state belongs to another transformation.
+      ValueError: when built, if `max_consecutive_errors` is negative.
 
     Example:
       >>> import jax.numpy as jnp, optax, gdmethods
@@ -92,9 +90,9 @@ def skip_nonfinite_steps(
       0
 
     Elsewhere: `optax.apply_if_finite` skips the same steps, with the same
-    counts. It chooses by a branch, which moves 48 bytes a weight on a TPU for
-    these 32, does not test the updates, and refuses those of another dtype
-    than their gradients'.
+    counts. Its branch moves 48 bytes a weight on a TPU instead of 32. It does
+    not test the updates, and raises an error if updates and gradients differ
+    in dtype.
     """
     inner = optax.with_extra_args_support(transformation("inner", inner))
     limit = whole_number("max_consecutive_errors", max_consecutive_errors)
@@ -117,7 +115,7 @@ def skip_nonfinite_steps(
         finite = _all_finite(updates)
         count = optax.safe_increment(state.notfinite_count)
         given_up = False if limit is None else count > limit
-        # What is skipped is 0 for `inner`, whose derivative at infinity would make NaN of 0 · ∞.
+        # In a skipped step `inner` gets 0, since its derivative at ∞ would make NaN of 0 · ∞.
         seen = jax.tree.map(functools.partial(_if_taken, finite | given_up), updates)
         updates, inner_state = inner.update(seen, state.inner_state, params, **extra_args)
         if check_updates:
@@ -160,7 +158,7 @@ def _after(state: optax.OptState, updates: optax.Updates) -> optax.Updates:
 
 
 def _if_taken(taken: jax.Array, update: Any) -> Any:
-    """The gradient or update, or −0.0, which leaves a weight of −0.0 what it is."""
-    if dtype_of(update) == jax.dtypes.float0:  # the gradient of an integer, as JAX has it
+    """The gradient or update; or −0.0, which keeps the sign of a weight of −0.0."""
+    if dtype_of(update) == jax.dtypes.float0:  # JAX's gradient of an integer
         return update
     return jnp.where(taken, update, -jnp.zeros((), dtype_of(update)))

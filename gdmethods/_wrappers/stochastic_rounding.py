@@ -1,9 +1,9 @@
 """Stochastic rounding of weights: bfloat16 weights that small updates move, without a copy.
 
-An update of less than half a unit in the last place of its weight is lost when
-the sum is rounded to nearest, however often it comes. Rounded up with the
-probability of the part that is cut off, it moves the weight now and then, and
-in the mean by itself.
+An update below half a unit in the last place of its weight is lost when the sum
+is rounded to nearest, however often it comes. Here the sum is rounded up with
+the probability of the part that is cut off. So the update moves the weight now
+and then, and on average by its own size.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gdmethods._wrappers.narrow_weights import (
     weights_state,
 )
 
-_WEIGHT = -1  # beside the slots, which count from 0
+_WEIGHT = -1  # the slots count from 0
 
 
 @weights_state
@@ -38,7 +38,7 @@ class StochasticRoundingState(NamedTuple):
 
     Attributes:
       rounding_count: updates so far; int32, shape ().
-      narrowest: 0, whose dtype tells what is rounded: bfloat16 all weights,
+      narrowest: 0. Its dtype says which weights are rounded: bfloat16 all,
         float16 some, float32 none; shape ().
       inner_state: of the wrapped transformation, made for float32 weights.
     """
@@ -51,7 +51,7 @@ class StochasticRoundingState(NamedTuple):
 def with_stochastic_rounding(
     inner: optax.GradientTransformation,
 ) -> optax.GradientTransformationExtraArgs:
-    """Any transformation on bfloat16 parameters, each new one rounded by chance.
+    """Any transformation on bfloat16 parameters, which are rounded stochastically.
 
         xₜ = wₜ + Δₜ(gₜ, wₜ)    in float32
         qₜ = the bfloat16 above xₜ with probability p, else the one below
@@ -60,36 +60,36 @@ def with_stochastic_rounding(
 
     `inner` is given the parameters w and the gradients in float32, so that its
     accumulators, its weight decay and its updates Δ are float32 too, and the
-    new weight is rounded once. Parameters of float32 and wider, and complex
-    ones, are not rounded: `inner` updates them directly.
+    new weight is rounded once. Parameters that are float32 or wider, or
+    complex, are not rounded: `inner` updates them directly.
 
-    Chance is a hash of the gradient, the weight and the count of updates. There
-    is no key to carry, and a resumed run goes on to the bit; sharded,
-    `jax.vmap`ped and permuted weights round alike. Equal weights with equal
-    gradients round alike as well, and stay equal. So weights that meet, and
-    have equal gradients from then on, stay together.
+    The random bits are a hash of the gradient, the weight and the count of
+    updates. There is no key to carry, and a resumed run goes on to the bit.
+    Sharding, `jax.vmap` and the order of weights do not change the rounding.
+    Equal weights with equal gradients are rounded the same way, and stay equal.
 
-    u is float32 for a bfloat16 weight, and `optax.apply_updates(w, u)`, which
-    adds in float32 and rounds the sum, is qₜ to the bit. Do not add by w + u:
-    the weights would become float32, and the next update refuses them. Wrap the
-    whole optimizer, `optax.MultiSteps` included, and let nothing change the
-    updates after it. `skip_nonfinite_steps`, `optax.masked` and
-    `optax.partition` stand outside; `optax.apply_if_finite` refuses updates of
-    another dtype than the gradients'.
+    u is float32 for a bfloat16 weight. Add it with `optax.apply_updates(w, u)`,
+    which adds in float32 and rounds the sum to qₜ, to the bit. Do not write
+    w + u: that makes the weights float32, and the next update raises an error.
+
+    Wrap the whole optimizer, `optax.MultiSteps` included, and do not change the
+    updates afterwards. Put `skip_nonfinite_steps`, `optax.masked` and
+    `optax.partition` outside. `optax.apply_if_finite` raises an error if
+    updates and gradients differ in dtype.
 
     Arguments:
-      inner: an optimizer, of gdmethods, Optax or one's own.
+      inner: an optimizer of gdmethods, Optax or your own.
 
     Returns:
-      A transformation with the state `StochasticRoundingState`, 6 or 8 bytes
-      more than `inner` keeps for float32 parameters.
+      A transformation with the state `StochasticRoundingState`. It takes 6 or 8
+      bytes in all more than the state of `inner` for float32 parameters.
 
     Raises:
       TypeError: when built, if `inner` is no transformation; at `init`, if a
-        parameter is of another narrow dtype; at `update`, if the state is
-        another, or the parameters are float32 that were bfloat16 at `init`.
-      ValueError: at `init`, if `inner` holds another wrapper of weights; at
-        `update`, without the parameters; what `inner` raises, as well.
+        parameter has another narrow dtype; at `update`, if the state belongs to
+        another transformation, or bfloat16 parameters became float32.
+      ValueError: at `init`, if `inner` contains another wrapper of weights; at
+        `update`, if the parameters are not given.
 
     Example:
       >>> import jax.numpy as jnp, optax, gdmethods
@@ -106,8 +106,8 @@ def with_stochastic_rounding(
       >>> print(f"{train(gdmethods.with_stochastic_rounding(tx)):.2f}")
       1.40
 
-    Elsewhere: Optax 0.2.8 has none. `gdmethods.with_float32_master` keeps what
-    is cut off instead, and follows float32 training to the bit.
+    Elsewhere: Optax 0.2.8 has none. `gdmethods.with_float32_master` instead
+    keeps what is cut off, and follows float32 training to the bit.
 
     Source: S. Gupta et al., Deep learning with limited numerical precision,
     ICML 2015; P. Zamirai et al., Revisiting bfloat16 training,
@@ -160,7 +160,7 @@ def _to_rounded_sum(
 
 
 _SHARES: dict[str, Any] = {"none": jnp.float32, "some": jnp.float16, "all": jnp.bfloat16}
-"""How many of the weights are rounded, and the dtype that tells it."""
+"""Which share of the weights is rounded, and the dtype that says so."""
 
 
 def _share_rounded(params: optax.Params) -> str:
@@ -170,7 +170,7 @@ def _share_rounded(params: optax.Params) -> str:
 
 
 def _require_bfloat16(params: optax.Params) -> None:
-    """Refuses other narrow parameters, by path."""
+    """Raises an error for other narrow parameters, with their path."""
     for path, leaf in jax.tree.leaves_with_path(params):
         if is_narrow(leaf) and leaf.dtype != jnp.bfloat16:
             raise TypeError(
@@ -192,8 +192,8 @@ def _require_dtypes_of_init(params: optax.Params, state: StochasticRoundingState
     if [*_SHARES].index(came) < [*_SHARES].index(expected):
         raise TypeError(
             f"{message}: w + u is float32. Add the updates by optax.apply_updates(params, "
-            "updates); in Equinox to the arrays alone: params, rest = eqx.partition(model, "
-            "eqx.is_inexact_array)."
+            "updates). In Equinox, apply it to the arrays alone: params, rest = eqx.partition("
+            "model, eqx.is_inexact_array)."
         )
     raise TypeError(
         f"{message}. Call init with the parameters in the dtypes that are trained, or convert the "

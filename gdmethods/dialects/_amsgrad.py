@@ -1,4 +1,4 @@
-"""AMSGrad, as PyTorch and Keras have it: Adam over the largest v so far, before its correction."""
+"""AMSGrad of PyTorch and Keras: Adam with the largest v so far, taken before its correction."""
 
 from typing import Any, NamedTuple
 
@@ -27,10 +27,10 @@ class AMSGradState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      mu: mₜ, the running mean of g; a tree like the parameters, at least
-        float32.
-      nu: vₜ, the running mean of |g|²; a tree like the parameters, real, at
-        least float32.
+      mu: mₜ, the running mean of g; a tree like the parameters, float32 or
+        wider by default.
+      nu: vₜ, the running mean of |g|²; a tree like the parameters, real,
+        float32 or wider by default.
       nu_max: the largest v so far; likewise.
     """
 
@@ -43,7 +43,7 @@ class AMSGradState(NamedTuple):
 def _starts(accumulator_dtype: Any) -> dict[str, Any]:
     if accumulator_dtype == EIGHT_BITS:
         raise ValueError(
-            'accumulator_dtype="8bit" is not for amsgrad, whose largest v so far would climb by '
+            'accumulator_dtype="8bit" is not for amsgrad: the largest v so far would climb by '
             "its roundings: to 2.6 v after 20,000 steps, where float32 has 1.1 v. Take "
             "jnp.bfloat16, or amsgrad=False."
         )
@@ -62,7 +62,7 @@ def amsgrad(
     bias_correction: bool,
     accumulator_dtype: Any,
 ) -> jax.Array:
-    """`adam` with v̂ of the largest v so far; its arguments have been checked."""
+    """`adam` with v̂ from the largest v so far; the arguments have been checked."""
     g = squarable(g, s.nu)
     s.mu = b1 * s.mu + (1 - b1) * g
     s.nu = b2 * s.nu + (1 - b2) * square(g)

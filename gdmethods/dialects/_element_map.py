@@ -1,10 +1,10 @@
-"""A function that converts weights, as a map of elements that converts slots there and back.
+"""From a function that converts weights: a map of elements, which converts slots there and back.
 
-Whoever ports a network writes `convert`, from the peer's named arrays to the
-tree of parameters here. It transposes, reshapes, splits and joins; so where the
-elements of the weights go, those of a slot go too. `Conversion` numbers the
-elements and sends their numbers through `convert`. What comes out tells from
-where each element came, and so the way back.
+To port a network, a user writes `convert`, from the peer's named arrays to the
+tree of parameters here. It transposes, reshapes, splits and joins, and the
+elements of a slot move in the same way. `Conversion` numbers the elements and
+sends their numbers through `convert`. The result shows where each element came
+from, and so the way back.
 """
 
 import math
@@ -94,7 +94,7 @@ class Conversion:
             if (places < 0).any():
                 raise ValueError(
                     f"The parameter {at_path(path)} has elements that convert was not given. "
-                    "Leave out what the optimizer does not move, or give convert its array."
+                    "Leave out parameters that the optimizer does not move, or pass their arrays."
                 )
 
     def _split(self, flat: np.ndarray) -> dict[str, np.ndarray]:
@@ -119,8 +119,8 @@ class Conversion:
 
         Arguments:
           named: arrays of the shapes of the weights; some may be absent.
-          start: a tree of the same leaves or of some of them, which holds the
-            elements of those that are absent.
+          start: a tree of the same leaves or of some of them; it gives the
+            elements of absent arrays.
         """
         flat = self.flat(named)
         present = self.flat({name: np.ones(self.shapes[name]) for name in named}) > 0
@@ -154,8 +154,8 @@ class Conversion:
             if differ.any():
                 name = self._name(self._places[path][differ][0])
                 raise ValueError(
-                    f"convert repeats elements of {name!r}, and {at_path(path)} they have come to "
-                    "differ from their copies. Give the copies one gradient, their sum, and they "
+                    f"convert repeats elements of {name!r}, and {at_path(path)} they now differ "
+                    "from their copies. Give all copies the sum of their gradients, so that they "
                     "stay the same."
                 )
         whole, named, has_imaginary = map(self._split, (present, flat, is_complex))
@@ -200,7 +200,7 @@ def wide(x: np.ndarray) -> np.ndarray:
 
 
 def array(x: Any) -> np.ndarray:
-    """An array as NumPy has it, of a tensor of PyTorch or a variable of Keras too."""
+    """A NumPy array, also from a tensor of PyTorch or a variable of Keras."""
     if not hasattr(x, "detach"):
         return np.asarray(x)
     x = x.detach().cpu()
@@ -210,7 +210,7 @@ def array(x: Any) -> np.ndarray:
 
 
 def like(template: Any, x: Any) -> Any:
-    """An array as the template is: of its dtype, and a tensor or a number where it is one."""
+    """x in the template's dtype; as a tensor or a number if the template is one."""
     if hasattr(template, "new_tensor"):
         return template.new_tensor(np.asarray(x))
     if isinstance(template, int | float):

@@ -1,8 +1,8 @@
 """The state of a peer's optimizer as entries, which fill a state here and are read from it.
 
-An entry holds what the peer keeps of one parameter: the count, as "step", and
-arrays under the peer's names. The table of a dialect has the words for each
-state here:
+The peer is PyTorch or Keras. An entry holds what it keeps of one parameter: the
+count, as "step", and arrays under the peer's names. The table of a dialect has
+the words for each state here:
 
     {AdamState: Words({"mu": "exp_avg", "nu": "exp_avg_sq"}), …}
 """
@@ -41,11 +41,11 @@ Arrays = dict[str, np.ndarray]
 
 
 class Words(NamedTuple):
-    """What a peer calls the slots of a state, and where it keeps other numbers in them.
+    """The peer's names for the slots of a state, and how its numbers differ.
 
     Attributes:
-      names: the peer's, by those of the slots.
-      ours: from the peer's numbers to those here; both by the names here.
+      names: the peer's name of each slot.
+      ours: converts the peer's numbers to ours, both under our names.
       theirs: the way back.
     """
 
@@ -59,7 +59,7 @@ Options = Mapping[str, Mapping[str, Any]]
 
 
 def variance(slots: Arrays) -> Arrays:
-    """Of centered RMSProp, for the mean of squares that the peers keep."""
+    """Centered RMSProp's variance, from the mean of squares that the peers keep."""
     if "mu" not in slots:
         return slots
     nu = slots["nu"].astype(np.float64) - slots["mu"].astype(np.float64) ** 2
@@ -91,10 +91,9 @@ def carried_over(
       named: the weights.
       entries: by the parameters' names; none for one that was never moved.
       table: the words of the dialect.
-      options: those of the peer's optimizer that came, by the parameters'
-        names.
+      options: the options of the peer's optimizer, by the parameters' names.
       implied: options of the peer that a factory here has without an argument.
-      count: in place of steps that the entries do not tell.
+      count: updates so far, if the entries have no steps.
       dtype: of the parameters; None for what `convert` makes.
     """
     if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
@@ -117,7 +116,7 @@ def carried_over(
     common = counts.pop() if len(counts) == 1 else UNTOLD if counts else _count(entries)
 
     def counted(path: Any, node: Any) -> Any:
-        """What has no slots, such as a schedule, counts as the methods do."""
+        """A node without slots, such as a schedule, gets the methods' count."""
         if is_state(node):
             return node if slots_of(node) else filled(node, {}, common)
         if not path or getattr(path[-1], "name", "") != "count":
@@ -133,19 +132,19 @@ def carried_over(
 
 
 def _require_counts(schedules: list[tuple[str, Any]]) -> None:
-    """Refuses an injected schedule whose state the peer does not tell."""
+    """Raises an error for an injected schedule with a state that the peer does not keep."""
     for name, state in schedules:
         if not is_count(state):
             raise ValueError(
-                f"The schedule of {name} in tx keeps {type(state).__name__}, which the state that "
-                "came does not tell. Take the run over with a tx that has a number in its place, "
-                "and put inner_state of what comes back, and hyperparams_states as they were, "
-                "into tx.init(params) of the schedule."
+                f"The schedule of {name} in tx keeps {type(state).__name__}, which the given "
+                "state does not contain. Take the run over with a tx that has a number instead. "
+                "Then put its inner_state, and the hyperparams_states as they were, into "
+                "tx.init(params) of the tx with the schedule."
             )
 
 
 _MAY_CHANGE = ("lr", "learning_rate", "lr_decay", "weight_decay")
-"""Options that users mean to change when a run goes on; one of the others is a mistake."""
+"""Options that users change on purpose when a run goes on; a change in others is a mistake."""
 
 
 def _require_options(
@@ -155,7 +154,7 @@ def _require_options(
     implied: Mapping[Any, Mapping[str, Any]],
     scheduled: bool,
 ) -> None:
-    """Refuses a method of other options than the peer's optimizer had; of some it warns.
+    """Raises an error if a method's options differ from the peer's; for some it only warns.
 
     Where `optax.inject_hyperparams` has schedules (`scheduled`), an array may
     be the first value of one, and is not compared.
@@ -174,9 +173,8 @@ def _require_options(
                 )
                 if option not in _MAY_CHANGE:
                     raise ValueError(
-                        f"{differs}. Build tx with the options of the optimizer before. If you "
-                        "mean to change one, go on from that state with another tx that keeps "
-                        "the same slots."
+                        f"{differs}. Build tx with the optimizer's options. If you mean to change "
+                        "one, pass the new state to another tx with the same slots."
                     )
                 changed.setdefault(option, differs)
     for differs in changed.values():
@@ -184,9 +182,9 @@ def _require_options(
 
 
 def _same(ours: Any, theirs: Any) -> bool:
-    """Whether two options are the same number, pair or flag, as the narrower of them tells it.
+    """Whether two options are the same number, pair or flag in the narrower of their dtypes.
 
-    None is 0; a schedule here may be anything there.
+    None counts as 0, and a schedule here equals anything there.
     """
     if callable(ours):
         return True
@@ -198,7 +196,7 @@ def _same(ours: Any, theirs: Any) -> bool:
 
 
 def _with_masters(params: Any, state: Any, exact: Any) -> tuple[Any, Any]:
-    """The parameters and the state with the exact weights as masters, where it keeps such."""
+    """The parameters and the state; if it keeps masters, these are the exact weights."""
     masters = by_path(exact)
     weights = by_path(params)
 
@@ -239,9 +237,9 @@ def _require_owners(state: Any, conversion: Conversion, entries: Entries) -> Non
         fields = [field for field in entry if field != "step"]
         if fields and name not in owned:
             raise ValueError(
-                f"The state that came has {', '.join(fields)} of {name!r}, and tx keeps no slot "
-                "for it. Build tx with the peer's dialect, and with the options of the optimizer "
-                "before, such as its momentum."
+                f"The given state has {', '.join(fields)} of {name!r}, but tx keeps no slot for "
+                "it. Build tx with the peer's dialect and with the optimizer's options, such as "
+                "its momentum."
             )
 
 
@@ -288,17 +286,16 @@ def _require_fields(name: str, entry: Entry, wanted: list[str], state: Any) -> N
     came = [field for field in entry if field != "step"]
     if sorted(came) != sorted(wanted):
         raise ValueError(
-            f"The state that came has {', '.join(came) or 'no arrays'} of {name!r}, and tx, with "
-            f"{type(state).__name__}({', '.join(slots_of(state))}), asks for "
-            f"{', '.join(wanted)}. Build tx as the optimizer before: the same method, with the "
-            "same options."
+            f"The given state has {', '.join(came) or 'no arrays'} of {name!r}, but tx, with "
+            f"{type(state).__name__}({', '.join(slots_of(state))}), needs {', '.join(wanted)}. "
+            "Build tx like the optimizer: the same method with the same options."
         )
 
 
 def _count(entries: Entries) -> Any:
-    """The steps that the entries tell, as one number.
+    """The steps of all entries, as one number.
 
-    A parameter that was never moved has an entry at step 0 in some optimizers.
+    In some optimizers a parameter that was never moved has an entry at step 0.
     """
     steps = {name: int(entry["step"]) for name, entry in entries.items() if "step" in entry}
     moved = {name: step for name, step in steps.items() if step > 0}
@@ -337,7 +334,7 @@ def entries_of(state: Any, conversion: Conversion, table: Table) -> dict[str, di
 
 
 def count_of(state: Any) -> int:
-    """Updates so far, of the method that has made most."""
+    """The largest number of updates that a method has made."""
     return max(int(node.count) for node in _methods(state))
 
 
@@ -372,7 +369,7 @@ def weights_of(params: Any, state: Any, conversion: Conversion) -> Arrays:
 
 
 def require_like(tx: optax.GradientTransformation, params: Any, state: Any) -> None:
-    """Refuses a state that `tx` does not keep for these parameters."""
+    """Raises an error for a state that `tx` does not keep for these parameters."""
     expected = jax.eval_shape(transformation("tx", tx).init, params)
     require_restored(state)
     structures: list[Any] = [jax.tree.structure(each) for each in (state, expected)]

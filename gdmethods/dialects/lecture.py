@@ -1,9 +1,9 @@
-"""The methods as the lecture's slides print them, in the slides' letters spelled out.
+"""The methods as the lecture's slides print them; the arguments are the slides' letters.
 
 The source is part 2 of lecture 22 of "Redes Neuronales 2024" (FAMAF,
 Universidad Nacional de Córdoba): *we add memory and adaptation to stochastic
-gradient descent*. Where a slide departs from the published method it is kept,
-unless it would not descend; each docstring says which.
+gradient descent*. Where a slide departs from the published method, the slide is
+followed, unless it could not work. Each docstring names the differences.
 """
 
 from __future__ import annotations
@@ -81,13 +81,13 @@ def nesterov(
     *,
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Nesterov's accelerated gradient; as published, with a sign mended.
+    """Nesterov's accelerated gradient; as published, with a corrected sign.
 
         Δₜ = γₜ Δₜ₋₁ + η ∂E/∂w (w + γₜ Δₜ₋₁),    w ← w + Δₜ
 
-    is what the slide prints. That plus climbs; here it is a minus, as in the
-    slide's own momentum. The parameters are the look-ahead points;
-    `gdmethods.nesterov_eval_params` gives the weights.
+    The slide prints a plus before η, which climbs. Here it is a minus, as in
+    the slide's momentum. The parameters are the look-ahead points;
+    `gdmethods.nesterov_eval_params` returns the weights.
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.
@@ -124,7 +124,7 @@ def adaptive_gains(
         Δ = −η g(t) ∂E/∂w,    g(0) = 1
         g(t) = g(t−1) + 0.05 if ∂E/∂w(t−1) · ∂E/∂w(t) > 0, else 0.95 · g(t−1)
 
-    and then limited.
+    g(t) is then clipped to the limits.
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.
@@ -158,12 +158,12 @@ def adagrad(
 
         ηₜ = η / √(αₜ + ε),    αₜ = Σ_{k≤t} (∂E/∂w^k)²
 
-    The paper has ε outside. A gradient of 1 hardly tells them apart; one below
-    √ε is damped here.
+    The paper has ε outside of the root. The difference shows in gradients below
+    √ε, which are damped here.
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.
-      eps: ε ≥ 0; the slide asks for a small one above 0.
+      eps: ε ≥ 0; on the slide small and above 0.
       accumulator_dtype: of α, as in `gdmethods.adagrad`.
 
     Returns:
@@ -192,13 +192,13 @@ def adadelta(
     *,
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """What the slide calls ADADELTA: RMSProp, since it keeps no displacements.
+    """The slide's ADADELTA, which is RMSProp, since it keeps no displacements.
 
         ηₜ = η / √(sₜ + ε),    sₜ = β sₜ₋₁ + (1 − β) (∂E/∂w^{t−1})²
 
-    is what the slide prints. A gradient lagged by one would make the first
-    step η/√ε times the gradient, so the current one is used. For ADADELTA see
-    `gdmethods.adadelta`.
+    The slide prints the gradient of the step before. The first step would then
+    be η/√ε times the gradient, so the current gradient is used here. For
+    ADADELTA see `gdmethods.adadelta`.
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.
@@ -224,8 +224,8 @@ class RpropState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      gains: g(t); a tree like the parameters, at least float32.
-      sign: of the gradient; a tree like the parameters, int8.
+      gains: g(t); a tree like the parameters, float32 or wider by default.
+      sign: the gradient's sign; a tree like the parameters, int8.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -233,7 +233,7 @@ class RpropState(NamedTuple):
     sign: Sign
 
 
-# From 2, because the first product is 0 and halves it to 1.
+# Starts at 2, because the first product is 0 and halves it to 1.
 @optimizer(RpropState, starts={"gains": 2.0})
 def rprop(g: jax.Array, s: LeafState, eta: Rate, *, accumulator_dtype: Any = None) -> jax.Array:
     """Rprop; without limits, and a zero product shortens the step.
@@ -241,8 +241,8 @@ def rprop(g: jax.Array, s: LeafState, eta: Rate, *, accumulator_dtype: Any = Non
         Δ = −η g(t) sign(∂E/∂w(t)),    g(1) = 1
         g(t+1) = 1.2 · g(t) if ∂E/∂w(t−1) · ∂E/∂w(t) > 0, else 0.5 · g(t)
 
-    The slide writes the new gain as g(t+1); it is used at once, in step t, as
-    in every published form. A step whose sign has turned is taken all the
+    The slide writes the new gain as g(t+1). It is used at once, in step t, as
+    in every published form. If the sign has turned, the step is taken all the
     same, as in `gdmethods.rprop`'s "rprop-". A gain stays a normal number:
     between 1.2e-38 and 3.4e38 in float32.
 
@@ -323,9 +323,9 @@ def adam(
         Δₜ = β₂ Δₜ₋₁ + (1 − β₂) gₜ²,    Δ̂ₜ = Δₜ / (1 − β₂)
         Δwₜ = −η m̂ₜ / √(Δ̂ₜ + ε)
 
-    The paper divides by 1 − β₁ᵗ and 1 − β₂ᵗ. The first step is the same; with
-    a constant gradient the slide's then overshoots, to 2.13 η at t = 13, and
-    settles at η √(1 − β₂) / (1 − β₁), which is η.
+    The paper divides by 1 − β₁ᵗ and 1 − β₂ᵗ. The first step is the same. With a
+    constant gradient the slide's steps then grow to 2.13 η at t = 13, and
+    settle at η √(1 − β₂) / (1 − β₁), which is η by default.
 
     Arguments:
       eta: η ≥ 0; a number or a schedule.

@@ -1,12 +1,12 @@
-"""The contract of a gradient transformation as laws that can be checked, for any Optax-style one.
+"""Laws that every gradient transformation should keep, and checks for any Optax-style one.
 
 Optimizers fail quietly: one that lags by a step still converges, and a state
 that changes its dtype breaks only the first `jax.lax.scan`. `check_contract`
-holds a transformation to the laws of `LAWS` and reports each;
-`assert_contract` and `every_law` are the same as a test.
+checks a transformation against the laws of `LAWS` and reports on each.
+`assert_contract` and `every_law` do this in a test.
 
-`identify` tells which rule a step is, whoever wrote it, with its numbers or its
-wrong term; `python -m gdmethods.testing.identify my_module:make` does so from a
+`identify` finds the rule that a step follows, with its numbers or its wrong
+term. `python -m gdmethods.testing.identify my_module:make` does so from a
 shell, and `identify_updates` from recorded steps. Needs the extra `testing`.
 """
 

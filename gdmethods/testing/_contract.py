@@ -1,4 +1,4 @@
-"""The check itself: every law in turn, and what was promised of each."""
+"""The check itself: every law in turn, and what was promised about each."""
 
 import inspect
 import re
@@ -27,41 +27,41 @@ def check_contract(
     extra_args: Callable[[Any, Any, Any], dict[str, Any]] | None = None,
     reference: Callable[[], optax.GradientTransformation] | None = None,
 ) -> ContractReport:
-    """Holds an Optax-style transformation to every law, and reports each.
+    """Checks an Optax-style transformation against every law, and reports on each.
 
-    The gradients are made up, and do not depend on the weights. `update` is
-    given the words of Optax's solvers with them, `value`, `grad` and
-    `value_fn`, as the transformation's signature allows. That a law is kept
-    says that no case was found against it. A dtype that `init` refuses by name
-    is not asked for.
+    The gradients are made up, and do not depend on the weights. `update` also
+    gets the extra arguments of Optax's solvers, `value`, `grad` and `value_fn`,
+    if the transformation's signature has them. A law is kept if no case was
+    found against it. A dtype is not checked if `init` raises an error that
+    names it.
 
-    Some laws are asked only of those who claim them:
+    Some laws are checked only if `claims` has them:
 
-    - "scale_invariance", as signs and running means of squares have it.
+    - "scale_invariance": updates do not change with the scale of the gradients.
     - "descends": with a small learning rate the loss falls.
     - "wide_updates": updates of bfloat16 and float16 parameters are float32,
-      so that `optax.apply_updates` adds them in float32. `update_dtypes` is
-      not asked then.
+      so that `optax.apply_updates` adds them in float32. It replaces
+      `update_dtypes`.
     - "rounds_stochastically": state, or weights, are rounded to one of two
       neighbours at random. The laws that compare two walks then compare means
-      and spreads over many nearly equal weights. Noise has to be other at other
-      steps: what equal weights draw may be the same. Needs `reference`.
-    - "bounded_steps": no step of 78 walks is more than twice the longest of the
-      reference's, for state in few bits. More walks may have one by chance.
-      Needs `reference`.
+      and spreads over many nearly equal weights. Noise must differ between
+      steps; equal weights may get the same noise. Needs `reference`.
+    - "bounded_steps": in 78 walks no step is more than twice as long as the
+      longest of the reference's, for state in few bits. In more walks one may
+      be, by chance. Needs `reference`.
 
     Arguments:
       make: takes no argument and builds the transformation; it is called
         several times.
-      params: the parameters to walk from, of real floating point; None for a
+      params: the parameters to start from, of real floating point; None for a
         small tree. The laws about dtypes, trees, shapes, shardings, long walks
-        and complex leaves bring their own.
+        and complex leaves have their own.
       steps: updates in a short walk, at least 2.
       allow: for each law that the transformation does not promise, by name,
         the reason why.
       claims: laws that only some keep, by name.
-      extra_args: a function (params, gradients, loss) → dict of what `update`
-        asks for beside the words of Optax's solvers.
+      extra_args: a function (params, gradients, loss) → dict of the other extra
+        arguments that `update` needs.
       reference: builds the same rule with float32 state, as `make` does.
 
     Returns:
@@ -70,8 +70,8 @@ def check_contract(
     Raises:
       TypeError: `make` or `reference` is no function that builds a
         transformation, `allow` is no dict, or `claims` a string.
-      ValueError: `steps` is less than 2, `allow` or `claims` has a name that
-        is no such law's, a reason is empty, or a claim needs `reference`.
+      ValueError: `steps` is less than 2, `allow` or `claims` has an unknown
+        name, a reason is empty, or a claim needs `reference`.
 
     Example:
       >>> import optax
@@ -82,16 +82,21 @@ def check_contract(
       Expected: The first update depends on the first gradient, in every weight.
       Reproduce: check_law("no_lag", make)
 
-    Elsewhere: of the bugs reported to Optax, `no_lag` shows 1725 (Rprop a step
-    late), `zero_gradient` 1754, 1784 and 1789, which 1755 mends in part (NaN in
-    float16), `narrow_weights` 1552 (bfloat16 moments stall), `state_dtypes`
-    1051, 1207 and 1405 (promoted state, by an injected rate too, which cannot
-    be donated), `one_compilation` 1440 (a weak type), `donation` 1059 (state
-    that is the parameters), `tree_kinds` and `shapes` 1736 (scalars). `counts`
-    shows a step that never advances under a wrapper. No law shows 1746, a count
-    of `apply_if_finite` that never starts again, 1744, a schedule that starts
-    at its second value, or 1715, a wrong coefficient: these are finite, smooth
-    and downhill.
+    Elsewhere: these laws show bugs that were reported to Optax:
+
+    - `no_lag`: 1725, Rprop a step late.
+    - `zero_gradient`: 1754, 1784 and 1789, NaN in float16 (1755 fixes some).
+    - `narrow_weights`: 1552, bfloat16 moments stall.
+    - `state_dtypes`: 1051, 1207 and 1405, state that is promoted, by an
+      injected rate too, and cannot be donated.
+    - `one_compilation`: 1440, a weak type.
+    - `donation`: 1059, state that is the parameters.
+    - `tree_kinds` and `shapes`: 1736, scalars.
+    - `counts`: a step that never advances under a wrapper.
+
+    No law shows 1746, a count of `apply_if_finite` that never starts again;
+    1744, a schedule that starts at its second value; or 1715, a wrong
+    coefficient. Their updates are finite, smooth and downhill.
     """
     return _Contract(make, params, steps, allow, claims, extra_args, reference).report()
 
@@ -106,7 +111,7 @@ def assert_contract(
     extra_args: Callable[[Any, Any, Any], dict[str, Any]] | None = None,
     reference: Callable[[], optax.GradientTransformation] | None = None,
 ) -> None:
-    """`check_contract` as a test: an `AssertionError` shows the broken laws.
+    """`check_contract` as a test: raises an `AssertionError` with the broken laws.
 
     Arguments and other errors are those of `check_contract`.
 
@@ -139,10 +144,10 @@ def check_law(
     extra_args: Callable[[Any, Any, Any], dict[str, Any]] | None = None,
     reference: Callable[[], optax.GradientTransformation] | None = None,
 ) -> None:
-    """Holds a transformation to one law, and raises the first case against it.
+    """Checks a transformation against one law; raises the first case against it.
 
-    What the transformation itself raised comes with its own traceback, so that
-    a debugger stops in its code.
+    An error of the transformation keeps its own traceback, so that a debugger
+    stops in its code.
 
     Arguments and other errors are those of `check_contract`.
 
@@ -174,8 +179,8 @@ def every_law(
         def test_the_contract(law):
             law()
 
-    A law that is allowed not to hold is skipped with its reason, and one that
-    only some claim is left out.
+    A law in `allow` is skipped with its reason. A law that only some claim is
+    left out unless `claims` has it.
 
     Arguments and errors are those of `check_contract`. Needs pytest.
 
@@ -205,7 +210,7 @@ def every_law(
 
 
 class _Contract:
-    """What `check_contract` was asked, looked at, and the verdict on each law."""
+    """The checked arguments of `check_contract`, and the verdict on each law."""
 
     def __init__(
         self,
@@ -224,7 +229,7 @@ class _Contract:
             raise ValueError(f"steps must be at least 2, got {steps}.")
         if allow is not None and not isinstance(allow, Mapping):
             raise TypeError(
-                f"allow is a {type(allow).__name__}, and must be a dict that says why each law is "
+                f"allow is a {type(allow).__name__}, but must be a dict that says why each law is "
                 "not promised: allow={'zero_gradient': 'it decays weights'}."
             )
         if isinstance(claims, str):
@@ -288,7 +293,7 @@ class _Contract:
 
     @cached_property
     def _lacking(self) -> Exception | None:
-        """What update raises for want of an argument that nobody gives it."""
+        """The error of update if an argument is missing."""
         subject = self.subject
         try:
             state = subject.tx.init(subject.params)
@@ -301,7 +306,7 @@ class _Contract:
 
     def _way_out(self) -> str:
         return (
-            f"update asks for an argument that it was not given: {self._lacking} Pass "
+            f"update needs an argument that it was not given: {self._lacking} Pass "
             "extra_args=lambda params, gradients, loss: {name: value}."
         )
 
@@ -324,7 +329,7 @@ class _Contract:
 
 
 def _require_builder(argument: str, make: Any) -> None:
-    """Refuses what does not build a transformation when it is called."""
+    """Raises an error unless a call builds a transformation."""
     wanted = f"{argument} must be a function without arguments that builds the transformation"
     if is_transformation(make):
         raise TypeError(f"{wanted}, and is a transformation. Write lambda: before it.")

@@ -35,14 +35,14 @@ class Difference(NamedTuple):
 def first_difference(
     actual: Any, wanted: Any, rtol: float = 0.0, slack: Any = None, replicas: int = 0
 ) -> Difference | None:
-    """The element with the lowest index, or None where all agree to `rtol`; NaN equals NaN.
+    """The differing element with the lowest index; None if all agree to `rtol`. NaN equals NaN.
 
-    What cancels has no digits of its own: `rtol` counts a hundredth of a
-    leaf's largest element as well. It is never less than four roundings of the
-    leaf's dtype. `slack`, a tree of arrays, is allowed besides. With `replicas`
-    the means and the spreads over a last axis of that length are compared; a
-    leaf without that axis is not compared, since a code may flip in it, unless
-    it is a scalar.
+    `rtol` is relative to the element, or to a hundredth of its leaf's largest
+    element, since small differences of large numbers have few digits. It is
+    never less than four roundings of the leaf's dtype. `slack`, a tree of
+    arrays, is added to the tolerance. With `replicas`, means and spreads over a
+    last axis of that length are compared. A leaf without that axis is then not
+    compared unless it is a scalar, since a code may flip in it.
     """
     chex.assert_trees_all_equal_structs(actual, wanted)
     found = []
@@ -79,7 +79,7 @@ def _alike(x: Any, y: Any, allowed: Any) -> Any:
 
 
 def _alike_by_chance(x: Any, y: Any, allowed: Any) -> Any:
-    """Whether means and variances over the last axis agree, but for what chance explains."""
+    """Whether means and variances over the last axis agree up to what chance explains."""
     n = x.shape[-1]
     both_nan = np.isnan(x) & np.isnan(y)
     x, y = np.where(both_nan, 0.0, x), np.where(both_nan, 0.0, y)
@@ -95,7 +95,7 @@ def _alike_by_chance(x: Any, y: Any, allowed: Any) -> Any:
 def require_same_walk(
     subject: Subject, actual: Walk, wanted: Walk, gradients: Any, here: str, there: str
 ) -> None:
-    """Raises the first difference of the updates, or else of the states after them."""
+    """Raises the first difference of the updates; without one, that of the final states."""
     require_same_updates(subject, actual.updates, wanted.updates, gradients, here, there)
     replicas = subject.replicas
     difference = first_difference(actual.state, wanted.state, TOLERANCE, replicas=replicas)
@@ -121,9 +121,9 @@ def require_same_updates(
 ) -> None:
     """Raises the first difference of stacked updates, with the gradients that led there.
 
-    A difference that a unit in the last place of the inputs explains is none,
-    except where `rtol` is 0, and where it explains any: where rounding is
-    stochastic.
+    A difference that a unit in the last place of the inputs explains does not
+    count, except with `rtol` = 0, and with stochastic rounding, where such a
+    unit explains any difference.
     """
     replicas = subject.replicas if rtol else 0
     difference = first_difference(actual, wanted, rtol, replicas=replicas)
@@ -143,7 +143,7 @@ def require_same_updates(
 
 
 def require_same_types(actual: Any, wanted: Any, here: str, there: str) -> None:
-    """Raises the first leaf of a state with another shape or dtype, or else another tree."""
+    """Raises a difference of the trees of two states, or the first other shape or dtype."""
     trees = [str(jax.tree.structure(tree)) for tree in (actual, wanted)]
     if trees[0] != trees[1]:
         raise AssertionError(f"the state is {trees[0]} {here}, and {trees[1]} {there}")
@@ -171,7 +171,7 @@ def number(x: Any) -> str:
 
 
 def to_numpy(leaf: Any) -> Any:
-    """In NumPy; of a random key, what it is made of."""
+    """The leaf in NumPy; the data of a random key."""
     return np.array(jax.random.key_data(leaf) if is_key(leaf) else leaf)
 
 

@@ -1,9 +1,9 @@
 """A walk of a thousand steps in one compiled scan, with weights of three dtypes side by side.
 
-Each element of a leaf takes a course of its own. The courses have few digits, so
-that all dtypes see the same gradients. The weights are summed in float32, and
-`update` is given their rounding: what a narrow weight loses when an update is
-added to it is not the transformation's fault.
+Each element of a leaf has its own course of gradients. The courses have few
+digits, so that all dtypes see the same gradients. The weights are summed in
+float32, and `update` gets them rounded: it is not the transformation's fault
+that a narrow weight loses small updates.
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ class LongWalk:
     """Long walks of a transformation, all by one compiled program.
 
     Attributes:
-      dtypes: those of DTYPES that `takes` admits.
+      dtypes: the DTYPES that `takes` allows.
       courses, constants: gradients of all steps; the constants never change.
       weights: at the start, in float32.
     """
@@ -78,7 +78,7 @@ class LongWalk:
                 rows = rows[..., None] * factors
             return jnp.asarray(rows, jnp.bfloat16).astype(jnp.float32)
 
-        # Replicas with the same gradients would meet the same noise, and then go together.
+        # Replicas with the same gradients would get the same noise, and then move together.
         self.courses = gradients(courses(), STEPS)
         self.constants = gradients(np.tile(CONSTANTS, (STEPS, 1)))
         shape = self.courses.shape[1:]
@@ -90,8 +90,8 @@ class LongWalk:
     def start(self) -> dict[str, Any]:
         """The states before the first step.
 
-        Of the types that a step leaves, so that the laws about those are the ones to
-        break.
+        They have the types that a step returns, so that only the laws about types
+        break where a step changes them.
         """
         states = {}
         for dtype in self.dtypes:

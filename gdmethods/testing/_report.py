@@ -9,11 +9,11 @@ NEEDLESS = "(no case found against it)"
 
 
 class Outcome(enum.Enum):
-    """What became of a law.
+    """The result for a law.
 
-    KEPT: no case was found against it. BROKEN: one was. NOT_PROMISED: it is
-    allowed not to hold. NOT_APPLICABLE: it was not claimed. NOT_TRIED: `update`
-    asks for an argument that it was not given.
+    KEPT: no case was found against it. BROKEN: one was. NOT_PROMISED: `allow`
+    has it. NOT_APPLICABLE: it was not claimed. NOT_TRIED: `update` needs an
+    argument that it was not given.
     """
 
     KEPT = "kept"
@@ -29,10 +29,10 @@ class Verdict:
 
     Attributes:
       law: its name in `LAWS`.
-      outcome: what became of it.
-      message: of a broken law the failing case, what was expected, and a line
-        that reproduces it; the reason of one that is not promised, applicable
-        or tried; empty for a kept one.
+      outcome: its result.
+      message: for a broken law the failing case, what was expected, and a line
+        that reproduces it; the reason if it is not promised, applicable or
+        tried; empty if it is kept.
     """
 
     law: str
@@ -68,10 +68,10 @@ class ContractReport:
     def require(self) -> None:
         """Raises an `AssertionError` with each broken law and its case.
 
-        A law that is allowed not to hold, and holds, raises as well.
+        A law in `allow` that holds raises an error as well.
         """
         lines = [
-            f"allow has {v.law}, and no case was found against it. Take it out of allow."
+            f"allow has {v.law}, but no case was found against it. Remove it from allow."
             for v in self.verdicts
             if v.message.endswith(NEEDLESS)
         ]

@@ -1,9 +1,9 @@
 """A transformation on its walk: the updates that a fixed course of gradients gets from it.
 
-The gradients are given and do not depend on the weights, so that rounding has
-nowhere to grow and the walks of two laws can be compared. The loss that update
-is given, as `value`, is that of the linear function with these gradients,
-`value_fn`; whoever has no use for them is not given them.
+The gradients are fixed and do not depend on the weights. So rounding errors do
+not grow, and the walks of two laws can be compared. `value` is the loss of
+`value_fn`, the linear function with these gradients. `update` gets both only if
+it has such arguments.
 
 A transformation that claims to round stochastically walks with REPLICAS of each
 weight, along a last axis, whose weights and gradients differ slightly. Laws then
@@ -42,7 +42,7 @@ class Walk(NamedTuple):
 
 
 class Mix(NamedTuple):
-    """An update seen abstractly; `case` says of what dtypes the parameters and gradients are."""
+    """An update by `jax.eval_shape`; `case` has the dtypes of parameters and gradients."""
 
     case: str
     params: Any
@@ -93,11 +93,11 @@ class Subject:
 
     @property
     def replicas(self) -> int:
-        """The length of the last axis that stands for chance; 0 where there is none."""
+        """The length of the last axis of nearly equal weights; 0 without stochastic rounding."""
         return REPLICAS if "rounds_stochastically" in self.claims else 0
 
     def replicated(self, leaf: Any, jitter: float = JITTER) -> Any:
-        """The leaf, with replicas along a last axis where rounding is stochastic."""
+        """The leaf; if rounding is stochastic, with replicas along a last axis."""
         if not self.replicas:
             return leaf
         shape = (*leaf.shape, self.replicas)
@@ -105,7 +105,7 @@ class Subject:
         return (np.asarray(leaf)[..., None] * factors).astype(leaf.dtype)
 
     def along(self, course: Sequence[float]) -> Any:
-        """Gradients that all take one course, each weight's with a slope of its own."""
+        """Gradients that all follow one course, each weight's with its own slope."""
         self._rng = np.random.default_rng(1)
 
         def of_leaf(w: Any) -> Any:
@@ -123,7 +123,7 @@ class Subject:
         return optax.apply_updates(params, updates), state, updates
 
     def words(self, params: Any, gradients: Any, loss: Any) -> dict[str, Any]:
-        """The extra arguments: those that Optax's solvers know, and the user's."""
+        """The extra arguments: those of Optax's solvers, and the user's."""
         words = words_of_a_solver(params, gradients, loss)
         return words | (self.extra_args(params, gradients, loss) if self.extra_args else {})
 
@@ -151,8 +151,8 @@ class Subject:
         """How far the compiled walk moves when its inputs move by one unit in the last place.
 
         Updates and sums that are small differences of large numbers move by much
-        more than a rounding of their own. The largest of a leaf so far counts for all
-        of it.
+        more than their own rounding. The largest distance of a leaf so far counts for
+        the whole leaf.
         """
         walk = self.compiled(params, gradients)
         moves = []
@@ -188,7 +188,7 @@ class Subject:
         return mixes
 
     def takes(self, dtype: str) -> bool:
-        """Unless init refuses parameters of this dtype, and names it."""
+        """Whether init takes parameters of this dtype, and raises no error that names it."""
         try:
             with jax.enable_x64(dtype == "float64"):
                 jax.eval_shape(self.tx.init, {"w": jax.ShapeDtypeStruct((2,), dtype)})
@@ -199,7 +199,7 @@ class Subject:
     def walk(
         self, each: Callable[..., Any] | None = None, params: Any = None, gradients: Any = None
     ) -> Walk:
-        """The walk by `each` step, which takes and returns what `step` does."""
+        """The walk by `each`, a function with the arguments and results of `step`."""
         each = self.step if each is None else each
         params = self.params if params is None else params
         # Copies, since a step may be jitted to take their buffers, and they may be one.
@@ -218,7 +218,7 @@ class Subject:
 
 
 def words_of_a_solver(params: Any, gradients: Any, loss: Any) -> dict[str, Any]:
-    """The extra arguments that Optax's transformations know, of the linear function."""
+    """The extra arguments of Optax's transformations, for the linear function."""
 
     def value_fn(w: Any) -> Any:
         def slope(g: Any, w: Any, p: Any) -> Any:
@@ -254,6 +254,6 @@ def _distance(x: Any, y: Any) -> Any:
 
 
 def _largest_so_far(distances: Any) -> Any:
-    """Over the elements of a leaf and the steps until then; for all elements of each step."""
+    """At each step the maximum over a leaf's elements and the steps so far."""
     largest = np.maximum.accumulate(distances.reshape(len(distances), -1).max(-1, initial=0.0))
     return largest.reshape(-1, *[1] * (distances.ndim - 1))

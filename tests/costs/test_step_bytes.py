@@ -120,7 +120,7 @@ def test_a_program_counted_by_hand():
 
 def test_what_is_not_there():
     big = NamedSharding(AbstractMesh((64,), ("data",)), PartitionSpec("data"))
-    with pytest.raises(ValueError, match=r"mesh of 64 devices, and JAX has .* Name a device"):
+    with pytest.raises(ValueError, match=r"mesh of 64 devices, and JAX has .* name one: v5e"):
         gdmethods.step_bytes(gdmethods.sgd(0.1), W, big)
     with pytest.raises(ValueError, match="device must be one of 'v5e'"):
         gdmethods.step_bytes(gdmethods.sgd(0.1), W, device="v1")

@@ -752,7 +752,10 @@ NOT_OF_THE_PEER = {
 }
 OTHER_OPTIONS = (ValueError, r"betas=\(0\.9, 0\.999\) for 'a', and tx \(0\.9, 0\.99\)\. Build tx")
 NOT_TOLD = {
-    "injected stateful schedules": (ValueError, "ShrinkingState.*does not tell.*hyperparams_st"),
+    "injected stateful schedules": (
+        ValueError,
+        "ShrinkingState.*does not contain.*hyperparams_st",
+    ),
 }
 CODES = {"grad": (TypeError, "no derivative.*accumulator_dtype=jnp.bfloat16")}
 NO_SIGN = (TypeError, "keeps the sign .* optax.contrib.split_real_and_imaginary")
@@ -929,7 +932,7 @@ ROADS: dict[str, Road] = {
         | NOT_TOLD
         | TWO_REAL_ONES
         | dict.fromkeys(PARTITION, (UserWarning, "learning_rate=0.1.* for 'b', and tx 0.01"))
-        | {"masked": (ValueError, "of 'b', and tx keeps no slot for it. Build tx")},
+        | {"masked": (ValueError, "of 'b', but tx keeps no slot for it. Build tx")},
         senseless=ONE_COUNT,
     ),
     "to_variables": Road(

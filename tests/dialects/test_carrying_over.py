@@ -267,7 +267,7 @@ TORCH_REFUSED: dict[str, tuple[Any, Any, type[Exception], list[str]]] = {
         torch.adam(),
         saved("square_avg"),
         ValueError,
-        ["has square_avg of '0.weight'", "AdamState(mu, nu), asks for exp_avg, exp_avg_sq"],
+        ["has square_avg of '0.weight'", "AdamState(mu, nu), needs exp_avg, exp_avg_sq"],
     ),
     "amsgrad that tx lacks": (
         torch.adam(),
@@ -279,19 +279,19 @@ TORCH_REFUSED: dict[str, tuple[Any, Any, type[Exception], list[str]]] = {
         torch.adam(amsgrad=True),
         saved(*ADAM),
         ValueError,
-        ["exp_avg, exp_avg_sq of '0.weight'", "asks for exp_avg, exp_avg_sq, max_exp_avg_sq"],
+        ["exp_avg, exp_avg_sq of '0.weight'", "needs exp_avg, exp_avg_sq, max_exp_avg_sq"],
     ),
     "momentum that tx lacks": (
         torch.sgd(),
         saved("momentum_buffer", step=None),
         ValueError,
-        ["has momentum_buffer of '0.weight', and tx keeps no slot"],
+        ["has momentum_buffer of '0.weight', but tx keeps no slot"],
     ),
     "momentum in vain": (
         torch.sgd(momentum=0.9),
         (saved()[0], {"state": {}, "param_groups": [{"momentum": 0, "params": [0, 1]}]}),
         ValueError,
-        ["The optimizer has momentum=0 for '0.weight', and tx 0.9", "with another tx"],
+        ["The optimizer has momentum=0 for '0.weight', and tx 0.9", "to another tx"],
     ),
     "another state": (
         gdmethods.momentum(0.1),
@@ -476,7 +476,7 @@ WRAPPERS: dict[str, Any] = {
 def test_other_options_are_refused_in_any_wrapper(wrap: Any) -> None:
     tx = wrap(torch.adam(betas=(0.9, 0.99)))
     words = ["The optimizer has betas=(0.9, 0.999) for '0.", "and tx (0.9, 0.99)"]
-    with refuses(ValueError, *words, "Build tx with the options"):
+    with refuses(ValueError, *words, "Build tx with the optimizer's options"):
         torch.from_state_dict(tx, *with_options("adam"), convert)
 
 
@@ -558,7 +558,7 @@ def test_a_count_is_asked_for_where_an_update_reads_it() -> None:
         torch.sgd(momentum=0.9, dampening=0.5),
         optax.chain(torch.sgd(momentum=0.9), optax.scale_by_schedule(falling)),
     ):
-        with refuses(ValueError, "counts no steps", "Pass count"):
+        with refuses(ValueError, "has no count", "Pass count"):
             torch.from_state_dict(tx, *run, convert)
         _, state = torch.from_state_dict(tx, *run, convert, count=7)
         counts = optax.tree.get_all_with_path(state, "count")
@@ -654,7 +654,7 @@ def test_groups_in_another_order_than_the_model() -> None:
     optimizers_order = {name: weights[name] for name in buffers}
     for parameters in (weights, optimizers_order):  # which look alike
         first, second = (name for name in parameters if name != "bias")
-        words = [f"'{first}' and '{second}', of the shape (2,)", "param_names"]
+        words = [f"'{first}' and '{second}' have the shape (2,)", "param_names"]
         with refuses(ValueError, *words):
             torch.from_state_dict(tx, parameters, state_dict, dict)
         with refuses(ValueError, *words):

@@ -95,7 +95,7 @@ OPTIONS: dict[str, dict[str, list[Any]]] = {
 
 
 def admitted(options: dict[str, Any]) -> bool:
-    """PyTorch's own rule: nesterov wants a momentum, and no dampening."""
+    """PyTorch's own rule: nesterov needs a momentum, and no dampening."""
     return not options.get("nesterov") or ("momentum" in options and "dampening" not in options)
 
 

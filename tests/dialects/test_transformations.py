@@ -126,7 +126,7 @@ def test_a_beta_of_zero_has_a_derivative(build: Callable[..., Any], amsgrad: boo
     ("call", "message"),
     [
         (lambda: torch.sgd(lr=-1.0), "lr must be in"),
-        (lambda: torch.sgd(nesterov=True), "nesterov=True wants a momentum > 0 and dampening=0"),
+        (lambda: torch.sgd(nesterov=True), "nesterov=True needs a momentum > 0 and dampening=0"),
         (lambda: torch.adam(betas=(0.9, 1.0)), r"betas\[1\] must be in \[0, 1\)"),
         (lambda: torch.rmsprop(alpha=1.0), "alpha must be in"),
         (lambda: torch.rprop(etas=(0.5, 0.9)), r"etas\[1\] must be in \(1, inf\)"),
@@ -143,7 +143,7 @@ def test_errors_are_in_the_words_of_the_peer(call: Callable[[], Any], message: s
 
 
 def test_what_a_dialect_does_not_have_is_refused_with_the_reason() -> None:
-    with pytest.raises(TypeError, match=r"torch\.adam has no option 'foreach', which chooses how"):
+    with pytest.raises(TypeError, match=r"torch\.adam has no option 'foreach', which sets how"):
         torch.adam(foreach=True)
     with pytest.raises(TypeError, match=r"keras\.adam has no option 'clipvalue', .* optax\.clip"):
         keras.adam(clipvalue=1.0)

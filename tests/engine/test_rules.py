@@ -489,21 +489,21 @@ MISTAKES = {
         made(_forgets, NoKind), TypeError, "trace of NoKind is declared as .*Signed, Positive"),
     "is no NamedTuple": (made(_forgets, dict), TypeError, "class dict.NamedTuple"),
     "does not declare a hyperparameter": (
-        made(_undeclared), TypeError, "rate of _undeclared does not say what it may be"),
+        made(_undeclared), TypeError, "rate of _undeclared needs an annotation of its values"),
     "has a hyperparameter named as a field": (
         made(_named_as_a_field), TypeError, "'mu' is a field of MomentsState and a hyperp"),
     "asks for an unknown hyperparameter": (
-        made(_stores_both, starts=_unnamed), TypeError, "asks for 'nu'.*no hyperparameter"),
+        made(_stores_both, starts=_unnamed), TypeError, "parameter 'nu'.*no hyperparameter"),
     "starts a field that there is not": (
         made(_stores_both, starts={"m": 1.0}), TypeError, "MomentsState has no field"),
     "has 8 bits for an unknown slot": (
         made(_stores_both, eight_bits=["m"]), TypeError, "eight_bits names 'm'"),
     "has 8 bits beside no square": (
-        made(_stores_both, eight_bits=["mu"]), TypeError, "'mu'.*Square beside it"),
+        made(_stores_both, eight_bits=["mu"]), TypeError, "'mu'.*Name a Square too"),
     "has 8 bits for a positive slot": (
         made(_stores_both, NormState, eight_bits=["u"]), TypeError, "Square or Signed"),
     "needs an argument of update": (
-        made(_stores_both, once=_needs_a_loss), ValueError, "asks for 'loss'.*loss=…"),
+        made(_stores_both, once=_needs_a_loss), ValueError, "needs 'loss'.*loss=…"),
     "renews a slot once a step": (
         made(_stores_both, once=_renews_a_slot), AttributeError, "the rule stores it"),
     "computes an array once a step": (
@@ -562,10 +562,10 @@ CALLS = {
     "a number that nothing renews": (
         lambda: optimizer(Renewed)(_stores_both), "Number, which nothing renews"),
     "a mask without weights": (
-        lambda: optimizer(MomentState)(_masked), "has a mask, and reads no weights"),
+        lambda: optimizer(MomentState)(_masked), "has a mask, but reads no weights"),
     "a name for a list": (
         lambda: made(_stores_both, eight_bits="nu")(), r"\['nu'\]"),
-    "a number for starts": (lambda: made(_stores_both, starts=1.0)(), "starts is a dict"),
+    "a number for starts": (lambda: made(_stores_both, starts=1.0)(), "starts must be a dict"),
     "no interval": (lambda: optimizer(MomentState)(_no_interval), "'0, 1' is no interval"),
     "once returns": (lambda: made(_stores_both, once=_returns_numbers)(), "It assigns what"),
     "once without s": (
@@ -604,7 +604,7 @@ def test_a_call_that_cannot_be_meant_is_refused(call):
 
 
 def test_once_is_told_which_hyperparameters_there_are():
-    with pytest.raises(ValueError, match=r"asks for 'beta'.*\(there are none\).*beta=…"):
+    with pytest.raises(ValueError, match=r"needs 'beta'.*\(there are none\).*beta=…"):
         made(_stores_both, once=_asks_wrongly)()
 
 
@@ -627,7 +627,7 @@ def test_8_bits_are_relative_to_a_square_that_is_stored():
         return s.mu
 
     step(backwards())
-    with pytest.raises(AttributeError, match=r"s\.mu is stored before s\.nu.*Store s.nu first"):
+    with pytest.raises(AttributeError, match=r"s\.mu is stored before s\.nu.*store s.nu first"):
         step(backwards(accumulator_dtype="8bit"))
 
 

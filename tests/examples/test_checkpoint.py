@@ -54,7 +54,7 @@ def test_checkpoints_of_another_program_are_refused(
         checkpoint.main(["--checkpoints", str(tmp_path)])
     assert exit_.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"--checkpoints {tmp_path} has those of another program" in line
+    assert f"--checkpoints {tmp_path} has checkpoints of another program" in line
 
 
 def test_states_come_back_as_they_were(tmp_path: Path) -> None:

@@ -369,7 +369,7 @@ class TestEvalParamsInside:
             y = optax.apply_updates(TREE, updates)
             weights = gdmethods.nesterov_eval_params(state, {"kernel": y["kernel"]})
             np.testing.assert_allclose(weights["kernel"], 0.9 * TREE["kernel"], rtol=1e-12)
-            with pytest.raises(ValueError, match=r"\(3,\).*optax.flatten sees only a part"):
+            with pytest.raises(ValueError, match=r"\(3,\).*optax.flatten was given only a part"):
                 gdmethods.nesterov_eval_params(state, y)
 
     @pytest.mark.parametrize(

@@ -378,7 +378,7 @@ class TestRefusals:
 
         with pytest.raises(ValueError, match="could not be broadcast") as caught:
             identify(make)
-        assert any("A state that has a shape of its own" in note for note in notes(caught.value))
+        assert any("A state with a fixed shape" in note for note in notes(caught.value))
 
     def test_more_than_the_weights(self) -> None:
         with pytest.raises(ValueError, match=r"returned shape \(2, \d+\) for weights of shape"):

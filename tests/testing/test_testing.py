@@ -163,7 +163,7 @@ def test_what_builds_no_transformation_is_told_what_does(make: Any, message: str
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"allow": ["no_lag"]}, "allow is a list, and must be a dict that says why each law is"),
+        ({"allow": ["no_lag"]}, "allow is a list, but must be a dict that says why each law is"),
         ({"claims": "descends"}, r"claims must be a list of names: claims=\['descends'\]"),
     ],
 )

@@ -3,8 +3,8 @@
 Learning rates take schedules as everywhere else; η is inside of the velocity,
 as in Keras. `weight_decay` λ is decoupled: −ηₜ λ w is added to the update.
 Options of Keras' base class that wrap a method (clipnorm, use_ema,
-gradient_accumulation_steps, …) are refused by name: Optax has each of them as
-a transformation to chain or wrap.
+gradient_accumulation_steps, …) raise an error that says what to use instead:
+Optax has each of them as a transformation to chain or wrap.
 
 `from_variables` takes over a run that has begun, with its state, and
 `to_variables` is the way back.

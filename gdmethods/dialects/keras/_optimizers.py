@@ -1,4 +1,4 @@
-"""The optimizers of `keras.optimizers`; the package tells what they share."""
+"""The optimizers of `keras.optimizers`; the package's docstring has what they share."""
 
 from __future__ import annotations
 
@@ -264,13 +264,13 @@ def adam(
       learning_rate: η ≥ 0; a number or a schedule.
       beta_1: β₁ in [0, 1).
       beta_2: β₂ in [0, 1).
-      epsilon: ε̂ ≥ 0. It weighs as ε = ε̂ / √(1 − β₂ᵗ) does: at first 32 times
-        as much.
-      amsgrad: keep the largest v; in bfloat16 it gathers the noise of v, and is
-        some 5 % too large.
+      epsilon: ε̂ ≥ 0. It acts like ε = ε̂ / √(1 − β₂ᵗ) in `gdmethods.adam`,
+        which is 32 ε̂ at first.
+      amsgrad: keep the largest v. In bfloat16 the noise of v makes it some 5 %
+        too large.
       weight_decay: λ ≥ 0, decoupled; or None.
-      accumulator_dtype: of m and v, as in `gdmethods.adam`; with amsgrad
-        "8bit" is refused, since the largest v would climb by its noise.
+      accumulator_dtype: of m and v, as in `gdmethods.adam`. "8bit" with amsgrad
+        is an error, since noise would raise the largest v.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -303,7 +303,7 @@ def adamw(
     *,
     accumulator_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """`keras.optimizers.AdamW`: its Adam, with a weight decay by default.
+    """`keras.optimizers.AdamW`: Keras' Adam, with a weight decay by default.
 
         Δₜ = −ηₜ λ wₜ − ηₜ √(1 − β₂ᵗ) / (1 − β₁ᵗ) · mₜ / (√vₜ + ε̂)
 
@@ -315,10 +315,10 @@ def adamw(
       beta_1: β₁ in [0, 1).
       beta_2: β₂ in [0, 1).
       epsilon: ε̂ ≥ 0, as in `adam`.
-      amsgrad: keep the largest v; in bfloat16 it gathers the noise of v, and is
-        some 5 % too large.
-      accumulator_dtype: of m and v, as in `gdmethods.adam`; with amsgrad
-        "8bit" is refused, since the largest v would climb by its noise.
+      amsgrad: keep the largest v. In bfloat16 the noise of v makes it some 5 %
+        too large.
+      accumulator_dtype: of m and v, as in `gdmethods.adam`. "8bit" with amsgrad
+        is an error, since noise would raise the largest v.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -372,5 +372,5 @@ def _decayed(
     learning_rate: ScalarOrSchedule,
     weight_decay: Scalar | None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The method, and Keras' decay of the weights that it is about to move."""
+    """The method, plus Keras' decay of the weights from before the step."""
     return method if weight_decay is None else decaying(method, learning_rate, weight_decay)

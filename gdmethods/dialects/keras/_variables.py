@@ -31,7 +31,7 @@ from gdmethods.dialects._entries import (
 
 
 def _ours(slots: Any) -> Any:
-    """Keras subtracts the momentum of RMSProp, and here the velocity is added."""
+    """Keras subtracts RMSProp's momentum; the velocity here is added."""
     return variance(_turned(slots))
 
 
@@ -58,7 +58,7 @@ _TABLE = {
     AMSGradState: Words({"mu": "momentum", "nu": "velocity", "nu_max": "velocity_hat"}),
 }
 _INTERLEAVED = (AdaDeltaState, AdamState, AMSGradState)
-"""Keras lists the first two slots of these weight by weight, and all others slot by slot."""
+"""For these Keras lists the first two slots weight by weight, and all others slot by slot."""
 
 
 def from_variables(
@@ -74,8 +74,8 @@ def from_variables(
     """The parameters and the state of a Keras run, with which `tx` goes on.
 
     Arguments:
-      tx: the optimizer of before, built with the functions of this module; in
-        chains and wrappers as well.
+      tx: the same optimizer, built with the functions of this module, alone or
+        in chains and wrappers.
       parameters: the named weights in the optimizer's order, as
         `{v.path: v for v in model.trainable_variables}`: variables, or NumPy
         arrays.
@@ -84,13 +84,13 @@ def from_variables(
         parameters here. It transposes, reshapes, splits, joins, repeats and
         casts, so that it converts the optimizer's state as well.
       use_ema: whether the optimizer had it. The average is not taken over.
-      gradient_accumulation_steps: of the optimizer, which must have used up
-        what it accumulated.
+      gradient_accumulation_steps: of the optimizer, which must not be halfway
+        through an accumulation.
       dtype: of the parameters; None for what `convert` makes.
 
     Returns:
-      `(params, state)`. Slots have the dtypes of `tx.init(params)`; a
-      `with_float32_master` takes the weights before they are cast to `dtype`.
+      `(params, state)`. Slots have the dtypes of `tx.init(params)`. The masters
+      of `with_float32_master` are the weights before the cast to `dtype`.
 
     Raises:
       ValueError: `convert` drops elements or computes with them; the variables
@@ -100,8 +100,8 @@ def from_variables(
       TypeError: `tx` keeps a state that no optimizer of Keras has.
 
     Warns:
-      UserWarning: learning_rate of `tx` is another number than the variable.
-        No variable tells of β, ρ, ε, μ and λ: give `tx` those of
+      UserWarning: learning_rate of `tx` differs from the variable. The
+        variables do not contain β, ρ, ε, μ and λ: build `tx` with the values of
         `optimizer.get_config()`.
 
     Example:
@@ -160,11 +160,11 @@ def to_variables(
     Arguments:
       tx: the transformation.
       params: the parameters.
-      state: that of `tx`.
+      state: the state of `tx`.
       parameters: the named weights of before, or of the model that is to go
-        on: they lend names, shapes and dtypes.
-      variables: those of its optimizer, which was built; they lend dtypes, the
-        learning rate and the average of `use_ema`.
+        on; they give names, shapes and dtypes.
+      variables: the variables of its optimizer, which must be built; they give
+        dtypes, the learning rate and the average of `use_ema`.
       convert, use_ema, gradient_accumulation_steps: as in `from_variables`.
 
     Returns:
@@ -172,9 +172,8 @@ def to_variables(
       `for v, x in zip(optimizer.variables, variables): v.assign(x)`.
 
     Raises:
-      ValueError: `convert` drops elements or computes with them, or copies of
-        one that it repeats have come to differ; the optimizer has other
-        variables.
+      ValueError: `convert` drops elements or computes with them, or repeats an
+        element whose copies now differ; the optimizer has other variables.
       TypeError: `tx` keeps another state, or one that no optimizer of Keras
         has.
 
@@ -219,7 +218,7 @@ def _places(
     use_ema: bool,
     gradient_accumulation_steps: int | None,
 ) -> list[tuple[str, str]]:
-    """What each variable is: Keras' name for it, and that of its parameter."""
+    """What each variable is: Keras' name for it, and the name of its parameter."""
     names = [*conversion.shapes]
     state_type, slots = only_state(tx, conversion.tree, _TABLE)
     fields = [field for slot, field in _TABLE[state_type].names.items() if slot in slots]
@@ -234,15 +233,14 @@ def _places(
         raise ValueError(
             f"{len(variables)} variables came, and tx, with {state_type.__name__}"
             f"({', '.join(slots)}), has {len(places) + 1} for {len(names)} parameters, or one "
-            "more with a learning rate that is no schedule. Build tx as the optimizer before, pass"
-            " all trainable variables, and the optimizer's use_ema and "
-            "gradient_accumulation_steps."
+            "more with a learning rate that is no schedule. Build tx like the optimizer, and pass "
+            "all trainable variables and the optimizer's use_ema and gradient_accumulation_steps."
         )
     places = alone + places
     for (field, name), variable in zip(places, variables, strict=True):
         if not getattr(variable, "name", field).endswith(field):
             raise ValueError(
                 f"The variable {variable.name!r} came where tx keeps {field} of {name!r}. Build "
-                "tx as the optimizer before: the same method, with the same options."
+                "tx like the optimizer: the same method with the same options."
             )
     return places

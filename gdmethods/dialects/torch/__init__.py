@@ -1,9 +1,9 @@
 """PyTorch's optimizers in PyTorch's words: `torch.optim`'s argument names, defaults and numbers.
 
 Learning rates take schedules as everywhere else; η stays outside of the
-velocity, as in PyTorch. `maximize` turns the gradient, and `weight_decay` λ
-then adds λ w to it. Options that choose how PyTorch runs (foreach, fused,
-capturable, differentiable) are refused by name: `jax.jit` decides. PyTorch
+velocity, as in PyTorch. `maximize` turns the gradient's sign, and
+`weight_decay` λ then adds λ w to it. Options for how PyTorch runs (foreach,
+fused, capturable, differentiable) raise an error; `jax.jit` does this. PyTorch
 takes a complex weight as two real ones; wrap a dialect in
 `optax.contrib.split_real_and_imaginary` for that. With eps = 0 a weight that
 never had a gradient stays; PyTorch's becomes NaN. Ranges are those of the

@@ -1,4 +1,4 @@
-"""The optimizers of `torch.optim`; the package tells what they share."""
+"""The optimizers of `torch.optim`; the package's docstring has what they share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from gdmethods.rules import (
     scalar,
 )
 
-_RUNS = "which chooses how PyTorch runs and not what it computes; jax.jit compiles every update"
+_RUNS = "which sets how PyTorch runs and not what it computes; jax.jit compiles every update"
 _REFUSED = ELSEWHERE | {
     "foreach": _RUNS,
     "fused": _RUNS,
@@ -62,8 +62,8 @@ class SGDState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      velocity: bₜ, PyTorch's momentum_buffer; a tree like the parameters, at
-        least float32; None without momentum.
+      velocity: bₜ, PyTorch's momentum_buffer; a tree like the parameters,
+        float32 or wider by default; None without momentum.
     """
 
     count: Count  # type: ignore[assignment]  # a field, not tuple.count
@@ -72,7 +72,7 @@ class SGDState(NamedTuple):
 
 def _sgd_starts(momentum: Scalar, dampening: Scalar, nesterov: bool) -> dict[str, Any]:
     if nesterov and (is_zero(momentum) or not is_zero(dampening)):
-        raise ValueError("nesterov=True wants a momentum > 0 and dampening=0, as in PyTorch.")
+        raise ValueError("nesterov=True needs a momentum > 0 and dampening=0, as in PyTorch.")
     return {"velocity": None if is_zero(momentum) else 0.0}
 
 
@@ -81,7 +81,7 @@ def _decays(weight_decay: Scalar) -> bool:
 
 
 def _descended(g: jax.Array, s: LeafState, maximize: bool, weight_decay: Any) -> jax.Array:
-    """What PyTorch does to its gradient: its sign, and the decay."""
+    """The gradient after PyTorch's maximize and weight_decay."""
     g = -g if maximize else g
     return g if is_zero(weight_decay) else g + weight_decay * s.w
 
@@ -104,14 +104,14 @@ def sgd(
         b₁ = g₁,    bₜ = μ bₜ₋₁ + (1 − dampening) gₜ
         Δₜ = −ηₜ bₜ, with nesterov −ηₜ (gₜ + μ bₜ), without momentum −ηₜ gₜ
 
-    The velocity starts as the first gradient, which dampening leaves alone.
+    The velocity starts as the first gradient, without dampening.
 
     Arguments:
       lr: η ≥ 0; a number or a schedule.
       momentum: μ in [0, 1].
       dampening: in [0, 1].
       weight_decay: λ ≥ 0.
-      nesterov: look ahead; wants a momentum and no dampening.
+      nesterov: look ahead; needs a momentum and no dampening.
       maximize: climb.
       accumulator_dtype: of b, as in `gdmethods.momentum`.
 
@@ -261,8 +261,8 @@ def rprop(
         dₜ = clip(dₜ₋₁ · (η₊ if gₜ gₜ₋₁ > 0, η₋ if < 0, 1 if = 0), step_sizes)
         Δₜ = −sign(gₜ) dₜ; where gₜ gₜ₋₁ < 0, Δₜ = 0 and gₜ = 0 is remembered
 
-    PyTorch multiplies the gradients, so that two of the same sign below 1e-23
-    (in float32) agree on nothing; here signs are compared.
+    PyTorch multiplies the gradients, and in float32 the product of two below
+    1e-23 is 0. Here signs are multiplied.
 
     Arguments:
       lr: d₀ > 0, clipped to the limits; no schedule, since PyTorch reads it in
@@ -283,8 +283,8 @@ def rprop(
       >>> import gdmethods.dialects
       >>> tx = gdmethods.dialects.torch.rprop(1e-2, etas=(0.6, 1.1))
 
-    Elsewhere: `gdmethods.rprop` starts from 0.1 and refuses a first step
-    outside of the limits.
+    Elsewhere: `gdmethods.rprop` starts from 0.1, and a first step outside of
+    the limits is an error there.
 
     Source:
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Rprop.html
@@ -319,11 +319,10 @@ class RMSPropState(NamedTuple):
 
     Attributes:
       count: updates so far; int32, shape ().
-      nu: νₜ, PyTorch's square_avg; if centered σ²ₜ, its
-        square_avg − grad_avg²; a tree like the parameters, real, at least
-        float32.
-      mu: mₜ, PyTorch's grad_avg; a tree like the parameters, at least float32;
-        None if not centered.
+      nu: νₜ, PyTorch's square_avg; if centered σ²ₜ, square_avg − grad_avg²; a
+        tree like the parameters, real, float32 or wider by default.
+      mu: mₜ, PyTorch's grad_avg; a tree like the parameters, float32 or wider
+        by default; None if not centered.
       velocity: bₜ, PyTorch's momentum_buffer; likewise; None without momentum.
     """
 
@@ -368,9 +367,9 @@ def rmsprop(
         bₜ = μ bₜ₋₁ + gₜ / (√νₜ + eps), with νₜ − mₜ² for νₜ if centered
         Δₜ = −ηₜ bₜ
 
-    PyTorch subtracts; where rounding makes νₜ − mₜ² negative its root is NaN.
-    Here the variance is computed as in `gdmethods.rmsprop`, equal in exact
-    arithmetic and never negative.
+    PyTorch subtracts mₜ². If rounding makes the difference negative, its root
+    is NaN. Here the variance is computed as in `gdmethods.rmsprop`: equal in
+    exact arithmetic, and never negative.
 
     Arguments:
       lr: η ≥ 0; a number or a schedule.
@@ -423,19 +422,19 @@ def adam(
         m̂ₜ = mₜ / (1 − β₁ᵗ),    v̂ₜ = vₜ / (1 − β₂ᵗ)
         Δₜ = −ηₜ m̂ₜ / (√v̂ₜ + eps)
 
-    With amsgrad, v̂ₜ is taken of the largest v so far.
+    With amsgrad, v̂ₜ is computed from the largest v so far.
 
     Arguments:
       lr: η ≥ 0; a number or a schedule.
       betas: β₁ and β₂ in [0, 1).
       eps: outside of the root, ≥ 0.
       weight_decay: λ ≥ 0, added to the gradient.
-      amsgrad: keep the largest v; in bfloat16 it gathers the noise of v, and is
-        some 5 % too large.
+      amsgrad: keep the largest v. In bfloat16 the noise of v makes it some 5 %
+        too large.
       maximize: climb.
       decoupled_weight_decay: the decay of `adamw` instead.
-      accumulator_dtype: of m and v, as in `gdmethods.adam`; with amsgrad
-        "8bit" is refused, since the largest v would climb by its noise.
+      accumulator_dtype: of m and v, as in `gdmethods.adam`. "8bit" with amsgrad
+        is an error, since noise would raise the largest v.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -489,11 +488,11 @@ def adamw(
       betas: β₁ and β₂ in [0, 1).
       eps: outside of the root, ≥ 0.
       weight_decay: λ ≥ 0, decoupled; or None.
-      amsgrad: keep the largest v; in bfloat16 it gathers the noise of v, and is
-        some 5 % too large.
+      amsgrad: keep the largest v. In bfloat16 the noise of v makes it some 5 %
+        too large.
       maximize: climb; weights decay all the same.
-      accumulator_dtype: of m and v, as in `gdmethods.adam`; with amsgrad
-        "8bit" is refused, since the largest v would climb by its noise.
+      accumulator_dtype: of m and v, as in `gdmethods.adam`. "8bit" with amsgrad
+        is an error, since noise would raise the largest v.
 
     Returns:
       A transformation; updates have the parameters' shapes and dtypes.
@@ -547,7 +546,7 @@ def _rule(
 def _descent(
     maximize: bool, weight_decay: Scalar | None, method: optax.GradientTransformation
 ) -> optax.GradientTransformationExtraArgs:
-    """The method after what PyTorch does to its gradient: its sign, and the decay."""
+    """The method on the gradient after PyTorch's maximize and weight_decay."""
     maximize = flag("maximize", maximize)
     decay = optional("weight_decay", weight_decay, "[0, inf)")
     decays = not is_zero(decay)

@@ -62,40 +62,39 @@ def from_state_dict(
     """The parameters and the state of a PyTorch run, with which `tx` goes on.
 
     Arguments:
-      tx: the optimizer of before, built with the functions of this module; in
-        chains and wrappers as well.
+      tx: the same optimizer, built with the functions of this module, alone or
+        in chains and wrappers.
       parameters: the named weights in the optimizer's order, as
         `dict(model.named_parameters())`: tensors, or NumPy arrays. If it has
         several param_groups, their order is
         `{names[p]: p for group in optimizer.param_groups for p in
-        group["params"]}`, where names has those of the parameters.
-      state_dict: of the optimizer, as `torch.load` reads it too. If its
+        group["params"]}`, where names[p] is the name of p.
+      state_dict: of the optimizer, also as read by `torch.load`. If its
         param_groups have param_names, these are the order.
       convert: from a dict of such weights, as NumPy arrays, to the tree of the
         parameters here. It transposes, reshapes, splits, joins, repeats and
         casts, so that it converts the optimizer's state as well.
-      count: updates so far, where PyTorch counts none (SGD) and an update of
-        `tx` depends on it. Where none does, the state counts from 0.
+      count: updates so far. It is needed if PyTorch counts none (SGD) and an
+        update of `tx` depends on it; otherwise the state counts from 0.
       dtype: of the parameters; None for what `convert` makes.
 
     Returns:
-      `(params, state)`. Slots have the dtypes of `tx.init(params)`; a
-      `with_float32_master` takes the weights before they are cast to `dtype`.
-      A parameter that PyTorch never moved starts as in `tx.init`.
+      `(params, state)`. Slots have the dtypes of `tx.init(params)`. The masters
+      of `with_float32_master` are the weights before the cast to `dtype`. A
+      parameter that PyTorch never moved starts as in `tx.init`.
 
     Raises:
       ValueError: `convert` drops elements or computes with them; the state is
-        of another optimizer; a function of this module in `tx`, in chains and
-        wrappers too, has another value for an option than the param_groups; a
-        shape differs; several param_groups whose options differ, without an
-        `optax.partition`, or with parameters of one shape and without
+        of another optimizer; an option of `tx` differs from the param_groups; a
+        shape differs; param_groups differ in their options, and `tx` has no
+        `optax.partition`, or they have parameters of one shape and no
         param_names; an injected schedule of `tx` has a state of its own.
-      TypeError: `tx` keeps a state that no optimizer of PyTorch has; a square
-        that came is complex, since PyTorch takes a complex weight as two.
+      TypeError: `tx` keeps a state that no optimizer of PyTorch has; a given
+        square is complex, since PyTorch takes a complex weight as two.
 
     Warns:
-      UserWarning: lr, lr_decay or weight_decay of `tx` is another number than
-        in the param_groups. Schedules are not compared.
+      UserWarning: lr, lr_decay or weight_decay of `tx` differs from the
+        param_groups. Schedules are not compared.
 
     Example:
       >>> import numpy as np, gdmethods.dialects
@@ -139,11 +138,11 @@ def to_state_dict(
     Arguments:
       tx: the transformation.
       params: the parameters.
-      state: that of `tx`.
+      state: the state of `tx`.
       parameters: the named weights of before, or of the model that is to go
-        on: they lend names, shapes and dtypes, and tensors where they are such.
-      state_dict: of its optimizer, from before or new: it lends its
-        param_groups, and tells which parameters were never moved.
+        on; they give names, shapes, dtypes, and whether tensors are returned.
+      state_dict: of its optimizer, from before or new; it gives the
+        param_groups, and shows which parameters were never moved.
       convert: as in `from_state_dict`.
 
     Returns:
@@ -151,8 +150,8 @@ def to_state_dict(
       strict=False)` and `optimizer.load_state_dict(state_dict)`.
 
     Raises:
-      ValueError: `convert` drops elements or computes with them, or copies of
-        one that it repeats have come to differ.
+      ValueError: `convert` drops elements or computes with them, or repeats an
+        element whose copies now differ.
       TypeError: `tx` keeps another state, or one that no optimizer of PyTorch
         has.
 
@@ -211,9 +210,9 @@ def _indices(named: Mapping[str, Any], state_dict: Mapping[str, Any]) -> dict[st
             "Pass all that the optimizer was given, frozen ones too, in its order: "
             "dict(model.named_parameters())."
             if missing or len(named) < len(indices)
-            else "Leave out those that it was not given, as frozen ones: {name: p for name, p in "
-            "model.named_parameters() if p.requires_grad}. Likewise convert and tx are for the "
-            "others alone."
+            else "Leave out those that it was not given, such as frozen ones: {name: p for name, "
+            "p in model.named_parameters() if p.requires_grad}. Leave them out of convert and tx "
+            "too."
         )
         raise ValueError(
             f"The optimizer has {len(indices)} parameters, and parameters are {len(named)}"
@@ -226,15 +225,15 @@ def _indices(named: Mapping[str, Any], state_dict: Mapping[str, Any]) -> dict[st
 
 
 def _require_one_order(named: Mapping[str, Any], of_group: list[int]) -> None:
-    """Refuses unnamed parameters of one shape in several groups, whose order nothing tells."""
+    """Raises an error for unnamed parameters of one shape in several groups: no order is known."""
     first: dict[Any, tuple[str, int]] = {}
     for (name, x), group in zip(named.items(), of_group, strict=True):
         other, its_group = first.setdefault(x.shape, (name, group))
         if its_group != group:
             raise ValueError(
-                f"In the order of parameters {other!r} and {name!r}, of the shape {x.shape}, are "
-                "in two param_groups, and state_dict does not tell whether the optimizer has them "
-                "in this order. Put the names into it, as PyTorch does if it is given them: "
+                f"{other!r} and {name!r} have the shape {x.shape} and are in two param_groups, "
+                "but state_dict does not show whether the optimizer has them in the order of "
+                "parameters. Put the names into it, as PyTorch does if it is given them: "
                 'group["param_names"] = [names[p] for p in own["params"]] for group, own in '
                 'zip(state_dict["param_groups"], optimizer.param_groups), where names = '
                 "{p: name for name, p in model.named_parameters()}."
@@ -264,7 +263,7 @@ def _options(state_dict: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
 
 
 def _require_groups(tx: Any, params: Any, options: Mapping[int, Any]) -> None:
-    """Refuses param_groups of different options where `tx` has no parts."""
+    """Raises an error for param_groups of different options if `tx` has no parts."""
     all_options = [*options.values()]
     state = jax.eval_shape(transformation("tx", tx).init, params)
     differ = any(each != all_options[0] for each in all_options)

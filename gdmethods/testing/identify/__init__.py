@@ -2,9 +2,9 @@
 
     python -m gdmethods.testing.identify my_module:make
 
-`identify` probes a step with gradients of sixteen decades, looks for a rule and
-numbers that give all its updates, and runs the factories that are this rule on
-gradients that were held out.
+`identify` probes a step with gradients of sixteen decades. It looks for a rule
+and numbers that give all the updates. Then it runs the factories of this rule
+on gradients that were held out.
 """
 
 from gdmethods.testing.identify._answer import Answer

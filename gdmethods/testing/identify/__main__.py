@@ -14,12 +14,12 @@ import numpy as np
 
 from gdmethods.testing.identify import identify, identify_updates
 
-UNITS_TO_DOUBT = 30  # so many units of the last digit that was recorded may be rounding
+UNITS_TO_DOUBT = 30  # rounding may be as many units of the last recorded digit
 FEW_DIGITS = 5  # with fewer, the numbers are taken as exact
 
 
 class Parser(argparse.ArgumentParser):
-    """What is wrong with an option is said in one line."""
+    """Reports a wrong option in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
@@ -28,8 +28,8 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="python -m gdmethods.testing.identify",
-        description="Tell which rule an optimizer's step follows, with its numbers or its wrong "
-        "term.",
+        description="Find the rule that an optimizer's step follows, with its numbers or its "
+        "wrong term.",
     )
     parser.add_argument(
         "make",
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--dtype",
         choices=["float32", "float64"],
         default="float64",
-        help="of the weights and gradients that the function is given (%(default)s)",
+        help="of the weights and gradients for the function (%(default)s)",
     )
     options = parser.parse_args(arguments)
     if (options.make is None) == (options.csv is None):
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _of_the_user(error: Exception) -> bool:
-    """Whether the step raised it, and its traceback is of use."""
+    """Whether the step raised it, so that its traceback is useful."""
     return any(note.startswith("identify called") for note in getattr(error, "__notes__", ()))
 
 
@@ -88,7 +88,7 @@ def _imported(name: str, parser: Parser) -> Any:
 
 
 def _recorded(path: Path, parser: Parser) -> tuple[Any, Any, float]:
-    """The gradients, the updates, and the tolerance that their digits ask for."""
+    """The gradients, the updates, and the tolerance for their number of digits."""
     try:
         with path.open(newline="") as file:
             names, *rows = [row for row in csv.reader(file) if row] or [[]]

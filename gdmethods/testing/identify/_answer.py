@@ -1,4 +1,4 @@
-"""What `identify` answers, and how it prints."""
+"""The answer of `identify`, and how it prints."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -12,27 +12,28 @@ TOGETHER = "\N{NO-BREAK SPACE}"
 
 @dataclass(frozen=True)
 class Answer:
-    """The rule that a step was found to be; it prints as a paragraph.
+    """The rule of a step, as far as it was found; it prints as a paragraph.
 
     Attributes:
-      exact: the name of the rule, if the step is that one and its factory gave
-        the same updates: "adam", or "keras.rmsprop" where only a dialect has it
-        so. None for a rule with a term of its own, and for one that is not
-        known.
-      title: the rule that it is, or that it departs from; None if none is near.
-      wrong: each term that departs from `title`, in words.
+      exact: the name of the rule, if its factory gave the same updates: "adam",
+        or "keras.rmsprop" if only a dialect has the rule. None for an unknown
+        rule, and for one that differs from all factories in some term.
+      title: the rule that it is, or the nearest one; None if none is near.
+      wrong: each term that differs from `title`, in words.
       lines: the rule's equations, with their numbers.
-      numbers: by the names that gdmethods has for them. Without learning_rate
-        where the step takes it as an argument.
+      numbers: by gdmethods' names for them; without learning_rate if the step
+        takes it as an argument.
       same: the factories that gave the same updates, as they are written.
       differs: for each near factory that differs, how.
-      difference: the largest between the step and the rule that was found, on
-        gradients that were held out; relative to the update, or to a
-        thousandth of its weight's largest so far. None if no rule was found.
-      steps: the updates that were held out.
-      share: of the updates that agree with `title`, if the rule is not known.
-      where: the other updates stand.
-      properties: what holds of every update that was seen, if it is not known.
+      difference: the largest difference between the step and the rule that was
+        found, on gradients that were held out. It is relative to the update, or
+        to a thousandth of its weight's largest update so far. None if no rule
+        was found.
+      steps: the number of updates that were held out.
+      share: the share of updates that agree with `title`, for an unknown rule.
+      where: the condition under which the other updates differ.
+      properties: what holds for all updates that were seen, for an unknown
+        rule.
       notes: what else was seen.
       certificates: the factories that were run, with their arguments and
         largest differences.

@@ -23,11 +23,12 @@ class Certificate:
 
     Attributes:
       factory: its name, such as "keras.rmsprop".
-      arguments: that it was given.
-      difference: the largest between an update of it and of the step, relative
-        to the step's, or to a thousandth of the weight's largest so far.
-      steps: the updates that were compared.
-      text: the call, without what is the factory's default.
+      arguments: its arguments.
+      difference: the largest difference between its updates and the step's,
+        relative to the step's update, or to a thousandth of the weight's
+        largest so far.
+      steps: the number of updates that were compared.
+      text: the call, without arguments that are the default.
     """
 
     factory: str
@@ -39,14 +40,14 @@ class Certificate:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Updates of the step that its rule was not found from, to judge factories by.
+    """Updates of the step that were not used to find its rule, to judge factories by.
 
     Attributes:
       record: the gradients and updates.
-      weights: that they are of, before each step.
-      first: the step from which on they are judged.
-      shown: numbers that a call is written with in another way, such as a
-        learning rate that is an argument.
+      weights: the weights before each step.
+      first: the first step that is judged.
+      shown: how some numbers are written in a call, such as a learning rate
+        that is an argument.
     """
 
     record: Record
@@ -69,7 +70,7 @@ class HeldOut:
         ]
 
     def by_look_ahead(self, rate: float, mu: float) -> Certificate:
-        """`gdmethods.nesterov` seen from its weights, not from the points ahead of them."""
+        """`gdmethods.nesterov` as updates of its weights, not of the look-ahead points."""
         arguments = {"learning_rate": rate, "momentum": mu}
         tx = gdmethods.nesterov(**arguments)
 
@@ -84,7 +85,7 @@ class HeldOut:
         return self._judged("gdmethods.nesterov", gdmethods.nesterov, arguments, updates)
 
     def _walked(self, transformations: list[Any]) -> list[Array]:
-        """Their updates, in float64, at weights that are the same before each step."""
+        """Their updates in float64; the weights are put back before each step."""
         with jax.enable_x64(True):
             gradients = jnp.asarray(self.record.gradients)
             params = jnp.broadcast_to(jnp.asarray(self.weights, float), gradients.shape[1:])
@@ -112,7 +113,7 @@ class HeldOut:
 def _text(
     name: str, factory: Any, arguments: Mapping[str, Any], shown: Mapping[float, str]
 ) -> str:
-    """The call as it is written, without what is the default."""
+    """The call as it is written, without arguments that are the default."""
     written = []
     for place, parameter in enumerate(inspect.signature(factory).parameters.values()):
         value = arguments.get(parameter.name, parameter.default)

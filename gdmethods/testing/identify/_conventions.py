@@ -1,7 +1,7 @@
 """The rules that have a name.
 
-A convention is a rule as one library or paper has it; what it leaves to its
-user, such as a velocity in RMSProp, is an option of it.
+A convention is the rule of one library or paper. Its options are what users may
+add, such as a velocity in RMSProp.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,11 +14,11 @@ from gdmethods.testing.identify._families import Rule
 @dataclass(frozen=True)
 class Convention:
     """Attributes:
-    name: what a test compares with, such as "adam" or "keras.adam".
-    title: what people call it.
-    rule: with every option left out.
+    name: for tests, such as "adam" or "keras.adam".
+    title: its usual name.
+    rule: the rule without options.
     options: for each switch that is an option, its values.
-    factory: that is it, as its users call it.
+    factory: the factory of this rule, as users call it.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Convention:
         return self.name.rpartition(".")[2]
 
     def differences(self, rule: Rule) -> tuple[str, ...]:
-        """The switches of `rule` that are no option of this."""
+        """The switches of `rule` that differ and are no option here."""
         return tuple(
             switch
             for switch in rule.differences(self.rule)

@@ -13,8 +13,8 @@ from gdmethods.testing.identify._probes import Array
 @dataclass(frozen=True)
 class Decay:
     """Attributes:
-    l2: λ of λ w that is added to the gradient.
-    decoupled: λ of η λ w that is taken from the weights beside the update.
+    l2: λ, if λ w is added to the gradient.
+    decoupled: λ, if η λ w is subtracted from the weights beside the update.
     """
 
     l2: float = 0.0
@@ -27,7 +27,7 @@ class Decay:
         return moved
 
     def takes_all(self, rate: float) -> bool:
-        """Whether nothing is left of the weights, as where a step returns the update alone."""
+        """Whether it removes the weights wholly, as in a step that returns only the update."""
         return abs(self.decoupled * abs(rate) - 1) < 1e-6
 
 
@@ -35,7 +35,7 @@ NO_DECAY = Decay()
 
 
 def decay_of(hit: Fit, record: Record, w: Array, single: bool) -> Decay | None:
-    """The decay that gives these updates; None if it is none."""
+    """The decay that gives these updates; None if none does."""
     digits = 1e-6 if single else 1e-15
     plain = hit.updates(record.gradients)
     rounding = 8 * digits * np.abs(w) + 1e-9 * np.abs(plain)
@@ -54,7 +54,7 @@ def decay_of(hit: Fit, record: Record, w: Array, single: bool) -> Decay | None:
 
 
 def _l2(hit: Fit, record: Record, w: Array) -> float:
-    """λ by Newton's steps from the best of many sizes."""
+    """λ by Newton's method, from the best of many starts."""
     scale = np.abs(record.updates) + 1e-3 * np.abs(record.updates).max(0)
 
     def residual(l2: float) -> Array:

@@ -1,7 +1,7 @@
-"""The factories that are a rule, with the arguments that make them so.
+"""The factories that compute a rule, with their arguments.
 
-Each library has some of the switches: gdmethods keeps the learning rate inside
-of a velocity and PyTorch outside, Keras adds ε inside of the root, and so on.
+Libraries differ: gdmethods keeps the learning rate inside of a velocity and
+PyTorch outside, Keras adds ε inside of the root, and so on.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ class Found:
       rule: the rule.
       rate: the learning rate.
       numbers: by name.
-      inside: whether the rate is inside of the velocity; None if nothing tells.
+      inside: whether the rate is inside of the velocity; None if unknown.
       l2: λ of a decay that is added to the gradient.
       decay: λ of a decay that is added to the update, times the rate.
     """

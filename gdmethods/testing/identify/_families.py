@@ -73,7 +73,7 @@ class Family:
     """Attributes:
     step: the rule of one weight.
     defaults: its switches.
-    edits: the values that each switch is tried at.
+    edits: the values to try for each switch.
     numbers: the names of a rule's numbers.
     """
 

@@ -39,8 +39,8 @@ class Record:
     Attributes:
       gradients: shape (steps, weights).
       updates: of the same shape.
-      least: an update counts as so large at least, relative to its weight's
-        largest so far, when others are compared with it.
+      least: differences are relative to the update, but at least to this share
+        of its weight's largest update so far.
     """
 
     gradients: Array
@@ -63,7 +63,7 @@ class Fit:
       rule: the rule.
       rate: the learning rate; below 0 for one that climbs.
       numbers: by name.
-      cost: the mean square of what is left.
+      cost: the mean square of the residuals.
       error: the largest difference, as `differences` measures it.
     """
 
@@ -81,7 +81,7 @@ class Fit:
 
 
 def sizes(updates: Array, least: float) -> Array:
-    """What an update is compared with: its size, but a part of its weight's largest so far."""
+    """What differences are relative to: an update, but at least `least` of the largest so far."""
     magnitude = np.where(np.isfinite(updates), np.abs(updates), 0.0)
     return np.maximum(magnitude, least * np.maximum.accumulate(magnitude, 0)) + 1e-300
 
@@ -107,10 +107,10 @@ def fit(
     iterations: int = 30,
     robust: bool = False,
 ) -> Fit:
-    """The best numbers that are found from `first`, or from the usual ones.
+    """The best numbers that a search finds from `first`, or from the usual ones.
 
-    `robust` lets updates that are far off count for little, so that the
-    numbers are those on which most updates agree.
+    With `robust`, updates that are far off have little weight, so that the
+    numbers fit most updates.
     """
     names = rule.numbers
     target = _Target(rule, record, robust)
@@ -167,7 +167,7 @@ def _costs(residuals: Array) -> Array:
 
 
 def _descended(target: _Target, x: Array, iterations: int) -> tuple[Array, Array, Array]:
-    """Levenberg's and Marquardt's steps from each row of x, until none gets on."""
+    """Levenberg's and Marquardt's steps from each row of x, until none improves."""
     n, k = x.shape
     shifts = np.concatenate([np.zeros((1, k)), CHANGE * np.eye(k)])
 
@@ -215,7 +215,7 @@ def _bound(name: str, x: Any) -> Any:
 
 
 def rounded(found: Fit, record: Record, least: float) -> Fit:
-    """With the shortest numbers that do as well, or to `least`, as people write them."""
+    """The fit with the shortest numbers that are as good, or good to `least`."""
     exact = found.judged(record)
     if "eps" in found.numbers:
         without = replace(found, numbers={**found.numbers, "eps": 0.0}).judged(record)
@@ -238,7 +238,7 @@ def _significant(value: float, digits: int) -> float:
 
 
 def _short(name: str, value: float, digits: int) -> float:
-    """Of a number in (0, 1) so many digits of it or of its distance from 1."""
+    """The number with so many digits; in (0, 1) they may be of its distance from 1."""
     if name in BOUNDED and value > 0.5:
         return round(1 - _significant(1 - value, digits), 12)
     return 0.0 if value < 1e-20 else _significant(value, digits)

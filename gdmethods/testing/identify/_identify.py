@@ -35,18 +35,17 @@ FEW_SIZES = (1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1.0)
 def identify(make: Callable[[], Any], *, dtype: Any = "float64") -> Answer:
     """The rule that a step follows, with its numbers or its wrong term.
 
-    `make` returns a step whose state is new: a function of the weights and
-    their gradient, `step(w, g)`, or `step(w, g, lr)`, or `step(w, grad)` with a
-    function that gives the gradient anywhere; or an Optax transformation. The
-    step returns the new weights, or changes them in place. Weights are NumPy
-    arrays, or else JAX arrays, PyTorch tensors or numbers, whichever the step
-    takes.
+    `make` returns a step with a new state: `step(w, g)`, a function of weights
+    and gradient; or `step(w, g, lr)`; or `step(w, grad)`, where `grad` is a
+    function of the weights; or an Optax transformation. The step returns the
+    new weights, or changes them in place. Weights are NumPy arrays, JAX arrays,
+    PyTorch tensors or numbers: the first of these that the step takes.
 
-    The weights are put back before each step, so that the updates depend on
-    the gradients alone. A rule is found if it gives all updates; a factory is
-    named if it was run, and gave the same on gradients that were held out. All
-    the rules of gdmethods and its dialects are known, AMSGrad, Adamax, NAdam,
-    Lion and sign descent, and those that are one term away from one of these.
+    The weights are put back before each step, so that the updates depend only
+    on the gradients. A rule is found if it gives all updates. A factory is
+    named if it gave the same updates on gradients that were held out. Known are
+    the rules of gdmethods and its dialects, AMSGrad, Adamax, NAdam, Lion, sign
+    descent, and rules that differ from one of these in one term.
 
     Arguments:
       make: takes no argument and builds the step; it is called several times.
@@ -58,8 +57,8 @@ def identify(make: Callable[[], Any], *, dtype: Any = "float64") -> Answer:
     Raises:
       TypeError: `make` is no function that builds a step.
       ValueError: equal gradients get different updates, or the step returns
-        another shape than the weights'. What the step itself raises comes with
-        a note on what it was asked.
+        another shape than the weights'. Errors of the step itself get a note on
+        how it was called.
 
     Example:
       >>> from gdmethods.testing import identify
@@ -78,7 +77,7 @@ def identify(make: Callable[[], Any], *, dtype: Any = "float64") -> Answer:
 
 
 class _Question:
-    """One step that is asked about."""
+    """The search for one step's rule."""
 
     def __init__(self, make: Any, dtype: Any) -> None:
         self.probe = probe()
@@ -119,7 +118,7 @@ class _Question:
         return self._known(hit, decay)
 
     def _unmoved(self, finite: bool) -> tuple[str, ...]:
-        """What is said of a step that no rule can be seen of."""
+        """What can be said of a step whose updates show no rule."""
         if not finite:
             return ("it gives inf or NaN always",)
         if self.laws.sees_weights:
@@ -140,7 +139,7 @@ class _Question:
         return verdict.answer(kept_out, w, self.tolerance)
 
     def _elsewhere(self, hit: Fit) -> Answer:
-        """A rule that is known where all weights are 0, and no decay of others."""
+        """The answer if the rule is known for weights of 0, but no decay explains others."""
         kept_out = self._held_out(self.elsewhere)
         return unknown(near(hit, kept_out, self.tolerance), self.laws, kept_out)
 
@@ -154,7 +153,7 @@ class _Question:
         return decay_of(hit, record, self.elsewhere[mid], self.subject.single)
 
     def _rate(self, hit: Fit) -> Rate:
-        """Where the learning rate enters that is an argument; seen where it drops."""
+        """Where a learning rate that is an argument enters, from a walk in which it drops."""
         if not self.subject.takes_rate:
             return Rate()
         few = Probe(self.probe.name, self.probe.gradients[:24], self.probe.courses)
@@ -172,7 +171,7 @@ class _Question:
         return Rate(multiple, fits[0] if len(fits) == 1 else None, unlike=not fits)
 
     def _looks_ahead(self) -> float | None:
-        """μ, if the gradient is asked for at w + μ Δ; 0 if at w, and NaN if elsewhere."""
+        """μ, if the step calls grad at w + μ Δ; 0 if at w, and NaN if elsewhere."""
         if self.walk.ahead is None:
             return None
         asked, moved = self.walk.ahead[1:], self.walk.updates[:-1]
@@ -200,14 +199,14 @@ def identify_updates(
     """`identify` from recorded steps, where the step cannot be called.
 
     The rule is found from the first two thirds of the steps and judged by the
-    others. What no gradient of the record shows is not found: an ε, say, beside
-    gradients that are all large. `notes` has the rules that give the same.
+    others. A term that has no effect on these updates is not found, such as an
+    ε if all gradients are large. `notes` has other rules with the same updates.
 
     Arguments:
       gradients: of all steps; shape (steps, weights), or (steps,).
       updates: what the step added to the weights, of the same shape.
-      tolerance: the largest difference of two equal updates, relative to them;
-        at least the digits that were recorded.
+      tolerance: the relative difference up to which two updates count as equal;
+        at least that of the recorded digits.
 
     Returns:
       The answer, with no properties.

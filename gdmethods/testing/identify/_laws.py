@@ -1,4 +1,4 @@
-"""What can be proven of a step whose rule is not known, and what narrows the search for it."""
+"""What can be shown of a step whose rule is not known; it also narrows the search for it."""
 
 from dataclasses import dataclass
 
@@ -22,8 +22,8 @@ class Laws:
     linear: the update of a sum is the sum of the updates.
     scale_free: 100 g gets the same update.
     signs: only the sign of g counts.
-    pull: with no gradient, the weights go towards this point; None if they stay.
-    pulls: by this part of the distance a step.
+    pull: without a gradient the weights go towards this point; None if they stay.
+    pulls: the share of this distance that they go in a step.
     sees_weights: the update depends on where the weights are.
     """
 
@@ -39,7 +39,7 @@ class Laws:
     pulls: float = 0.0
 
     def sentences(self) -> tuple[str, ...]:
-        """What holds, and what was found not to."""
+        """What holds, and what does not."""
         said = [
             "elementwise: each weight depends on its own gradients alone"
             if self.alone
@@ -104,7 +104,7 @@ def laws(subject: Subject, probe: Probe, walk: Walk) -> Laws:
 
 
 def _other_half(probe: Probe) -> tuple[Probe, Flags]:
-    """The probe, in which every second weight begins otherwise; and which weights do not."""
+    """The probe with another beginning for every second weight; and which weights keep theirs."""
     steps = CHANGED + 10
     gradients = probe.gradients[:steps].copy()
     half = np.arange(gradients.shape[1]) % 2 == 0
@@ -113,7 +113,7 @@ def _other_half(probe: Probe) -> tuple[Probe, Flags]:
 
 
 def _pull(subject: Subject, probe: Probe) -> tuple[float | None, float]:
-    """Where weights go without a gradient, if the way that they take is in proportion."""
+    """Where weights go without a gradient, if each step is the same share of the distance."""
     weights = probe.gradients.shape[1]
     still = Probe("the probe of zeros", np.zeros((3, weights)), probe.courses)
     w = np.linspace(-2, 3, weights)

@@ -1,4 +1,4 @@
-"""The limits of a factor: a step size or a gain, seen where a long walk ends flat."""
+"""The limits of a factor, a step size or a gain: a long walk ends flat at them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +13,7 @@ LONG = {"rprop": 400, "gains": 2100}  # a gain that adds 0.05 a step reaches 100
 
 
 def limits(subject: Subject, weights: int) -> Callable[[Fit], Fit]:
-    """A function that gives a rule its limits, as far as the long walk reaches them."""
+    """A function that adds to a rule the limits that the long walk reaches."""
     walks: dict[str, Record] = {}
 
     def limited(hit: Fit) -> Fit:
@@ -55,7 +55,7 @@ def _ends(hit: Fit, record: Record) -> set[float]:
 
 
 def _best(hit: Fit, record: Record, ends: set[float]) -> Fit:
-    """Of the limits that may have been reached, those that explain the record."""
+    """The limits among `ends` that explain the record."""
     if hit.rule.family == "rprop":
         ends = ends | {end / hit.numbers["up"] for end in ends}
     unit = abs(hit.rate) if hit.rule.family == "rprop" else 1.0  # of what people write

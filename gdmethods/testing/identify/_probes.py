@@ -1,6 +1,6 @@
 """The gradients that a step is probed with: courses over time, each at many sizes.
 
-All are numbers of float32, so that a step in float32 sees the same ones.
+All are numbers of float32, so that a step in float32 gets the same gradients.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ class Probe:
         return self.courses.index((course, size))
 
     def among(self, courses: tuple[str, ...], sizes: tuple[float, ...] = DECADES) -> Any:
-        """Which weights have one of these courses and sizes."""
+        """A mask of the weights with one of these courses and sizes."""
         return np.array([c in courses and s in sizes for c, s in self.courses])
 
 
@@ -72,7 +72,7 @@ def _single(array: Array) -> Array:
 
 
 def probe() -> Probe:
-    """What the rule is found with; its courses are made so that each term shows in some."""
+    """The probe to find the rule: each term of a rule shows in some of its courses."""
     t, random = np.arange(float(STEPS)), np.random.default_rng(0)
     course = {name: make(t, random) for name, make in COURSES.items()}
     course["− random"] = -course["random"]
@@ -94,7 +94,7 @@ def probe() -> Probe:
 
 
 def held_out(weights: int) -> Probe:
-    """Other courses, of other sizes: what the rule that was found is then judged by."""
+    """Other courses, of other sizes, to judge the rule that was found."""
     t, random = np.arange(float(HELD_OUT_STEPS)), np.random.default_rng(7)
     names = [name for name in COURSES if name != "one impulse"]
     columns, courses = [], []
@@ -110,7 +110,7 @@ def held_out(weights: int) -> Probe:
 def sizes_to_tell(least: float, most: float, weights: int, wait: int) -> Probe:
     """1, then 0 for `wait` steps, then −x: each weight has its x between `least` and `most`.
 
-    Where a running mean of the gradients still has its sign, x was too small to turn it.
+    If a running mean of the gradients keeps its sign, x was too small to turn it.
     """
     x = np.geomspace(least, most, weights)
     gradients = np.zeros((wait + 2, weights))
@@ -137,7 +137,7 @@ def long(weights: int, steps: int) -> Probe:
 
 
 def together(weights: int) -> Probe:
-    """All gradients grow from 1e-9 to 1e3 together, for weights that share what they keep."""
+    """All gradients grow from 1e-9 to 1e3 together, for weights that share their state."""
     random = np.random.default_rng(3)
     size = 10.0 ** np.linspace(-9, 3, STEPS)
     gradients = _single(random.normal(size=(STEPS, weights)) * size[:, None])

@@ -1,7 +1,7 @@
-"""From updates to a rule: the rules that have a name first, then those one edit away.
+"""From updates to a rule: first the rules that have a name, then rules that are one edit away.
 
-A rule counts as found if it gives all updates that were seen. Few steps of few
-weights are enough to discard one that does not.
+A rule is found if it gives all updates that were seen. Few steps of few weights
+are enough to discard a wrong rule.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -36,8 +36,8 @@ class Near:
     Attributes:
       convention: that one.
       fit: with its numbers.
-      share: of the updates that are not 0.
-      where: the others are.
+      share: the share of updates that agree, of those that are not 0.
+      where: the condition under which the others differ.
     """
 
     convention: Convention
@@ -47,7 +47,7 @@ class Near:
 
 
 def families(record: Record, laws: Laws) -> list[str]:
-    """Those whose rules could be this one."""
+    """The families that could have this rule."""
     if not laws.alone:
         return ["root"]
     if laws.signs:
@@ -60,7 +60,7 @@ def families(record: Record, laws: Laws) -> list[str]:
 
 
 class Search:
-    """For the rule of a record, among families."""
+    """The search among families for the rule of a record."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Search:
                         self.hits.append(hit)
 
     def _rank(self, hit: Fit) -> tuple[Any, ...]:
-        """The exact before the nearly exact, the nearer to a convention, then the simpler."""
+        """The order of rules: exact before nearly exact, near to a convention, then simple."""
         best = min(h.error for h in self.hits)
         _, away = nearest_convention(hit.rule)
         return (
@@ -159,7 +159,7 @@ class Search:
         return fit(rule, part, starts=6 if named else 3)  # patience with those that have a name
 
     def _verified(self, candidate: Fit) -> Fit | None:
-        """On all updates, with the numbers refined on more of them; None if some differ."""
+        """The rule on all updates, with refined numbers; None if some updates differ."""
         hit, few = candidate, slice(None) if self.shared else self.few
         if hit.rule.family == "gains":  # the limits are reached later
             hit = self.limits(self._short(hit, self.record.part(SCREENED["gains"])))
@@ -195,7 +195,7 @@ class Search:
         return best
 
     def _partly(self, rule: Rule) -> Iterator[Fit]:
-        """Fitted to the weights of small gradients, of large ones, of one sign, and to most."""
+        """Fits to weights with small gradients, with large ones, with one sign, and to most."""
         if rule.family == "signs":
             return
         g = self.record.gradients
@@ -219,7 +219,7 @@ class Search:
 def near(
     hit: Fit, record: Record, tolerance: float, convention: Convention | None = None
 ) -> Near | None:
-    """How much of a record a rule gives, if it is enough to be said."""
+    """How much of a record a rule explains; None if too little."""
     moved = np.isfinite(record.updates) & (record.updates != 0)
     off = record.off(hit.updates(record.gradients)) > tolerance
     share = float((moved & ~off).sum() / max(moved.sum(), 1))
@@ -241,7 +241,7 @@ def remembers(rule: Rule) -> bool:
 
 
 def nearest_convention(rule: Rule) -> tuple[Convention, tuple[str, ...]]:
-    """The convention that is the fewest terms away, and the switches that differ."""
+    """The convention that differs in the fewest terms, and the switches that differ."""
     same = [c for c in CONVENTIONS if c.rule.family == rule.family]
     return min(((c, c.differences(rule)) for c in same), key=lambda pair: _away(rule, pair[1]))
 
@@ -254,7 +254,7 @@ def _away(rule: Rule, switches: tuple[str, ...]) -> float:
 
 
 def simpler(hit: Fit, record: Record) -> Fit:
-    """Without the terms whose numbers say that they are not there."""
+    """The rule without the terms whose numbers make them vanish."""
     rule, p = hit.rule, hit.numbers
     changes: dict[str, Any] = {}
     if p.get("momentum", 1.0) < 1e-7 and "velocity" in FAMILIES[rule.family].defaults:
@@ -279,7 +279,7 @@ def simpler(hit: Fit, record: Record) -> Fit:
 
 
 def _rprop(rule: Rule, record: Record, part: Record) -> Fit:
-    """Its factors are the ratios of two moves, and its first step is the first move."""
+    """Rprop's factors are ratios of two moves, and its first step is the first move."""
     steps = np.abs(record.updates)
     moved = [column[np.isfinite(column) & (column > 0)][:20] for column in steps.T]
     ratios = np.concatenate([each[1:] / each[:-1] for each in moved])
@@ -299,7 +299,7 @@ def _rprop(rule: Rule, record: Record, part: Record) -> Fit:
 
 
 def _gains(rule: Rule, record: Record) -> list[dict[str, float]]:
-    """Usual changes, and the momentum with which a move goes on where there is no gradient."""
+    """Usual changes of a gain, and the momentum of moves without a gradient."""
     begin = record.part(20)
     before, after = begin.updates[:-1], begin.updates[1:]
     on = (begin.gradients[1:] == 0) & (before != 0) & (after != 0)
@@ -313,14 +313,14 @@ def _gains(rule: Rule, record: Record) -> list[dict[str, float]]:
 
 
 def _betas(rule: Rule) -> list[dict[str, float]]:
-    """Numbers that people use; a sign hides how near others are."""
+    """Usual numbers; a sign hides how near others are."""
     usual = (0.9, 0.95, 0.99, 0.98, 0.999, 0.5, 0.8)
     pairs = [(b1, b2) for b1 in usual for b2 in usual] if rule["memory"] != "none" else [(0, 0)]
     return [{"b1": b1, "b2": b2} for b1, b2 in pairs]
 
 
 def _usual(values: Array, otherwise: float) -> list[float]:
-    """The values that most of them have, the commonest first."""
+    """The most common values, the commonest first."""
     kept = np.array([float(f"{v:.5e}") for v in values])
     distinct, counts = np.unique(kept, return_counts=True)
     common = distinct[np.argsort(-counts)][:3]
@@ -350,7 +350,7 @@ def _after(later: Flags) -> Flags:
 
 
 def where(off: Flags, gradients: Array) -> str:
-    """The narrowest condition under which all of these updates stand."""
+    """The narrowest condition that all of these updates satisfy."""
     if not off.any():
         return ""
     t = np.arange(len(gradients))[:, None] + np.zeros(gradients.shape)

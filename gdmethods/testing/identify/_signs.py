@@ -1,4 +1,4 @@
-"""The numbers of a rule that shows only a sign: the sizes at which the sign turns.
+"""The numbers of a rule whose updates are signs, from the sizes at which the sign turns.
 
     sign(β₁ m + (1 − β₁) g),    m ← β₂ m + (1 − β₂) g
 
@@ -20,7 +20,7 @@ ROUNDS = 8
 
 
 def betas(subject: Subject, rate: float, weights: int) -> Fit | None:
-    """Lion's β₁ and β₂, if the sign turns as its does."""
+    """Lion's β₁ and β₂, if the sign turns as in Lion."""
     soon, late = (_turn(subject, weights, wait) for wait in (0, WAIT))
     if soon is None or late is None or not 0 < late < soon:
         return None
@@ -32,7 +32,7 @@ def betas(subject: Subject, rate: float, weights: int) -> Fit | None:
 
 
 def _turn(subject: Subject, weights: int, wait: int) -> float | None:
-    """The x from which on −x gets an update of its own sign."""
+    """The least x for which −x gets an update of its own sign."""
     least, most = 1e-9, 1e6
     for _ in range(ROUNDS):
         probe = sizes_to_tell(least, most, weights, wait)

@@ -1,7 +1,7 @@
-"""The step that is asked about, however it is written, and the updates that it gives.
+"""The step whose rule is searched, however it is written, and its updates.
 
-Before each step the weights are put back to where they were, so that an update
-is what the step added to them, and depends on the gradients alone.
+Before each step the weights are put back. So an update is what the step added
+to them, and depends only on the gradients.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from gdmethods.testing.identify._fit import Record, differences, largest
 from gdmethods.testing.identify._probes import Array, Probe
 
 SHAPES = (
-    "A state that has a shape of its own fits no other weights: let it begin at 0, or take the "
+    "A state with a fixed shape fits no other weights: start it as the number 0, or with the "
     "shape of the weights at the first step."
 )
 RATE = 0.01  # that a step is given which takes the learning rate as an argument
@@ -29,7 +29,7 @@ RATE = 0.01  # that a step is given which takes the learning rate as an argument
 
 @dataclass(frozen=True)
 class Arrays:
-    """One kind of arrays: how one is made of numbers, read, and put back to them."""
+    """One kind of arrays: how to make one from numbers, read it, and put numbers back."""
 
     name: str
     new: Callable[[Array], Any]
@@ -84,7 +84,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Walk:
-    """The record of a probe, and where the gradients were asked for, from the weights on."""
+    """The record of a probe, and how far from the weights the step called `grad`."""
 
     record: Record
     ahead: Array | None = None
@@ -115,7 +115,7 @@ class Subject:
             self.update = jax.jit(self.transformation.update)  # compiled once for all walks
 
     def _found_way(self, probe: Probe) -> Way:
-        """The first way in which a few steps can be taken."""
+        """The first way of calling in which a few steps work."""
         trial = Probe("the probe", probe.gradients[:3], ())
         raised = None
         for arrays in _kinds():
@@ -136,7 +136,7 @@ class Subject:
         raise raised
 
     def walk(self, probe: Probe, weights: Any = 0.0, rates: Array | None = None) -> Walk:
-        """From weights that are the same before each step."""
+        """The updates; the weights are put back before each step."""
         w = np.array(np.broadcast_to(weights, probe.gradients.shape[1:]), float)
         rates = np.full(len(probe.gradients), RATE) if rates is None else rates
         with _quiet():
@@ -193,7 +193,7 @@ class Subject:
         return Walk(record, np.stack(ahead) if len(ahead) == len(updates) else None)
 
     def refuse_noise(self, probe: Probe, walk: Walk) -> None:
-        """The same gradients must get the same updates again, from a step that is built anew."""
+        """Raises an error if a newly built step gives the same gradients other updates."""
         few = Probe(probe.name, probe.gradients[:20], probe.courses)
         again, before = self.walk(few).updates, walk.updates[:20]
         off = differences(before, again) > 1e-6
@@ -217,7 +217,7 @@ class Subject:
 
 
 def _built(make: Any) -> Any:
-    """What make returns; refuses what is no function that builds a step."""
+    """What make returns; raises an error unless make is a function that builds a step."""
     wanted = (
         "make must be a function without arguments that returns step(w, g), step(w, g, lr), "
         "step(w, grad), or an Optax transformation"
@@ -264,7 +264,7 @@ def _on(arrays: Arrays, probe: Probe) -> str:
 
 @contextlib.contextmanager
 def _named(what: str) -> Iterator[None]:
-    """An error of the step tells what it was asked."""
+    """Adds to an error of the step how it was called."""
     try:
         yield
     except Exception as error:
@@ -276,7 +276,7 @@ def _named(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """A step may divide by 0 where a probe asks it to."""
+    """Without warnings: a step may divide by 0 in some probes."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield

@@ -26,9 +26,9 @@ class Rate:
     """Where the learning rate enters.
 
     Attributes:
-      multiple: the rule's rate is so many times the argument; None if the rate
-        is not an argument.
-      inside: whether it is inside of the velocity; None if nothing tells.
+      multiple: the rule's rate divided by the argument; None if the rate is not
+        an argument.
+      inside: whether it is inside of the velocity; None if unknown.
       unlike: whether the rule's updates are not in proportion to it.
     """
 
@@ -44,8 +44,8 @@ class Verdict:
     Attributes:
       hit: the rule, with its numbers.
       decay: of the weights.
-      ahead: μ, where the gradient is asked for at w + μ Δ; NaN if elsewhere,
-        None if it is given.
+      ahead: μ, if the step calls grad at w + μ Δ; NaN if elsewhere, None if the
+        gradient is given.
       rate: where the learning rate enters.
       seen: updates that are no numbers.
     """
@@ -58,7 +58,7 @@ class Verdict:
 
     @property
     def by_look_ahead(self) -> bool:
-        """Whether it is Nesterov's method: momentum, and gradients from where it leads."""
+        """Whether it is Nesterov's method: momentum, and gradients at the look-ahead points."""
         if self.hit.rule != MOMENTUM or not self.ahead:
             return False
         return abs(self.ahead - self.hit.numbers["momentum"]) < 1e-5
@@ -84,7 +84,7 @@ class Verdict:
         yield from self.seen
 
     def answer(self, record: Record, weights: Any, tolerance: float, first: int = 0) -> Answer:
-        """Judged by the updates of a record from step `first` on."""
+        """The answer, judged by the updates of a record from step `first` on."""
         convention, switches = self._convention()
         wrong = tuple(self.wrong(switches))
         theirs = self.decay.updates(self.hit, record.gradients, weights)

@@ -1,4 +1,4 @@
-"""A rule in words: its lines with their numbers, and each term that is not the usual one."""
+"""A rule in words: its lines with their numbers, and each term that is unusual."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -81,7 +81,7 @@ _SQUARES = {"square": "g²", "abs": "|g|", "raw": "g"}
 
 
 def terms(rule: Rule, switches: tuple[str, ...]) -> Iterator[str]:
-    """What these switches of the rule say."""
+    """These switches of the rule, in words."""
     counted = [switch for switch in switches if switch.startswith("correction")]
     if len(counted) == 2 and rule["correction1"] == rule["correction2"]:
         yield _correction("m and v", rule["correction1"])
@@ -145,7 +145,7 @@ def lines(rule: Rule, p: Numbers) -> Iterator[str]:
 
 
 def _letter(rule: Rule) -> str:
-    """Of the accumulator, as the papers have it."""
+    """The accumulator's letter in the papers."""
     if rule.family != "root" or rule["above"] != "g":
         return "v"
     return "ν" if rule["v"] == "mean" else "s"
@@ -196,7 +196,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {  # of gdmethods' arguments
 
 
 def named(rule: Rule, p: Numbers) -> dict[str, float]:
-    """The numbers under the names that gdmethods has for them."""
+    """The numbers under gdmethods' names for them."""
     names = dict(NAMES.get(rule.family, {}))
     if rule.family == "root" and rule["v"] == "mean" and rule["above"] == "g":
         names |= {"b2": "decay", "s0": "initial_scale"}

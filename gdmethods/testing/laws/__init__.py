@@ -1,9 +1,8 @@
 """The laws of a gradient transformation, each a function that raises at the first case against it.
 
-A law states itself in the first line of its docstring. It looks at a
-`Subject`, and whatever it raises is a case against the law: what it says
-itself, or what the transformation raised. Each stands in the file of what it
-varies.
+The first line of a law's docstring is its statement. A law takes a `Subject`.
+Any error is a case against it, whether the law or the transformation raised it.
+Each file has the laws that vary one thing.
 """
 
 from collections.abc import Callable
@@ -90,7 +89,7 @@ LAWS = _Laws(
 CLAIMED = frozenset(
     {"scale_invariance", "descends", "wide_updates", "rounds_stochastically", "bounded_steps"}
 )
-"""The laws that hold for few, and are checked of those who claim them."""
+"""The laws that hold for few, and are checked only if they are claimed."""
 
 REFERENCED = frozenset({"rounds_stochastically", "bounded_steps"})
-"""The laws that need the same rule with float32 state beside."""
+"""The laws that need a reference: the same rule with float32 state."""

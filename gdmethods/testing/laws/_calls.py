@@ -1,4 +1,4 @@
-"""What varies is how a program calls `init` and `update`: again, abstractly, with more words."""
+"""What varies is how `init` and `update` are called: again, abstractly, with more arguments."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def purity(subject: Subject) -> None:
 
 
 def fresh_init(subject: Subject) -> None:
-    """`init` depends on its argument alone: what it was given before leaves no trace."""
+    """`init` depends on its argument alone: earlier calls leave no trace."""
     params = subject.params
     others = [jax.tree.map(lambda w: 2 * w + 1, params)]
     if not subject.own_params:
@@ -80,7 +80,7 @@ def abstract_init(subject: Subject) -> None:
 
 
 def extra_args(subject: Subject) -> None:
-    """Extra arguments that it does not know are ignored."""
+    """Unknown extra arguments are ignored."""
     gradients, loss = subject.course()[0]
     state = subject.tx.init(subject.params)
     words = subject.words(subject.params, gradients, loss)

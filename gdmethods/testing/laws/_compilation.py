@@ -23,7 +23,7 @@ def jit_equals_eager(subject: Subject) -> None:
 
 
 def vmap_equals_loop(subject: Subject) -> None:
-    """Walks batched by `jax.vmap` are those taken one after another."""
+    """Walks batched by `jax.vmap` equal walks one after another."""
     problems = [jax.tree.map(lambda g, c=c: c * g, subject.gradients) for c in (1.0, -0.5)]
     params = stacked([subject.params] * len(problems))
     state, path = jax.vmap(subject.tx.init)(params), []
@@ -94,7 +94,7 @@ def donation(subject: Subject) -> None:
 
 
 def sharding(subject: Subject) -> None:
-    """What has a parameter's shape in the state has its sharding, after init and after a step."""
+    """State of a parameter's shape has its sharding, after init and after a step."""
     devices = jax.devices()
     mesh = jax.make_mesh((len(devices),), ("x",), (AxisType.Auto,), devices=devices)
     split = NamedSharding(mesh, PartitionSpec("x"))

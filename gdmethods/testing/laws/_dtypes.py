@@ -52,8 +52,8 @@ def narrow_weights(subject: Subject) -> None:
     """bfloat16 and float16 weights follow float32 ones over a thousand steps.
 
     The sums of their updates may differ by two units in the last place of the
-    updates that were added, and of the weights. More than that is not rounded
-    when an update is returned: it is lost in the state, or the dtype decides.
+    updates that were added, and of the weights. Rounding of returned updates
+    does not explain more: it is lost in the state, or depends on the dtype.
     """
     updates, replicas = subject.long.path.updates, subject.replicas
     moved, path = np.cumsum(updates["float32"], 0), np.cumsum(np.abs(updates["float32"]), 0)
@@ -82,17 +82,17 @@ def narrow_weights(subject: Subject) -> None:
 
 
 def within(path: Any, limit: float) -> Any:
-    """Where the way of a weight so far is short enough to stay in the range of a dtype."""
+    """Where a weight has moved so little that it stays in the range of a dtype."""
     path = np.where(np.isfinite(path), path, np.inf)
     return (path if path.ndim == 2 else path.max(-1)) < limit
 
 
 def complex_leaves(subject: Subject) -> None:
-    """A complex leaf is two real ones, or turns with its gradients, or is refused by name.
+    """A complex leaf acts as two real ones, or turns with its gradients, or is refused by name.
 
-    Two real ones: its parts are updated as real leaves would be. It turns: a
-    method of |g|² cannot tell gradients from those turned by an angle in the
-    complex plane, and its updates turn alike.
+    As two real ones: its parts are updated as real leaves would be. It turns:
+    if all gradients are turned by an angle in the complex plane, a method of
+    |g|² turns the updates by the same angle.
     """
     w, *course = (
         np.array([a + 1j * b, c - 1j * d, e + 1j * f], np.complex64) for a, b, c, d, e, f in ROWS

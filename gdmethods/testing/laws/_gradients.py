@@ -66,7 +66,7 @@ def zero_gradient(subject: Subject) -> None:
 
 
 def sign_symmetry(subject: Subject) -> None:
-    """Down f(−w) from −w the updates are those down f(w) from w, with their signs turned."""
+    """With the signs of weights and gradients turned, the updates' signs turn too."""
 
     def check(course: Sequence[float]) -> None:
         gradients = subject.along(course)

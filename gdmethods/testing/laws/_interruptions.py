@@ -19,7 +19,7 @@ from gdmethods.testing._subject import Subject, stacked
 
 
 def checkpoint(subject: Subject) -> None:
-    """A state written, and read into the layout of a new build, goes on to the same bits."""
+    """A state that is saved, and restored into a new build, continues to the same bits."""
     half = subject.steps // 2
     course, params = subject.course(), subject.params
     state = subject.tx.init(params)

@@ -24,8 +24,8 @@ def descends(subject: Subject) -> None:
         if not end < start or not losses.max() < 2 * losses[0]:
             raise AssertionError(
                 f"on a quadratic with curvatures {curvatures} the loss is {number(losses[0])} at "
-                f"first, {number(losses.max())} at most, {number(start)} in the mean of the first "
-                f"{STEPS // 4} steps and {number(end)} in that of the last; it should fall"
+                f"first and {number(losses.max())} at most; its mean over the first {STEPS // 4} "
+                f"steps is {number(start)}, and over the last {number(end)}; it should fall"
             )
 
 

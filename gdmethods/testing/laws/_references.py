@@ -21,7 +21,7 @@ DECADES = np.geomspace(1e-3, 1e3, 13)
 
 
 def rounds_stochastically(subject: Subject) -> None:
-    """Equal weights round differently at other steps, and in the mean they move as in float32."""
+    """Equal weights round differently at different steps, and on average move as in float32."""
     dtypes = ["float32", *(["bfloat16"] if "wide_updates" in subject.claims else [])]
     chances = [_chance(subject, dtype) for dtype in dtypes]
     if max(chances) < 0.5:
@@ -53,9 +53,9 @@ def _require_same_mean(updates: Any, wanted: Any, dtype: str, bias: float) -> No
 
 
 def _chance(subject: Subject, dtype: str) -> Any:
-    """The share of courses under which weights that waited for longer or shorter soon move apart.
+    """The share of courses in which weights that waited for different times soon move apart.
 
-    They wait without gradients, which leaves the slots as they are and draws other noise.
+    They wait without gradients, which keeps the slots and draws other noise.
     """
     gradients = courses()[:FIRST].astype(np.float32)
     weights = subject.long.weights[..., 0]
@@ -66,7 +66,7 @@ def _chance(subject: Subject, dtype: str) -> Any:
 
 
 def _after_waiting(tx: Any, subject: Subject, weights: Any, gradients: Any) -> Any:
-    """The updates of each replica, which has waited one step longer than the one before."""
+    """The updates of the replicas; each has waited one step longer than the last."""
     step = _step(tx, subject)
 
     def walk(start: Any) -> Any:
@@ -85,8 +85,8 @@ def bounded_steps(subject: Subject) -> None:
     """No step is more than twice the longest one of the reference.
 
     The gradients are of six decades, in one leaf: constant, sparse, noisy, and
-    turned in sign after a long silence. They are 78 walks. Rounding by
-    chance has a tail, so that one weight of many thousands takes longer steps.
+    of the other sign after many zeros. They are 78 walks. Stochastic rounding
+    has a tail: one weight of many thousands makes longer steps.
     """
     gradients = _extreme_gradients()
     weights = jnp.ones(gradients.shape[1])

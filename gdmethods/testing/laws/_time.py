@@ -1,4 +1,4 @@
-"""What varies is how long the walk is: a thousand steps, and the last one that can be counted."""
+"""What varies is the length of the walk: a thousand steps, and up to the last count."""
 
 import re
 from typing import Any
@@ -49,12 +49,12 @@ def long_walk(subject: Subject) -> None:
 
 
 def counts(subject: Subject) -> None:
-    """What counts the steps goes on counting, and at the end of its dtype changes no direction.
+    """A counter of steps neither wraps nor stalls, and at its limit updates keep their signs.
 
-    An integer scalar of the state that rises by one a step must not wrap, a float
-    one must not stall. Integers are then put near their limits, and the next two
-    updates have the signs of the one before. An integer named as a count or step
-    that no step advances, though the updates depend on it, is a case too.
+    A counter is an integer or float scalar of the state that rises by one a step.
+    Integers are put near their limits, and the next two updates must have the
+    signs of the one before. It is also a case if an integer named as a count or
+    step never advances, though the updates depend on it.
     """
     walk = subject.long
     passed = walk.path.numbers["float32"]
@@ -103,7 +103,7 @@ def counts(subject: Subject) -> None:
 
 
 def _with(state: Any, numbers: dict[str, Any]) -> Any:
-    """The state with some of its numbers put elsewhere."""
+    """The state with some of its numbers replaced."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: (
             jnp.asarray(numbers[jax.tree_util.keystr(path)], leaf.dtype)

@@ -1,4 +1,4 @@
-"""What varies is how the same weights are put together: in which tree, of which shapes."""
+"""What varies is the tree of the same weights, and the shapes of its leaves."""
 
 import dataclasses
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def shapes(subject: Subject) -> None:
 
 
 def tree_kinds(subject: Subject) -> None:
-    """Every kind of tree comes back as it was, with the numbers of a plain list."""
+    """Every kind of tree comes back as it was, with the same numbers as a plain list."""
 
     def updates(kind: Callable[..., Any]) -> Any:
         trees = [kind(*(jnp.asarray(half) for half in np.split(row, 2))) for row in ROWS]
@@ -111,7 +111,7 @@ KINDS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def elementwise(subject: Subject) -> None:
-    """Each weight goes by itself: in a leaf of any shape it moves as in a vector of others.
+    """Each weight moves by itself: in a leaf of any shape it moves as in a vector of others.
 
     The weights of `SHAPES` walk again in vectors of 500, in reversed order, and
     some of them are left out.
