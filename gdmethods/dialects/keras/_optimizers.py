@@ -32,12 +32,6 @@ _AVERAGE = (
     "average = optax.incremental_update(params, average, 1 - ema_momentum)"
 )
 _REFUSED = ELSEWHERE | {
-    "clipnorm": (
-        "which clips each gradient by its own norm; chain optax.clip_by_global_norm before, in "
-        "optax.partition if leaf by leaf"
-    ),
-    "clipvalue": "which is optax.clip before it in a chain",
-    "global_clipnorm": "which is optax.clip_by_global_norm before it in a chain",
     "use_ema": _AVERAGE,
     "ema_momentum": _AVERAGE,
     "ema_overwrite_frequency": _AVERAGE,
