@@ -1,5 +1,6 @@
 """How Sphinx builds the site: `make docs`, with warnings as errors and without a network."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -39,6 +40,10 @@ documented_modules = [
     "gdmethods.testing",
     "gdmethods.testing.identify",
 ]
+if importlib.util.find_spec("gdmethods.study"):
+    documented_modules.append("gdmethods.study")
+else:
+    exclude_patterns, suppress_warnings = ["reference/study.md"], ["toc"]
 autodoc_typehints = "none"  # docstrings.py has them from the source
 python_maximum_signature_line_length = 72
 add_function_parentheses = False
