@@ -74,7 +74,6 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"  # else browsers ask for /favicon.ico: a 404
 html_css_files = ["gdmethods.css"]
-html_js_files = ["frames.js"]
 html_show_sphinx = False
 html_copy_source = False
 pygments_style, pygments_dark_style = "default", "github-dark"
