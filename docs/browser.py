@@ -3,7 +3,7 @@
     python docs/browser.py SITE [--pictures FOLDER [PAGE ...]]
 
 A fault is a console error or warning, a request to another host, a missing file, a page wider than
-its window (at 1,280 and 400 pixels, light and dark), a formula or a line of code that is cut off
+its window (at 1,280 and 400 pixels, light and dark), a formula or a line of Python that is cut off
 at 1,280, a playground that stays empty, and a search that does not find `nesterov_eval_params`.
 
 The browser is $CHROMIUM, or the first of chromium, chromium-browser and google-chrome. Root
@@ -65,7 +65,7 @@ def watched(page: Page, host: str) -> list[str]:
     return faults
 
 
-CUT = """[...document.querySelectorAll(".katex-display .katex-html, div.highlight pre")]
+CUT = """[...document.querySelectorAll(".katex-display .katex-html, div.highlight-python pre")]
   .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.innerText.slice(0, 60))"""
 
 
@@ -113,10 +113,8 @@ def search(page: Page, host: str) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("site", type=Path)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("site", type=Path, help="the folder that make docs leaves")
     parser.add_argument(
         "--pictures",
         nargs="+",

@@ -1,5 +1,6 @@
 """How Sphinx builds the site: `make docs`, with warnings as errors and without a network."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -40,6 +41,10 @@ documented_modules = [
     "gdmethods.testing",
     "gdmethods.testing.identify",
 ]
+if importlib.util.find_spec("gdmethods.study"):
+    documented_modules.append("gdmethods.study")
+else:
+    exclude_patterns, suppress_warnings = ["reference/study.md"], ["toc"]
 autodoc_typehints = "none"  # docstrings.py has them from the source
 python_maximum_signature_line_length = 72
 add_function_parentheses = False
@@ -70,7 +75,6 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"  # else browsers ask for /favicon.ico: a 404
 html_css_files = ["gdmethods.css"]
-html_js_files = ["frames.js"]
 html_show_sphinx = False
 html_copy_source = False
 pygments_style, pygments_dark_style = "default", "github-dark"

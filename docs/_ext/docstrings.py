@@ -21,7 +21,16 @@ from sphinx.util import logging
 import gdmethods.rules
 
 LOG = logging.getLogger(__name__)
-SECTIONS = "Arguments", "Attributes", "Returns", "Raises", "Example", "Elsewhere", "Source"
+SECTIONS = (
+    "Arguments",
+    "Attributes",
+    "Returns",
+    "Raises",
+    "Warns",
+    "Example",
+    "Elsewhere",
+    "Source",
+)
 SECTION = re.compile(rf"({'|'.join(SECTIONS)}):(?: (.*))?")
 # Names as the signatures have them, and where they are documented.
 FULL_NAMES = {
@@ -29,6 +38,7 @@ FULL_NAMES = {
     **{name: f"typing.{name}" for name in ("Annotated", "Any", "Concatenate", "Literal")},
     "ArrayLike": "numpy.typing.ArrayLike",
     "P": "typing.ParamSpec",
+    "Path": "pathlib.Path",
     "Transformation": "optax.GradientTransformationExtraArgs",
     "jnp.dtype": "numpy.dtype",
     **{
@@ -59,9 +69,15 @@ def blocks(lines: list[str]) -> list[str]:
         if block.startswith("    "):
             body = textwrap.indent(textwrap.dedent(block), "   ").splitlines()
             out += [".. code-block:: none", "   :class: equation", "", *body, ""]
+        elif block.startswith(">>> "):
+            out += example(block.splitlines())
         elif block.strip():
             out += [*inline(block).splitlines(), ""]
     return out
+
+
+def example(lines: list[str]) -> list[str]:
+    return [".. code-block:: pycon", "", *("   " + line for line in lines), ""]
 
 
 def items(lines: list[str], role: str) -> list[str]:
@@ -79,8 +95,8 @@ def items(lines: list[str], role: str) -> list[str]:
 def section(name: str, lines: list[str]) -> list[str]:
     """One section as a field, named as in the docstring."""
     if name == "Example":
-        body = [".. code-block:: pycon", "", *("   " + line for line in lines), ""]
-    elif name == "Raises":
+        body = example(lines)
+    elif name in ("Raises", "Warns"):
         body = items(lines, ":py:exc:`{}`")
     elif name in ("Arguments", "Attributes"):
         body = items(lines, "``{}``")
@@ -104,8 +120,8 @@ def restructured(lines: list[str], name: str) -> list[str]:
         at += 1
         if not found:
             plain.append(lines[at - 1])
-            word = re.match(r"([A-Z]\w+):", lines[at - 1])
-            if word and difflib.get_close_matches(word[1], SECTIONS, cutoff=0.7):
+            word = re.match(r"([A-Z]\w+):(.*)", lines[at - 1])
+            if word and (not word[2] or difflib.get_close_matches(word[1], SECTIONS, cutoff=0.7)):
                 LOG.warning("%s: %r is no section, but %s are", name, word[1], SECTIONS)
             continue
         out += blocks(plain)
@@ -150,7 +166,9 @@ def on_signature(app, what, name, obj, options, signature, returns):
         fields = getattr(obj, "_fields", None) or [
             f.name for f in (dataclasses.fields(obj) if dataclasses.is_dataclass(obj) else ())
         ]
-        return f"({', '.join(fields)})" if fields else "", None
+        if fields:
+            return f"({', '.join(fields)})", None
+        return ("", None) if signature else None
     if what not in ("function", "method"):
         return None
     source = textwrap.dedent(inspect.getsource(written(obj)))

@@ -1,6 +1,6 @@
 """The playground beside the pages, and in them: set to a method, by the settings of its address.
 
-```{playground} preset=adam
+```{playground} embed=adam&preset=adam
 Adam and RMSProp from the same start
 ```
 
@@ -33,9 +33,7 @@ class Frame(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         source, title = address(self, self.arguments[0]), " ".join(self.content)
         frame = '<iframe class="playground" src="{}" title="{}"></iframe>'
-        caption = nodes.paragraph("", f"{title} ", classes=["made-by"])
-        caption += nodes.reference("", "In a page of its own", refuri=source)
-        caption += nodes.Text(", made by ")
+        caption = nodes.paragraph("", f"{title} Made by ", classes=["made-by"])
         caption += nodes.literal("", "python -m examples.playground --out DIR")
         caption += nodes.Text(".")
         frame = frame.format(html.escape(source), html.escape(title))
@@ -63,7 +61,7 @@ def known(part: str) -> bool:
     key, _, value = part.partition("=")
     if key in ("preset", "loss"):
         return f"\n  {value}: {{" in whole_page()
-    if key == "methods":
+    if key in ("embed", "methods"):
         return all(method in ROSTER for method in value.split(","))
     method, _, number = key.partition(".")
     return key in ("start", "t") or (
