@@ -68,14 +68,16 @@ function chances(seed) {
   };
 }
 
-// Of each step: weights, their states and their loss, and with which gradient they move on
+// Of each step: weights, their slots and their loss, and with which gradient they move on
 function course(rule, hyper, loss, start) {
   const chance = chances(7), path = [];
   let w = start, states = w.map(v => rule.init(v, hyper));
   for (let t = 0; t <= STEPS && w.every(v => Math.abs(v) < 1e6); t++) {
-    const g = loss.gradient(...w).map(v => v + (loss.noise?.(chance) ?? 0));
-    const moved = w.map((v, i) => rule.step(g[i], v, states[i], hyper));
-    path.push({ w, states, loss: loss.f(...w), g, by: moved.map(([by]) => by) });
+    const noise = w.map(() => loss.noise?.(chance) ?? 0);
+    const g = loss.gradient(...w).map((v, i) => v + noise[i]), f = loss.f(...w);
+    const ofMinibatch = f + noise[0] * w[0] + noise[1] * w[1];
+    const moved = w.map((v, i) => rule.step(g[i], v, states[i], hyper, ofMinibatch));
+    path.push({ w, slots: states.map(rule.slots), loss: f, g, by: moved.map(([by]) => by) });
     w = w.map((v, i) => v + moved[i][0]);
     states = moved.map(([, state]) => state);
   }
