@@ -84,14 +84,30 @@ function course(rule, hyper, loss, start) {
   return path;
 }
 
+// A variant is named after its method, which stands before it: adam_8bit after adam
+const familyOf = method => Object.keys(rules).find(
+  name => method === name || method.startsWith(name + "_"));
+const variantsOf = method => Object.keys(rules).filter(
+  other => familyOf(other) === familyOf(method));
+
 const courses = setting => Object.fromEntries(setting.methods.map(method =>
   [method, course(rules[method], setting.hyper[method], losses[setting.loss], setting.start)]));
 
+// What a preset measures in the paths of its methods; nothing where one is not shown or diverged
+function measured({ preset }, paths) {
+  if (!preset) return "";
+  const { methods } = settingOf(`preset=${preset}`);
+  const whole = methods.every(method => paths[method]?.length > STEPS);
+  return whole ? `Here: ${presets[preset].measured(paths)}` : "";
+}
+
 // An address is loss=turned&methods=sgd,adam&start=-3,1&t=60&adam.b1=0.5, or preset=name with
-// what differs from it. What it does not name stays as it is, and what it misspells too.
+// what differs from it. What it does not name stays as it is, and what it misspells too. With
+// large, type is for a projector; with embed=adam the page is a figure of Adam's page.
 function settingOf(address) {
   const setting = {
-    preset: null, loss: "turned", methods: ["sgd", "momentum", "adam"], start: null, t: 60,
+    embed: null, large: false, preset: null,
+    loss: "turned", methods: ["sgd", "momentum", "adam"], start: null, t: 60,
     hyper: Object.fromEntries(
       Object.entries(rules).map(([name, { hyper }]) => [name, { ...hyper }])),
   };
@@ -108,7 +124,11 @@ function follow(setting, address) {
   for (const part of address.split("&")) {
     const [key, value = ""] = part.split("="), numbers = value.split(",").map(Number);
     const [method, name] = key.split(".");
-    if (key === "preset" && Object.hasOwn(presets, value)) {
+    if (key === "large") {
+      setting.large = true;
+    } else if (key === "embed") {
+      setting.embed = Object.hasOwn(rules, value) ? value : "";
+    } else if (key === "preset" && Object.hasOwn(presets, value)) {
       setting.preset = value;
       follow(setting, presets[value].setting);
     } else if (key === "loss" && Object.hasOwn(losses, value)) {
@@ -127,9 +147,8 @@ function follow(setting, address) {
 }
 
 function addressOf(setting) {
-  const parts = setting.preset ? [`preset=${setting.preset}`] : [];
-  const first = settingOf(parts.join());
-  const all = !setting.preset;
+  const first = settingOf(setting.preset ? `preset=${setting.preset}` : "");
+  const all = !setting.preset, parts = all ? [] : [`preset=${setting.preset}`];
   if (all || setting.loss !== first.loss) parts.push(`loss=${setting.loss}`);
   if (all || `${setting.methods}` !== `${first.methods}`) parts.push(`methods=${setting.methods}`);
   if (parts.some(part => part.startsWith("loss")) || `${setting.start}` !== `${first.start}`) {
@@ -141,5 +160,7 @@ function addressOf(setting) {
       if (value !== first.hyper[method][name]) parts.push(`${method}.${name}=${value}`);
     }
   }
+  if (setting.large) parts.unshift("large");
+  if (setting.embed !== null) parts.unshift(setting.embed ? `embed=${setting.embed}` : "embed");
   return parts.join("&");
 }

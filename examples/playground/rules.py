@@ -157,11 +157,9 @@ ROSTER = {  # a variant's name begins with that of its method, which stands befo
     "sgd_falling": Rule(_falling, 0.05, "η falls"),
     "sgd_bfloat16": Rule(gdmethods.sgd, 0.05, "bfloat16 weights", {}, "bfloat16"),
     "sgd_stochastic": Rule(
-        gdmethods.sgd, 0.05, "bfloat16 weights, rounded stochastically", {}, "bfloat16", _ROUNDING
+        gdmethods.sgd, 0.05, "bfloat16 weights, stochastic", {}, "bfloat16", _ROUNDING
     ),
-    "sgd_master": Rule(
-        gdmethods.sgd, 0.05, "bfloat16 weights, float32 master", {}, "bfloat16", _MASTER
-    ),
+    "sgd_master": Rule(gdmethods.sgd, 0.05, "bfloat16 weights, master", {}, "bfloat16", _MASTER),
     "momentum": Rule(gdmethods.momentum, 0.02),
     "momentum_sutskever": Rule(_sutskever(gdmethods.momentum), 0.02, "Sutskever's schedule"),
     "momentum_16bit": _in_bfloat16(gdmethods.momentum, 0.02),
