@@ -1,5 +1,6 @@
 // What the reader sees and moves.
 const $ = id => document.getElementById(id);
+const plane = $("plane");
 const LETTERS = {
   learning_rate: "η", momentum: "μ", max_momentum: "μ", rho: "ρ", b1: "β₁", b2: "β₂", eps: "ε",
   eta_minus: "η⁻", eta_plus: "η⁺",
@@ -42,7 +43,7 @@ function numbers({ loss, slots, g, by }) {
 }
 
 function draw() {
-  drawPlane($("plane"), setting, paths);
+  drawPlane(plane, setting, paths);
   drawLoss($("loss"), setting, paths);
   $("step").value = `step ${setting.t}`;
   $("time").value = setting.t;
@@ -245,21 +246,22 @@ function at(event, canvas) {
 const under = (event, canvas, view) =>
   back(canvas.clientWidth, canvas.clientHeight, view)(at(event, canvas));
 
+const distance = ([x, y], [u, v]) => Math.hypot(u - x, v - y);
+const seen = w => onto(plane.clientWidth, plane.clientHeight, losses[setting.loss].view)(w);
+
 // The point of a path that is nearest to a place, if any is within reach
-function nearest([x, y], reach) {
-  const { clientWidth, clientHeight } = $("plane");
-  const to = onto(clientWidth, clientHeight, losses[setting.loss].view);
-  let found = { distance: reach };
+function nearest(place, reach) {
+  let found = { far: reach };
   for (const method of setting.methods) {
     paths[method].slice(0, setting.t + 1).forEach((point, t) => {
-      const [u, v] = to(point.w), distance = Math.hypot(u - x, v - y);
-      if (distance < found.distance) found = { distance, method, point, t, u, v };
+      const spot = seen(point.w), far = distance(spot, place);
+      if (far < found.far) found = { far, method, point, t, spot };
     });
   }
   return found;
 }
 
-function tell({ method, point, t, u, v }, away) {
+function tell({ method, point, t, spot }, away) {
   const tip = $("under"), pair = values => `(${values.map(short).join(", ")})`;
   tip.hidden = !point;
   if (!point) return;
@@ -269,22 +271,20 @@ function tell({ method, point, t, u, v }, away) {
   // On the side where there is more space, and within the plane
   const beside = (place, size, whole) =>
     Math.max(0, Math.min(place < whole / 2 ? place + away : place - away - size, whole - size));
-  const { clientWidth, clientHeight } = $("plane");
-  tip.style.left = `${beside(u, tip.offsetWidth, clientWidth)}px`;
-  tip.style.top = `${beside(v, tip.offsetHeight, clientHeight)}px`;
+  tip.style.left = `${beside(spot[0], tip.offsetWidth, plane.clientWidth)}px`;
+  tip.style.top = `${beside(spot[1], tip.offsetHeight, plane.clientHeight)}px`;
 }
 
 // A mouse tells by hovering; a finger by touching a path away from its start. All else moves the
 // start.
-const plane = $("plane");
 const drag = event => move(under(event, plane, losses[setting.loss].view));
 let reading = false;
 
 plane.onpointerdown = event => {
   plane.setPointerCapture(event.pointerId);
-  const place = at(event, plane), { t } = nearest(place, 24);
-  reading = event.pointerType !== "mouse" && t > 0;
-  if (reading) tell(nearest(place, 24), 36);
+  const place = at(event, plane), near = nearest(place, 24);
+  reading = event.pointerType !== "mouse" && near.point && distance(seen(setting.start), place) > 24;
+  if (reading) tell(near, 36);
   else drag(event);
 };
 plane.onpointermove = event => {

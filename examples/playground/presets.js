@@ -1,7 +1,7 @@
 // Each shows one claim, and measures its numbers in the paths that are shown.
 const short = v => +v.toPrecision(3);
 const across = ({ w }) => Math.abs(w[1]), along = ({ w }) => Math.abs(w[0]);
-const distance = ({ w }) => Math.hypot(...w);
+const fromOrigin = ({ w }) => Math.hypot(...w);
 const swing = path => t => Math.max(...path.slice(t, t + 15).map(across));
 const shrinks = (size, from, to) => ((size(to) / size(from)) ** (1 / (to - from))).toFixed(3);
 const arrival = path => path.findLastIndex(({ loss }) => loss >= 0.01) + 1;
@@ -30,8 +30,8 @@ const presets = {
     formula: "r² − (1 + μ − ηλ) r + μ = 0; best η = 4 / (√λ₁ + √λ₂)², μ = ((√λ₁ − √λ₂) / (√λ₁ + "
       + "√λ₂))²",
     measured: ({ sgd, momentum }) => `momentum × ${
-      shrinks(t => distance(momentum[t]), 100, 200)} a step, SGD × ${
-      shrinks(t => distance(sgd[t]), 100, 200)}`,
+      shrinks(t => fromOrigin(momentum[t]), 100, 200)} a step, SGD × ${
+      shrinks(t => fromOrigin(sgd[t]), 100, 200)}`,
     setting: "loss=axes&methods=sgd,momentum&start=-3.2,1.6&t=20&sgd.learning_rate=0.0769"
       + "&momentum.learning_rate=0.1111&momentum.momentum=0.4444",
   },

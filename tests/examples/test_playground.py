@@ -362,6 +362,37 @@ def test_bfloat16_stops_and_stochastic_rounding_goes_on(browser: Browser) -> Non
     assert abs(across[200]) < 0.01  # its steps are larger
 
 
+def test_a_rate_that_falls(browser: Browser) -> None:
+    found = courses(browser, "preset=falling")
+    late = {name: course.loss[150:].mean() for name, course in found.items()}
+    assert late["sgd_falling"] < 0.1 * late["sgd"]
+    rates = -found["sgd_falling"].by[:, 0] / found["sgd_falling"].g[:, 0]
+    np.testing.assert_allclose(rates, 0.2 * 20 / (20 + np.arange(201)), rtol=1e-12)
+    half = courses(browser, "preset=falling&sgd.learning_rate=0.05")["sgd"].loss[100:].mean()
+    assert half < 0.5 * late["sgd"]  # η sets how far away it stays
+
+
+def test_state_in_8_bits(browser: Browser) -> None:
+    found = courses(browser, "preset=eight_bits")
+    apart = {name: np.abs(course.w - found["adam"].w).max() for name, course in found.items()}
+    assert 0 < apart["adam_16bit"] < 0.05 < apart["adam_8bit"] < 0.2
+    assert all(course.loss[200] < 1e-3 for course in found.values())
+    assert len({*found["adam_8bit"].slot("nu").ravel()}) < 30  # of 402 numbers
+
+
+def test_what_a_preset_measures_needs_its_methods_to_the_end(browser: Browser) -> None:
+    def measured(address: str) -> str:
+        given = "(s => measured(s, courses(s)))(settingOf(address))"
+        return str(browser(given, address=address))
+
+    assert measured("preset=oscillation") == "Here: across × 0.900 a step, along × 0.924"
+    assert measured("preset=oscillation&sgd.learning_rate=0.05") == (
+        "Here: across × 0.250 a step, along × 0.950"
+    )
+    for without in ("", "preset=oscillation&methods=adam", "preset=adam&adam.learning_rate=1e9"):
+        assert measured(without) == ""
+
+
 def test_an_address_keeps_the_setting(browser: Browser) -> None:
     for address in (
         "",
@@ -370,12 +401,16 @@ def test_an_address_keeps_the_setting(browser: Browser) -> None:
         "preset=adam&loss=saddle&sgd.learning_rate=3",
         "loss=rosenbrock&methods=adagrad,adamw&start=0.5,-0.25&t=199&adamw.weight_decay=0.25",
         "methods=",
+        "embed=adam&preset=eight_bits",
+        "embed&large&t=3",
     ):
         setting = browser("settingOf(address)", address=address)
         shown = {name: setting["hyper"][name] for name in setting["methods"]}
         again = browser("settingOf(addressOf(settingOf(address)))", address=address)
         assert {name: again["hyper"][name] for name in again["methods"]} == shown
         assert again | {"hyper": None} == setting | {"hyper": None}
+    given = browser("settingOf('embed=adam&large')")
+    assert (given["embed"], given["large"]) == ("adam", True)
 
 
 @pytest.mark.parametrize(
