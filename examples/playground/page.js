@@ -19,7 +19,8 @@ function made(tag, properties, ...children) {
 }
 
 const own = method => `--own: ${colourOf(method)}`;
-const labelOf = method => rules[method].words ? `${familyOf(method)}, ${rules[method].words}` : method;
+const labelOf = method => [familyOf(method), rules[method].words].filter(Boolean).join(", ");
+const pair = values => `(${values.map(short).join(", ")})`;
 
 function address() {
   try {
@@ -36,10 +37,9 @@ function keep() {
 
 // What a point of a path knows: of both weights, the slots, and the rate −Δ/g that they make
 function numbers({ loss, slots, g, by }) {
-  const pairs = Object.keys(slots[0]).map(name => [name, slots.map(of => of[name])]);
-  pairs.push(["rate −Δ/g", by.map((v, i) => g[i] ? -v / g[i] : 0)]);
-  const told = pairs.map(([name, pair]) => `${name} (${pair.map(short).join(", ")})`);
-  return [`loss ${short(loss)}`, ...told];
+  const kept = Object.keys(slots[0]).map(name => `${name} ${pair(slots.map(of => of[name]))}`);
+  const rates = by.map((v, i) => g[i] ? -v / g[i] : 0);
+  return [`loss ${short(loss)}`, ...kept, `rate −Δ/g ${pair(rates)}`];
 }
 
 function draw() {
@@ -53,12 +53,16 @@ function draw() {
   }
 }
 
-function compute() {
-  paths = courses(setting);
+function redraw() {
   $("under").hidden = true;
-  $("measured").value = measured(setting, paths);
   showing.forEach(show => show());
   draw();
+}
+
+function compute() {
+  paths = courses(setting);
+  $("measured").value = measured(setting, paths);
+  redraw();
   keep();
 }
 
@@ -262,7 +266,7 @@ function nearest(place, reach) {
 }
 
 function tell({ method, point, t, spot }, away) {
-  const tip = $("under"), pair = values => `(${values.map(short).join(", ")})`;
+  const tip = $("under");
   tip.hidden = !point;
   if (!point) return;
   tip.textContent = [`${labelOf(method)}, step ${t}`, `w ${pair(point.w)}`, `g ${pair(point.g)}`,
@@ -340,7 +344,6 @@ function scheme() {
   const { theme } = host?.dataset ?? {};
   const dark = theme === "dark" || theme !== "light" && SCHEME.matches;
   root.dataset.scheme = dark ? "dark" : "light";
-  showing.forEach(show => show());
 }
 
 function height() {
@@ -352,8 +355,8 @@ function height() {
 
 fill();
 scheme();
-SCHEME.onchange = () => { scheme(); draw(); };
+SCHEME.onchange = () => { scheme(); redraw(); };
 if (host) new MutationObserver(SCHEME.onchange).observe(host, { attributeFilter: ["data-theme"] });
 open();
-new ResizeObserver(draw).observe(plane);
+new ResizeObserver(redraw).observe(plane);
 new ResizeObserver(height).observe(document.body);

@@ -95,9 +95,9 @@ function drawPlane(canvas, { loss, methods, start, t }, paths) {
 }
 
 function drawLoss(canvas, { methods, t }, paths) {
-  const [pen, width, height] = fit(canvas), log = ({ loss }) => Math.log10(Math.max(loss, 1e-8));
+  const [pen, width, height] = fit(canvas), log = ({ loss }) => Math.log10(loss);
   const all = methods.flatMap(method => paths[method].map(log));
-  const low = Math.min(...all), high = Math.min(6, Math.max(...all)) + 0.01;
+  const low = Math.max(-8, Math.min(...all)), high = Math.min(6, Math.max(...all)) + 0.01;
   const to = onto(width, height - 8, [0, STEPS, low, high]);
   pen.lineWidth = 1.8 * unit();
   for (const method of methods) {
@@ -107,7 +107,7 @@ function drawLoss(canvas, { methods, t }, paths) {
   pen.strokeStyle = pen.fillStyle = css("--faint");
   pen.lineWidth = unit();
   line(pen, [[t / STEPS * width, 0], [t / STEPS * width, height]]);
-  write(pen, "loss (log), by step", width - 6, 14 * unit(), "right");
+  write(pen, "loss (log), by step", 6, height - 6, "left");
 }
 
 function write(pen, text, x, y, align) {
