@@ -97,8 +97,9 @@ const courses = setting => Object.fromEntries(setting.methods.map(method =>
 function measured({ preset }, paths) {
   if (!preset) return "";
   const { methods } = settingOf(`preset=${preset}`);
-  const whole = methods.every(method => paths[method]?.length > STEPS);
-  return whole ? `Here: ${presets[preset].measured(paths)}` : "";
+  if (!methods.every(method => paths[method]?.length > STEPS)) return "";
+  const told = presets[preset].measured(paths);
+  return told.includes("NaN") ? "" : `Here: ${told}`;  // as from a start on an axis
 }
 
 // An address is loss=turned&methods=sgd,adam&start=-3,1&t=60&adam.b1=0.5, or preset=name with

@@ -9,7 +9,7 @@ const FIRST_SHOWN = [
   "learning_rate", "momentum", "max_momentum", "period", "rho", "decay", "b1", "b2",
 ];
 
-let setting, paths, playing = null;
+let setting, paths, playing = null, keeping = null;
 let showing = [];  // what shows the setting beside the sliders' hands
 
 function made(tag, properties, ...children) {
@@ -30,8 +30,10 @@ function address() {
   }
 }
 
+// Browsers refuse an address that changes a hundred times in some seconds, as in a drag
 function keep() {
-  history.replaceState(null, "", "#" + addressOf(setting));
+  clearTimeout(keeping);
+  keeping = setTimeout(() => history.replaceState(null, "", "#" + addressOf(setting)), 150);
   $("whole").href = "#" + addressOf({ ...setting, embed: null });
 }
 
@@ -186,6 +188,8 @@ function show() {
     $(`preset-${name}`).href = `#${large ? "large&" : ""}preset=${name}`;
     $(`preset-${name}`).ariaCurrent = name === preset;
   }
+  const nav = $("presets"), current = $(`preset-${preset}`);
+  if (current) nav.scrollLeft = current.offsetLeft - nav.offsetLeft;  // one row, where type is large
   const { claim = "Choose what to see, or set all by hand.", formula = "" } = presets[preset] ?? {};
   $("claim").hidden = !preset && embed !== null;
   $("words").textContent = claim;
@@ -205,7 +209,6 @@ function open() {
   stop();
   setting = settingOf(address());
   show();
-  $(`preset-${setting.preset}`)?.scrollIntoView({ block: "nearest" });
 }
 
 // Time

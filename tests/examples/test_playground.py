@@ -228,6 +228,23 @@ def test_its_noise_is_0_in_the_mean(browser: Browser) -> None:
         assert abs(np.mean(drawn)) < 4 * np.std(drawn) / 200
 
 
+def test_a_rule_is_told_the_loss_of_its_minibatch(browser: Browser) -> None:
+    """iRprop+ asks for it; a minibatch that pulls by n adds n · w to the loss."""
+    course = courses(browser, "loss=noisy&methods=rprop_iplus&start=-3,2")["rprop_iplus"]
+    slopes = np.array(browser("ws.map(w => losses.noisy.gradient(...w))", ws=course.w.tolist()))
+    values = course.loss + np.sum((course.g - slopes) * course.w, axis=1)
+    with jax.enable_x64(True):
+        tx = gdmethods.rprop(0.1, variant="irprop+")
+        state, wanted = tx.init(jnp.array(course.w[0])), []
+        for g, w, value in zip(course.g, course.w, values, strict=True):
+            updates, state = tx.update(jnp.array(g), state, jnp.array(w), value=value)
+            wanted.append(updates)
+    np.testing.assert_allclose(course.by, wanted, rtol=1e-12)
+    assert np.any(course.by == 0)  # where the loss fell and a sign turned
+    turned = np.sign(course.g[1:]) * np.sign(course.g[:-1]) < 0
+    assert np.any(turned & (course.by[1:] == -course.by[:-1]))  # where it rose
+
+
 class Course:
     """Of one method in a preset, over all steps."""
 
@@ -389,7 +406,12 @@ def test_what_a_preset_measures_needs_its_methods_to_the_end(browser: Browser) -
     assert measured("preset=oscillation&sgd.learning_rate=0.05") == (
         "Here: across × 0.250 a step, along × 0.950"
     )
-    for without in ("", "preset=oscillation&methods=adam", "preset=adam&adam.learning_rate=1e9"):
+    for without in (
+        "",
+        "preset=oscillation&methods=adam",
+        "preset=oscillation&start=-3,0",
+        "preset=adam&adam.learning_rate=1e9",
+    ):
         assert measured(without) == ""
 
 

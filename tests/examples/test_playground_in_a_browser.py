@@ -283,10 +283,12 @@ def test_it_moves(chromium: Any, address: str, width: int, scheme: str) -> None:
         def changes(act: Callable[[], object]) -> None:
             before = page.url, plane.evaluate("canvas => canvas.toDataURL()")
             act()
-            assert page.url != before[0]
+            page.wait_for_url(lambda url: url != before[0])
             assert plane.evaluate("canvas => canvas.toDataURL()") != before[1]
 
-        changes(lambda: drags(page, *places(page, plane, (1 / 8, 1 / 3), (0.5, 0.1))))
+        around = [(0.5 + 0.3 * np.cos(a), 0.5 + 0.3 * np.sin(a)) for a in np.arange(0, 25, 0.1)]
+        drags(page, *places(page, plane, (1 / 8, 1 / 3), *around))  # not too often for an address
+        changes(lambda: drags(page, *places(page, plane, (0.9, 0.9), (0.5, 0.1))))
         assert page.evaluate("setting.start") == pytest.approx([0, 2.4], abs=0.05)
         changes(lambda: plane.press("ArrowRight"))
         changes(lambda: plane.press("Shift+ArrowDown"))
