@@ -505,6 +505,7 @@ def test_its_narrow_operations_round_as_those_of_jax(browser: Browser) -> None:
         return [
             a.astype("bfloat16").astype("float32"),
             (a - b).astype("bfloat16") + a.dtype.type(0),
+            jax.lax.reduce_precision(a, 8, 7).astype(a.dtype),
         ]
 
     cases: list[tuple[Any, Any, Any]] = [
@@ -526,5 +527,7 @@ def test_its_narrow_operations_round_as_those_of_jax(browser: Browser) -> None:
 def test_an_operation_that_is_not_translated_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="sin of float64"):
         javascript.function(lambda x: jnp.sin(x), x=1.0)
+    with pytest.raises(NotImplementedError, match="reduce_precision of float32"):
+        javascript.function(lambda x: jax.lax.reduce_precision(x, 5, 10), x=np.float32(1.0))
     with pytest.raises(NotImplementedError, match="add of float16"):
         javascript.function(lambda x: x + x, x=np.float16(1.0))
