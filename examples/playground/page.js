@@ -68,10 +68,12 @@ function compute() {
   keep();
 }
 
-// Sliders are logarithmic: in what a mean forgets, 1 − β, and in how far a number is from its least
+// Sliders are logarithmic: in what a mean forgets, 1 − β, and in how far a number is from its
+// least.
 
 const SPANS = {
-  learning_rate: [-4, 1], eps: [-10, 1], eps_root: [-10, 1], min_step_size: [-7, 1], period: [0, 3],
+  learning_rate: [-4, 1], eps: [-10, 1], eps_root: [-10, 1], min_step_size: [-7, 1],
+  period: [0, 3],
 };
 
 function scale(method, name) {
@@ -172,7 +174,8 @@ function chip(method) {
 function fill() {
   $("presets").append(...Object.entries(presets).map(([name, { title }]) =>
     made("a", { id: `preset-${name}` }, title)));
-  $("surface").append(...Object.entries(losses).map(([name, { title }]) => new Option(title, name)));
+  $("surface").append(...Object.entries(losses).map(
+    ([name, { title }]) => new Option(title, name)));
   $("methods").append(...Object.keys(rules).filter(method => method === familyOf(method)).map(
     method => made("div", { className: "family" }, ...variantsOf(method).map(chip))));
   $("time").max = STEPS;
@@ -189,11 +192,11 @@ function show() {
     $(`preset-${name}`).ariaCurrent = name === preset;
   }
   const nav = $("presets"), current = $(`preset-${preset}`);
-  if (current) nav.scrollLeft = current.offsetLeft - nav.offsetLeft;  // one row, where type is large
-  const { claim = "Choose what to see, or set all by hand.", formula = "" } = presets[preset] ?? {};
+  if (current) nav.scrollLeft = current.offsetLeft - nav.offsetLeft;  // a row if type is large
+  const { claim, formula } = presets[preset] ?? {};
   $("claim").hidden = !preset && embed !== null;
-  $("words").textContent = claim;
-  $("formula").textContent = formula;
+  $("words").textContent = claim ?? "Choose what to see, or set all by hand.";
+  $("formula").textContent = formula ?? "";
   $("surface").value = setting.loss;
   for (const box of $("methods").querySelectorAll("input")) {
     const method = box.dataset.of, family = variantsOf(method);
@@ -290,7 +293,8 @@ let reading = false;
 plane.onpointerdown = event => {
   plane.setPointerCapture(event.pointerId);
   const place = at(event, plane), near = nearest(place, 24);
-  reading = event.pointerType !== "mouse" && near.point && distance(seen(setting.start), place) > 24;
+  const onStart = distance(seen(setting.start), place) < 24;
+  reading = event.pointerType !== "mouse" && near.point && !onStart;
   if (reading) tell(near, 36);
   else drag(event);
 };

@@ -56,7 +56,8 @@ function contours({ f, view }, width, height) {
   for (let k = 0; k < level.length; k++) {
     level[k] = Math.log(Math.max(f(...from([k % width, Math.floor(k / width)])), 1e-3));
   }
-  const low = level.reduce((a, b) => Math.min(a, b)), high = level.reduce((a, b) => Math.max(a, b));
+  const low = level.reduce((a, b) => Math.min(a, b));
+  const high = level.reduce((a, b) => Math.max(a, b));
   const band = level.map(v => Math.floor((v - low) / (high - low) * 16));
   const [ground, hill, edge] = ["--ground", "--hill", "--edge"].map(
     name => css(name).split(",").map(Number));

@@ -1,8 +1,8 @@
 // Each shows one claim, and measures its numbers in the paths that are shown.
 const short = v => +v.toPrecision(3);
-const across = ({ w }) => Math.abs(w[1]), along = ({ w }) => Math.abs(w[0]);
-const fromOrigin = ({ w }) => Math.hypot(...w);
-const swing = path => t => Math.max(...path.slice(t, t + 15).map(across));
+const across = path => t => Math.abs(path[t].w[1]), along = path => t => Math.abs(path[t].w[0]);
+const far = path => t => Math.hypot(...path[t].w);
+const swing = path => t => Math.max(...Array.from({ length: 15 }, (_, i) => across(path)(t + i)));
 const shrinks = (size, from, to) => ((size(to) / size(from)) ** (1 / (to - from))).toFixed(3);
 const arrival = path => path.findLastIndex(({ loss }) => loss >= 0.01) + 1;
 const first = path => path[0].by.map(v => short(Math.abs(v))).join(" and ");
@@ -18,8 +18,8 @@ const presets = {
       + "of SGD crosses the ravine, from η = 2/25 each lands higher. So η must stay small, "
       + "and the way along is slow.",
     formula: "wₜ = (1 − ηλ) wₜ₋₁, λ = 25 across, 1 along",
-    measured: ({ sgd }) => `across × ${shrinks(t => across(sgd[t]), 0, 30)} a step, along × ${
-      shrinks(t => along(sgd[t]), 0, 30)}`,
+    measured: ({ sgd }) => `across × ${shrinks(across(sgd), 0, 30)} a step, along × ${
+      shrinks(along(sgd), 0, 30)}`,
     setting: "loss=axes&methods=sgd&start=-3.2,1.6&t=30&sgd.learning_rate=0.076",
   },
   plane: {
@@ -30,8 +30,7 @@ const presets = {
     formula: "r² − (1 + μ − ηλ) r + μ = 0; best η = 4 / (√λ₁ + √λ₂)², μ = ((√λ₁ − √λ₂) / (√λ₁ + "
       + "√λ₂))²",
     measured: ({ sgd, momentum }) => `momentum × ${
-      shrinks(t => fromOrigin(momentum[t]), 100, 200)} a step, SGD × ${
-      shrinks(t => fromOrigin(sgd[t]), 100, 200)}`,
+      shrinks(far(momentum), 100, 200)} a step, SGD × ${shrinks(far(sgd), 100, 200)}`,
     setting: "loss=axes&methods=sgd,momentum&start=-3.2,1.6&t=20&sgd.learning_rate=0.0769"
       + "&momentum.learning_rate=0.1111&momentum.momentum=0.4444",
   },
@@ -53,8 +52,8 @@ const presets = {
       + "lies along an axis: the gain along it grows, the one across falls. The loss is "
       + "below 0.01 in half of SGD's steps.",
     formula: "gᵢ + 0.05 where signs agree, else 0.95 gᵢ; Δᵢ = −η gᵢ ∂E/∂wᵢ",
-    measured: ({ sgd, adaptive_gains }) => `loss below 0.01 after ${arrival(sgd)} steps of SGD, and ${
-      arrival(adaptive_gains)} with gains`,
+    measured: ({ sgd, adaptive_gains }) => `loss below 0.01 after ${
+      arrival(sgd)} steps of SGD, and ${arrival(adaptive_gains)} with gains`,
     setting: "loss=axes&methods=sgd,adaptive_gains&start=-3.2,0.6&t=39&sgd.learning_rate=0.04"
       + "&adaptive_gains.learning_rate=0.04",
   },
@@ -64,8 +63,8 @@ const presets = {
       + "grow alike, as a larger η would, until the steps across overshoot. Nothing is won "
       + "on SGD.",
     formula: "gᵢ + 0.05 where signs agree, else 0.95 gᵢ; Δᵢ = −η gᵢ ∂E/∂wᵢ",
-    measured: ({ sgd, adaptive_gains }) => `loss below 0.01 after ${arrival(sgd)} steps of SGD, and ${
-      arrival(adaptive_gains)} with gains`,
+    measured: ({ sgd, adaptive_gains }) => `loss below 0.01 after ${
+      arrival(sgd)} steps of SGD, and ${arrival(adaptive_gains)} with gains`,
     setting: "loss=turned&methods=sgd,adaptive_gains&start=-2.98,-1.31&t=60"
       + "&sgd.learning_rate=0.04&adaptive_gains.learning_rate=0.04",
   },
@@ -141,8 +140,8 @@ const presets = {
       + "and in 8 bits 2. They are rounded up or down by chance: one step is too long or too "
       + "short, but not in the mean, so the paths stay together.",
     formula: "⁴√v and m / √v, with 8 levels an octave; up with probability (x − ⌊x⌋) / spacing",
-    measured: ({ adam, adam_16bit, adam_8bit }) => `largest distance from float64's path: bfloat16 ${
-      apart(adam_16bit, adam)}, 8 bits ${apart(adam_8bit, adam)}`,
+    measured: ({ adam, adam_16bit, adam_8bit }) => `largest distance from the path in float64: ${
+      apart(adam_16bit, adam)} of bfloat16, ${apart(adam_8bit, adam)} of 8 bits`,
     setting: "loss=turned&methods=adam,adam_16bit,adam_8bit&start=-3.2,-0.6&t=100",
   },
 };

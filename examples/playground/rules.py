@@ -3,9 +3,10 @@
 import functools
 import inspect
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, TypeAlias
 
 import jax
@@ -43,27 +44,31 @@ class Rule:
     dtype: Any = "float64"
     around: Callable[[Transformation], Transformation] = lambda tx: tx
 
+    def having(self, words: str, **options: Any) -> "Rule":
+        return replace(self, words=words, options=options)
+
+    def kept_in(self, dtype: str, **options: Any) -> "Rule":
+        """With narrow state, beside float32 weights."""
+        narrow = self.having(
+            f"state in {dtype.replace('8bit', '8 bits')}", accumulator_dtype=dtype, **options
+        )
+        return replace(narrow, dtype="float32")
+
     def ranges(self) -> dict[str, tuple[float, float, str]]:
         """Of each number, as its annotation has it: [0, 1) is (0.0, 1.0, "[)")."""
-        parameters = inspect.signature(self.method).parameters
-        found = {
-            name: _INTERVAL.search(f"{parameter.annotation}, or (0, inf)")
-            for name, parameter in parameters.items()
-            if name == "learning_rate" or _INTERVAL.search(str(parameter.annotation))
-        }
-        return {
-            name: (float(interval[2]), float(interval[3]), interval[1] + interval[4])
-            for name, interval in found.items()
-            if interval and name not in self.options
-        }
+        found = {"learning_rate": (0.0, math.inf, "()")}  # Rprop's says nothing
+        for name, parameter in inspect.signature(self.method).parameters.items():
+            interval = _INTERVAL.search(str(parameter.annotation))
+            if interval and name not in self.options:
+                left, low, high, right = interval.groups()
+                found[name] = float(low), float(high), left + right
+        return found
 
     def hyperparameters(self) -> dict[str, float]:
         """All numbers, as the page begins with them; None is 0."""
         parameters = inspect.signature(self.method).parameters
-        own = {"learning_rate": self.learning_rate}
-        return {
-            name: float(own.get(name) or parameters[name].default or 0) for name in self.ranges()
-        }
+        numbers = {name: float(parameters[name].default or 0) for name in [*self.ranges()][1:]}
+        return {"learning_rate": self.learning_rate} | numbers
 
     def build(self, **hyper: Any) -> Transformation:
         return self.around(self.method(**hyper, **self.options))
@@ -121,9 +126,7 @@ def _falling(learning_rate: Rate, period: Period = 20) -> Transformation:
     return gdmethods.sgd(lambda t: learning_rate / (1 + t / period))
 
 
-def _sutskever(
-    method: Callable[..., Transformation],
-) -> Callable[..., Transformation]:
+def _sutskever(method: Callable[..., Transformation]) -> Callable[..., Transformation]:
     def build(
         learning_rate: Rate,
         max_momentum: Annotated[Scalar, "[0, 1]"] = 0.99,
@@ -141,60 +144,65 @@ def _amsgrad(
     return torch.adam(learning_rate, (b1, b2), eps, amsgrad=True)
 
 
-def _in_bfloat16(method: Callable[..., Transformation], rate: float, **fixed: Any) -> Rule:
-    options = {"accumulator_dtype": "bfloat16", **fixed}
-    return Rule(method, rate, "state in bfloat16", options, "float32")
+SGD = Rule(gdmethods.sgd, 0.05)
+MOMENTUM = Rule(gdmethods.momentum, 0.02)
+NESTEROV = Rule(gdmethods.nesterov, 0.02)
+GAINS = Rule(gdmethods.adaptive_gains, 0.02)
+ADAGRAD = Rule(gdmethods.adagrad, 0.5)
+ADADELTA = Rule(gdmethods.adadelta, 1.0)
+RPROP = Rule(gdmethods.rprop, 0.1)
+RMSPROP = Rule(gdmethods.rmsprop, 0.1)
+ADAM = Rule(gdmethods.adam, 0.1)
 
-
-def _in_8_bits(method: Callable[..., Transformation], rate: float, **fixed: Any) -> Rule:
-    options = {"accumulator_dtype": "8bit", **fixed}
-    return Rule(method, rate, "state in 8 bits", options, "float32")
-
-
-_MASTER, _ROUNDING = gdmethods.with_float32_master, gdmethods.with_stochastic_rounding
 ROSTER = {  # a variant's name begins with that of its method, which stands before it
-    "sgd": Rule(gdmethods.sgd, 0.05),
-    "sgd_falling": Rule(_falling, 0.05, "η falls"),
-    "sgd_bfloat16": Rule(gdmethods.sgd, 0.05, "bfloat16 weights", {}, "bfloat16"),
-    "sgd_stochastic": Rule(
-        gdmethods.sgd, 0.05, "bfloat16 weights, stochastic", {}, "bfloat16", _ROUNDING
+    "sgd": SGD,
+    "sgd_falling": replace(SGD, method=_falling, words="η falls"),
+    "sgd_bfloat16": replace(SGD, words="bfloat16 weights", dtype="bfloat16"),
+    "sgd_stochastic": replace(
+        SGD,
+        words="bfloat16 weights, stochastic",
+        dtype="bfloat16",
+        around=gdmethods.with_stochastic_rounding,
     ),
-    "sgd_master": Rule(gdmethods.sgd, 0.05, "bfloat16 weights, master", {}, "bfloat16", _MASTER),
-    "momentum": Rule(gdmethods.momentum, 0.02),
-    "momentum_sutskever": Rule(_sutskever(gdmethods.momentum), 0.02, "Sutskever's schedule"),
-    "momentum_16bit": _in_bfloat16(gdmethods.momentum, 0.02),
-    "nesterov": Rule(gdmethods.nesterov, 0.02),
-    "nesterov_sutskever": Rule(_sutskever(gdmethods.nesterov), 0.02, "Sutskever's schedule"),
-    "nesterov_16bit": _in_bfloat16(gdmethods.nesterov, 0.02),
-    "adaptive_gains": Rule(gdmethods.adaptive_gains, 0.02),
-    "adaptive_gains_velocity": Rule(
-        gdmethods.adaptive_gains, 0.02, "agreement with the velocity", {"agreement": "velocity"}
+    "sgd_master": replace(
+        SGD,
+        words="bfloat16 weights, master",
+        dtype="bfloat16",
+        around=gdmethods.with_float32_master,
     ),
-    "adaptive_gains_16bit": _in_bfloat16(gdmethods.adaptive_gains, 0.02, momentum=None),
-    "adagrad": Rule(gdmethods.adagrad, 0.5),
-    "adagrad_16bit": _in_bfloat16(gdmethods.adagrad, 0.5),
-    "adagrad_8bit": _in_8_bits(gdmethods.adagrad, 0.5),
-    "adadelta": Rule(gdmethods.adadelta, 1.0),
-    "adadelta_16bit": _in_bfloat16(gdmethods.adadelta, 1.0),
-    "rprop": Rule(gdmethods.rprop, 0.1),
-    "rprop_minus": Rule(gdmethods.rprop, 0.1, "rprop-", {"variant": "rprop-"}),
-    "rprop_plus": Rule(gdmethods.rprop, 0.1, "rprop+", {"variant": "rprop+"}),
-    "rprop_iplus": Rule(gdmethods.rprop, 0.1, "irprop+", {"variant": "irprop+"}),
-    "rprop_16bit": _in_bfloat16(gdmethods.rprop, 0.1),
-    "rmsprop": Rule(gdmethods.rmsprop, 0.1),
-    "rmsprop_centered": Rule(gdmethods.rmsprop, 0.1, "centered", {"centered": True}),
-    "rmsprop_corrected": Rule(
-        gdmethods.rmsprop, 0.1, "bias correction", {"bias_correction": True}
+    "momentum": MOMENTUM,
+    "momentum_sutskever": replace(
+        MOMENTUM, method=_sutskever(gdmethods.momentum), words="Sutskever's schedule"
     ),
-    "rmsprop_16bit": _in_bfloat16(gdmethods.rmsprop, 0.1, momentum=None),
-    "rmsprop_8bit": _in_8_bits(gdmethods.rmsprop, 0.1, momentum=None),
-    "adam": Rule(gdmethods.adam, 0.1),
-    "adam_uncorrected": Rule(
-        gdmethods.adam, 0.1, "no bias correction", {"bias_correction": False}
+    "momentum_16bit": MOMENTUM.kept_in("bfloat16"),
+    "nesterov": NESTEROV,
+    "nesterov_sutskever": replace(
+        NESTEROV, method=_sutskever(gdmethods.nesterov), words="Sutskever's schedule"
     ),
-    "adam_amsgrad": Rule(_amsgrad, 0.1, "AMSGrad"),
-    "adam_16bit": _in_bfloat16(gdmethods.adam, 0.1),
-    "adam_8bit": _in_8_bits(gdmethods.adam, 0.1, b1=0.9, b2=0.999),
+    "nesterov_16bit": NESTEROV.kept_in("bfloat16"),
+    "adaptive_gains": GAINS,
+    "adaptive_gains_velocity": GAINS.having("agreement with the velocity", agreement="velocity"),
+    "adaptive_gains_16bit": GAINS.kept_in("bfloat16", momentum=None),  # no velocity to round
+    "adagrad": ADAGRAD,
+    "adagrad_16bit": ADAGRAD.kept_in("bfloat16"),
+    "adagrad_8bit": ADAGRAD.kept_in("8bit"),
+    "adadelta": ADADELTA,
+    "adadelta_16bit": ADADELTA.kept_in("bfloat16"),
+    "rprop": RPROP,
+    "rprop_minus": RPROP.having("rprop-", variant="rprop-"),
+    "rprop_plus": RPROP.having("rprop+", variant="rprop+"),
+    "rprop_iplus": RPROP.having("irprop+", variant="irprop+"),
+    "rprop_16bit": RPROP.kept_in("bfloat16"),
+    "rmsprop": RMSPROP,
+    "rmsprop_centered": RMSPROP.having("centered", centered=True),
+    "rmsprop_corrected": RMSPROP.having("bias correction", bias_correction=True),
+    "rmsprop_16bit": RMSPROP.kept_in("bfloat16", momentum=None),
+    "rmsprop_8bit": RMSPROP.kept_in("8bit", momentum=None),
+    "adam": ADAM,
+    "adam_uncorrected": ADAM.having("no bias correction", bias_correction=False),
+    "adam_amsgrad": replace(ADAM, method=_amsgrad, words="AMSGrad"),
+    "adam_16bit": ADAM.kept_in("bfloat16"),
+    "adam_8bit": ADAM.kept_in("8bit", b1=0.9, b2=0.999),  # m in a byte asks for b1 as a number
     "adamw": Rule(gdmethods.adamw, 0.1),
 }
 

@@ -203,8 +203,8 @@ MEASURED: dict[str, Callable[..., str]] = {
         f"falling {short(sgd_falling.loss[150:].mean())}"
     ),
     "eight_bits": lambda adam, adam_16bit, adam_8bit: (
-        f"largest distance from float64's path: bfloat16 {apart(adam_16bit, adam)}, "
-        f"8 bits {apart(adam_8bit, adam)}"
+        f"largest distance from the path in float64: {apart(adam_16bit, adam)} of bfloat16, "
+        f"{apart(adam_8bit, adam)} of 8 bits"
     ),
 }
 MEASURED["gains_turned"] = MEASURED["gains"]
