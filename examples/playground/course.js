@@ -128,7 +128,8 @@ function follow(setting, address) {
     if (key === "large") {
       setting.large = true;
     } else if (key === "embed") {
-      setting.embed = Object.hasOwn(rules, value) ? value : "";
+      setting.embed = Object.hasOwn(rules, value) ? familyOf(value) : "";
+      if (setting.embed) setting.methods = [value];
     } else if (key === "preset" && Object.hasOwn(presets, value)) {
       setting.preset = value;
       follow(setting, presets[value].setting);

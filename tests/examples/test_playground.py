@@ -431,8 +431,8 @@ def test_an_address_keeps_the_setting(browser: Browser) -> None:
         again = browser("settingOf(addressOf(settingOf(address)))", address=address)
         assert {name: again["hyper"][name] for name in again["methods"]} == shown
         assert again | {"hyper": None} == setting | {"hyper": None}
-    given = browser("settingOf('embed=adam&large')")
-    assert (given["embed"], given["large"]) == ("adam", True)
+    given = browser("settingOf('embed=adam_8bit&large')")
+    assert (given["embed"], given["methods"], given["large"]) == ("adam", ["adam_8bit"], True)
 
 
 @pytest.mark.parametrize(
