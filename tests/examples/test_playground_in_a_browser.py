@@ -73,18 +73,19 @@ def opened(
     context.close()
 
 
-COLOURS = """canvas => {
+PIXELS = """canvas => {
   const { width, height } = canvas, copy = document.createElement("canvas");
   Object.assign(copy, { width, height });
   const pen = copy.getContext("2d", { willReadFrequently: true });
   pen.drawImage(canvas, 0, 0);
-  return new Set(new Uint32Array(pen.getImageData(0, 0, width, height).data.buffer)).size;
+  const { data } = pen.getImageData(0, 0, width, height);
+  return { colours: new Set(new Uint32Array(data.buffer)).size, corner: data.at(0) };
 }"""
 
 
 def drawn(page: Any) -> list[int]:
     """How many colours each visible canvas has."""
-    return [c.evaluate(COLOURS) for c in page.locator("canvas").all() if c.is_visible()]
+    return [c.evaluate(PIXELS)["colours"] for c in page.locator("canvas").all() if c.is_visible()]
 
 
 # What presets measure, by the library and NumPy's slopes
@@ -376,15 +377,18 @@ def test_the_numbers_under_a_pointer(chromium: Any, address: str, width: int) ->
 
 def test_the_scheme_switches(chromium: Any, address: str) -> None:
     with opened(chromium, address + "#preset=plane") as page:
-        pictures = []
+        pictures, corners = [], []
         for scheme in ("light", "dark", "light"):
             page.emulate_media(color_scheme=scheme)
             page.wait_for_function(
                 "scheme => document.documentElement.dataset.scheme === scheme", arg=scheme
             )
+            corners.append(page.locator("#plane").evaluate(PIXELS)["corner"])
             canvases = page.locator("canvas").all()
             pictures.append([c.evaluate("canvas => canvas.toDataURL()") for c in canvases])
         assert pictures[0] == pictures[2]
+        assert corners[0] > 120  # also what is drawn once and kept, the contours
+        assert corners[1] < 80
         assert all(a != b for a, b in zip(*pictures[:2], strict=True))
 
 
