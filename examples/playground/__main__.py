@@ -11,7 +11,7 @@ from examples.playground.rules import rules
 from examples.programs import whole
 
 HERE = Path(__file__).parent
-SCRIPTS = ("presets.js", "course.js", "page.js")
+SCRIPTS = ("presets.js", "course.js", "pictures.js", "page.js")
 
 
 def page() -> str:

@@ -68,28 +68,47 @@ function chances(seed) {
   };
 }
 
-// Of each step: weights, their states and their loss, and with which gradient they move on
+// Of each step: weights, their slots and their loss, and with which gradient they move on
 function course(rule, hyper, loss, start) {
   const chance = chances(7), path = [];
   let w = start, states = w.map(v => rule.init(v, hyper));
   for (let t = 0; t <= STEPS && w.every(v => Math.abs(v) < 1e6); t++) {
-    const g = loss.gradient(...w).map(v => v + (loss.noise?.(chance) ?? 0));
-    const moved = w.map((v, i) => rule.step(g[i], v, states[i], hyper));
-    path.push({ w, states, loss: loss.f(...w), g, by: moved.map(([by]) => by) });
+    const noise = w.map(() => loss.noise?.(chance) ?? 0);
+    const g = loss.gradient(...w).map((v, i) => v + noise[i]), f = loss.f(...w);
+    const ofMinibatch = f + noise[0] * w[0] + noise[1] * w[1];
+    const moved = w.map((v, i) => rule.step(g[i], v, states[i], hyper, ofMinibatch));
+    path.push({ w, slots: states.map(rule.slots), loss: f, g, by: moved.map(([by]) => by) });
     w = w.map((v, i) => v + moved[i][0]);
     states = moved.map(([, state]) => state);
   }
   return path;
 }
 
+// A variant is named after its method, which stands before it: adam_8bit after adam
+const familyOf = method => Object.keys(rules).find(
+  name => method === name || method.startsWith(name + "_"));
+const variantsOf = method => Object.keys(rules).filter(
+  other => familyOf(other) === familyOf(method));
+
 const courses = setting => Object.fromEntries(setting.methods.map(method =>
   [method, course(rules[method], setting.hyper[method], losses[setting.loss], setting.start)]));
 
+// What a preset measures in the paths of its methods; nothing where one is not shown or diverged
+function measured({ preset }, paths) {
+  if (!preset) return "";
+  const { methods } = settingOf(`preset=${preset}`);
+  if (!methods.every(method => paths[method]?.length > STEPS)) return "";
+  const told = presets[preset].measured(paths);
+  return told.includes("NaN") ? "" : `Here: ${told}`;  // as from a start on an axis
+}
+
 // An address is loss=turned&methods=sgd,adam&start=-3,1&t=60&adam.b1=0.5, or preset=name with
-// what differs from it. What it does not name stays as it is, and what it misspells too.
+// what differs from it. What it does not name stays as it is, and what it misspells too. With
+// large, type is for a projector; with embed=adam the page is a figure of Adam's page.
 function settingOf(address) {
   const setting = {
-    preset: null, loss: "turned", methods: ["sgd", "momentum", "adam"], start: null, t: 60,
+    embed: null, large: false, preset: null,
+    loss: "turned", methods: ["sgd", "momentum", "adam"], start: null, t: 60,
     hyper: Object.fromEntries(
       Object.entries(rules).map(([name, { hyper }]) => [name, { ...hyper }])),
   };
@@ -106,7 +125,12 @@ function follow(setting, address) {
   for (const part of address.split("&")) {
     const [key, value = ""] = part.split("="), numbers = value.split(",").map(Number);
     const [method, name] = key.split(".");
-    if (key === "preset" && Object.hasOwn(presets, value)) {
+    if (key === "large") {
+      setting.large = true;
+    } else if (key === "embed") {
+      setting.embed = Object.hasOwn(rules, value) ? familyOf(value) : "";
+      if (setting.embed) setting.methods = [value];
+    } else if (key === "preset" && Object.hasOwn(presets, value)) {
       setting.preset = value;
       follow(setting, presets[value].setting);
     } else if (key === "loss" && Object.hasOwn(losses, value)) {
@@ -125,9 +149,8 @@ function follow(setting, address) {
 }
 
 function addressOf(setting) {
-  const parts = setting.preset ? [`preset=${setting.preset}`] : [];
-  const first = settingOf(parts.join());
-  const all = !setting.preset;
+  const first = settingOf(setting.preset ? `preset=${setting.preset}` : "");
+  const all = !setting.preset, parts = all ? [] : [`preset=${setting.preset}`];
   if (all || setting.loss !== first.loss) parts.push(`loss=${setting.loss}`);
   if (all || `${setting.methods}` !== `${first.methods}`) parts.push(`methods=${setting.methods}`);
   if (parts.some(part => part.startsWith("loss")) || `${setting.start}` !== `${first.start}`) {
@@ -139,5 +162,7 @@ function addressOf(setting) {
       if (value !== first.hyper[method][name]) parts.push(`${method}.${name}=${value}`);
     }
   }
+  if (setting.large) parts.unshift("large");
+  if (setting.embed !== null) parts.unshift(setting.embed ? `embed=${setting.embed}` : "embed");
   return parts.join("&");
 }

@@ -5,9 +5,8 @@ JavaScript's numbers are float64. They hold narrower floats, integers of up to 3
 they are, and an operation rounds to its dtype. int64, for the bits of a sign, is a BigInt.
 """
 
-import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,6 +17,8 @@ HELPERS = """\
 const bytes = new DataView(new ArrayBuffer(8));
 const int64Of = x => (bytes.setFloat64(0, x), bytes.getBigInt64(0));
 const uint32Of = x => (bytes.setFloat32(0, x), bytes.getUint32(0));
+const int32Of = x => (bytes.setFloat32(0, x), bytes.getInt32(0));
+const int16Of = x => (bytes.setFloat32(0, x), bytes.getInt16(0));  // a bfloat16's bits
 const float32Of = x => (bytes.setUint32(0, x), bytes.getFloat32(0));
 const bfloat16 = x => {  // to nearest, ties to even; NaN stays
   const bits = uint32Of(x);
@@ -31,9 +32,12 @@ _ARITHMETIC = {
     "mul": "{0} * {1}",
     "div": "{0} / {1}",
     "sqrt": "Math.sqrt({0})",
+    "square": "{0} * {0}",
 }
 _EXACT = {
     "neg": "-{0}",
+    "abs": "Math.abs({0})",
+    "floor": "Math.floor({0})",
     "lt": "{0} < {1}",
     "gt": "{0} > {1}",
     "eq": "{0} === {1}",
@@ -47,10 +51,16 @@ _EXACT = {
 _OPERATIONS = {
     "float64": _ARITHMETIC | _EXACT | {"expm1": "Math.expm1({0})", "log": "Math.log({0})"},
     "float32": {name: f"Math.fround({text})" for name, text in _ARITHMETIC.items()} | _EXACT,
-    "bfloat16": {name: f"bfloat16(Math.fround({text}))" for name, text in _ARITHMETIC.items()},
-    "int32": {"add": "({0} + {1} | 0)"} | _EXACT,
+    "bfloat16": {name: f"bfloat16(Math.fround({text}))" for name, text in _ARITHMETIC.items()}
+    | _EXACT,
+    "int32": {"add": "({0} + {1} | 0)", "sub": "({0} - {1} | 0)", "shift_left": "{0} << {1}"}
+    | {"sign": "Math.sign({0})"}
+    | _EXACT,
+    "int16": {"and": "{0} & {1}"} | _EXACT,
     "int8": _EXACT,
-    "uint32": {
+    "uint8": _EXACT,
+    "uint32": _EXACT
+    | {
         "add": "({0} + {1} >>> 0)",
         "mul": "(Math.imul({0}, {1}) >>> 0)",
         "xor": "({0} ^ {1}) >>> 0",
@@ -69,9 +79,17 @@ _BITS = {
     ("float64", "int64"): "int64Of({0})",
     ("float32", "uint32"): "uint32Of({0})",
     ("uint32", "float32"): "float32Of({0})",
+    ("uint32", "int32"): "{0} | 0",
+    ("float32", "int32"): "int32Of({0})",
+    ("int32", "float32"): "float32Of({0})",
+    ("bfloat16", "int16"): "int16Of({0})",
 }
+_NO_PLATFORM = "no platform"  # of a choice by platform, JavaScript takes the last, which fits all
 _WITHIN = {  # what holds all values of another
     ("int8", "int32"),
+    ("int8", "float32"),
+    ("uint8", "uint32"),
+    ("int16", "int32"),
     ("int8", "float64"),
     ("int32", "float64"),
     ("float32", "float64"),
@@ -81,12 +99,18 @@ _WITHIN = {  # what holds all values of another
 _CONVERSIONS = dict.fromkeys(_WITHIN, "{0}") | {
     ("bool", "float64"): "Number({0})",
     ("int64", "float64"): "Number({0})",
+    ("float32", "int8"): "Math.trunc({0})",
     ("float64", "int8"): "Math.trunc({0})",
     ("float64", "int32"): "Math.trunc({0})",
     ("float64", "float32"): "Math.fround({0})",
     ("int32", "float32"): "Math.fround({0})",
     ("int32", "uint32"): "{0} >>> 0",
+    ("int32", "uint8"): "{0} & 255",
+    ("int32", "int16"): "{0} << 16 >> 16",
+    ("int64", "int32"): "Number(BigInt.asIntN(32, {0}))",
+    ("int64", "int16"): "Number(BigInt.asIntN(16, {0}))",
     ("float32", "bfloat16"): "bfloat16({0})",
+    ("float64", "bfloat16"): "bfloat16(Math.fround({0}))",
 }
 
 
@@ -108,16 +132,18 @@ def function(f: Callable[..., Any], **arguments: Any) -> str:
         f"{path[0].key}{jax.tree_util.keystr(path[1:])}"
         for path, _ in leaves  # `state.mu`, `hyper['b1']`: JavaScript writes both alike
     ]
-    lines: list[str] = []
-    fresh = (f"x{i}" for i in itertools.count())
-    results = _translate(traced, names, fresh, lines)
+    lines: dict[str, str] = {}
+    results = _translate(traced, names, lines)
     returned = _written(jax.tree.unflatten(jax.tree.structure(shapes), results))
-    body = "".join(f"  {line}\n" for line in [*lines, f"return {returned};"])
-    return f"({', '.join(arguments)}) => {{\n{body}}}"
+    body = "".join(f"  const {name} = {expression};\n" for expression, name in lines.items())
+    return f"({', '.join(arguments)}) => {{\n{body}  return {returned};\n}}"
 
 
-def _translate(closed: Any, names: list[str], fresh: Iterator[str], lines: list[str]) -> list[str]:
-    """Appends the lines of a jaxpr whose inputs have these names, and returns its outputs'."""
+def _translate(closed: Any, names: list[str], lines: dict[str, str]) -> list[str]:
+    """Adds the expressions of a jaxpr whose inputs have these names, and returns its outputs'.
+
+    `lines` has each expression once, with its name.
+    """
     jaxpr = getattr(closed, "jaxpr", closed)
     constants = [_literal(x) for x in getattr(closed, "consts", [])]
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *names], strict=True))
@@ -128,30 +154,33 @@ def _translate(closed: Any, names: list[str], fresh: Iterator[str], lines: list[
     for equation in jaxpr.eqns:
         inputs = [name_of(x) for x in equation.invars]
         inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+        if equation.primitive.name == "cond" and inputs[0] == _NO_PLATFORM:
+            inner, inputs = equation.params["branches"][-1], inputs[1:]
         if inner is not None:
-            known |= zip(equation.outvars, _translate(inner, inputs, fresh, lines), strict=True)
-            continue
-        if equation.primitive.name == "optimization_barrier":
-            known |= zip(equation.outvars, inputs, strict=True)
-            continue
-        (output,) = equation.outvars
-        expression = _expression(equation, inputs)
-        if expression in inputs:
-            known[output] = expression
+            outputs = _translate(inner, inputs, lines)
+        elif equation.primitive.name == "optimization_barrier":
+            outputs = inputs
         else:
-            known[output] = next(fresh)
-            lines.append(f"const {known[output]} = {expression};")
+            expression = _expression(equation, inputs)
+            plain = expression in inputs or expression == _NO_PLATFORM
+            outputs = [expression if plain else lines.setdefault(expression, f"x{len(lines)}")]
+        known |= zip(equation.outvars, outputs, strict=True)
     return [name_of(x) for x in jaxpr.outvars]
 
 
 def _expression(equation: Any, inputs: list[str]) -> str:
     primitive = equation.primitive.name
+    if primitive == "platform_index":
+        return _NO_PLATFORM
     of = str(equation.invars[-1].aval.dtype)  # the first of a select_n is its bool
     to = str(equation.outvars[0].aval.dtype)
     if primitive == "convert_element_type":
         text = "{0}" if of == to else _CONVERSIONS.get((of, to))
     elif primitive == "bitcast_convert_type":
         text = _BITS.get((of, to))
+    elif primitive == "reduce_precision":
+        bits = equation.params["exponent_bits"], equation.params["mantissa_bits"]
+        text = "bfloat16({0})" if (of, bits) == ("float32", (8, 7)) else None
     else:
         text = _OPERATIONS.get(of, {}).get(primitive)
     if text is None:

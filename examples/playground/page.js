@@ -1,22 +1,26 @@
 // What the reader sees and moves.
 const $ = id => document.getElementById(id);
-const COLOURS = {
-  sgd: "#8a8f98", momentum: "#2f7de1", nesterov: "#12a594", adaptive_gains: "#c2790a",
-  adagrad: "#8e4ec6", adadelta: "#b0413e", rprop: "#5b8c1a", rmsprop: "#d6409f",
-  adam: "#e5484d", adamw: "#e08a5b", sgd_bfloat16: "#d1601f", sgd_stochastic: "#0f9fb5",
-};
+const plane = $("plane");
 const LETTERS = {
-  learning_rate: "η", momentum: "μ", rho: "ρ", b1: "β₁", b2: "β₂", eps: "ε",
+  learning_rate: "η", momentum: "μ", max_momentum: "μ", rho: "ρ", b1: "β₁", b2: "β₂", eps: "ε",
   eta_minus: "η⁻", eta_plus: "η⁺",
 };
-const HIDDEN = ["count", "value", "rounding_count", "narrowest"];
-const FIRST_SHOWN = ["learning_rate", "momentum", "rho", "decay", "b1", "b2"];
+const FIRST_SHOWN = [
+  "learning_rate", "momentum", "max_momentum", "period", "rho", "decay", "b1", "b2",
+];
 
-let setting = settingOf(address()), paths = {}, hill = null, playing = null;
+let setting, paths, playing = null, keeping = null;
 let showing = [];  // what shows the setting beside the sliders' hands
-const short = v => +v.toPrecision(3);
-const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const colours = name => css(name).split(",").map(Number);
+
+function made(tag, properties, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+const own = method => `--own: ${colourOf(method)}`;
+const labelOf = method => [familyOf(method), rules[method].words].filter(Boolean).join(", ");
+const pair = values => `(${values.map(short).join(", ")})`;
 
 function address() {
   try {
@@ -26,134 +30,23 @@ function address() {
   }
 }
 
-function write() {
-  history.replaceState(null, "", "#" + addressOf(setting));
-}
-
-// Pictures
-
-function fit(canvas) {
-  const { clientWidth: width, clientHeight: height } = canvas, scale = devicePixelRatio || 1;
-  const size = [width, height].map(v => Math.round(v * scale));
-  if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
-  const pen = canvas.getContext("2d");
-  pen.setTransform(scale, 0, 0, scale, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  return [pen, width, height];
-}
-
-const onto = (width, height, [left, right, bottom, top]) => ([x, y]) =>
-  [(x - left) / (right - left) * width, (top - y) / (top - bottom) * height];
-
-function plane() {
-  const { clientWidth, clientHeight } = $("plane");
-  return onto(clientWidth, clientHeight, losses[setting.loss].view);
-}
-
-const back = (width, height, [left, right, bottom, top]) => ([x, y]) =>
-  [left + (right - left) * x / width, top - (top - bottom) * y / height];
-
-function under(event, canvas, view) {
-  const { left, top, width, height } = canvas.getBoundingClientRect();
-  return back(width, height, view)([event.clientX - left, event.clientY - top]);
-}
-
-function contours(width, height) {
-  const { f, view } = losses[setting.loss], from = back(width, height, view);
-  const image = new ImageData(width, height), level = new Float32Array(width * height);
-  for (let k = 0; k < level.length; k++) {
-    level[k] = Math.log(Math.max(f(...from([k % width, Math.floor(k / width)])), 1e-3));
-  }
-  const low = level.reduce((a, b) => Math.min(a, b)), high = level.reduce((a, b) => Math.max(a, b));
-  const band = k => Math.floor((level[k] - low) / (high - low) * 16);
-  const [hilltop, edge] = [colours("--hill"), colours("--edge")], ground = SCHEME.matches ? 19 : 255;
-  for (let k = 0; k < level.length; k++) {
-    const inside = (k + 1) % width && k + width < level.length;
-    const line = inside && (band(k + 1) !== band(k) || band(k + width) !== band(k));
-    for (let c = 0; c < 3; c++) {
-      image.data[4 * k + c] = line ? edge[c] : ground + (hilltop[c] - ground) * band(k) / 11;
-    }
-    image.data[4 * k + 3] = 255;
-  }
-  return image;
-}
-
-function disc(pen, place, radius) {
-  pen.beginPath();
-  pen.arc(...place, radius, 0, 7);
-  pen.fill();
-}
-
-function mark(pen, place, radius) {
-  pen.fillStyle = css("--back");
-  pen.strokeStyle = css("--ink");
-  pen.lineWidth = 3;
-  disc(pen, place, radius);
-  pen.stroke();
-}
-
-function drawPlane() {
-  const canvas = $("plane"), [pen] = fit(canvas), to = plane();
-  if (!canvas.width || !canvas.height) return;  // not laid out yet; the observer draws again
-  const key = [setting.loss, canvas.width, canvas.height, SCHEME.matches].join();
-  if (hill?.key !== key) hill = { key, image: contours(canvas.width, canvas.height) };
-  pen.putImageData(hill.image, 0, 0);
-  pen.lineJoin = "round";
-  pen.lineWidth = 2;
-  for (const method of setting.methods) {
-    const seen = paths[method].slice(0, setting.t + 1).map(({ w }) => to(w));
-    pen.strokeStyle = pen.fillStyle = COLOURS[method];
-    pen.beginPath();
-    for (const place of seen) pen.lineTo(...place);
-    pen.stroke();
-    if (seen.length < 81) for (const place of seen) disc(pen, place, 2.2);
-    disc(pen, seen.at(-1), 6);
-  }
-  mark(pen, to(setting.start), 9);
-}
-
-function drawLoss() {
-  const [pen, width, height] = fit($("loss")), log = ({ loss }) => Math.log10(Math.max(loss, 1e-8));
-  const all = setting.methods.flatMap(method => paths[method].map(log));
-  const low = Math.min(...all), high = Math.min(6, Math.max(...all)) + 0.01;
-  const to = onto(width, height - 8, [0, STEPS, low, high]);
-  pen.lineWidth = 1.8;
-  for (const method of setting.methods) {
-    pen.strokeStyle = COLOURS[method];
-    pen.beginPath();
-    paths[method].forEach((point, t) => {
-      const [x, y] = to([t, log(point)]);
-      pen.lineTo(x, y + 4);
-    });
-    pen.stroke();
-  }
-  pen.strokeStyle = pen.fillStyle = css("--faint");
-  pen.lineWidth = 1;
-  pen.beginPath();
-  pen.moveTo(setting.t / STEPS * width, 0);
-  pen.lineTo(setting.t / STEPS * width, height);
-  pen.stroke();
-  pen.font = "12px system-ui, sans-serif";
-  pen.textAlign = "right";
-  pen.strokeStyle = css("--back");
-  pen.lineWidth = 4;
-  pen.strokeText("loss (log), by step", width - 6, 14);
-  pen.fillText("loss (log), by step", width - 6, 14);
+// Browsers refuse an address that changes a hundred times in some seconds, as in a drag
+function keep() {
+  clearTimeout(keeping);
+  keeping = setTimeout(() => history.replaceState(null, "", "#" + addressOf(setting)), 150);
+  $("whole").href = "#" + addressOf({ ...setting, embed: null });
 }
 
 // What a point of a path knows: of both weights, the slots, and the rate −Δ/g that they make
-function numbers({ loss, states, g, by }) {
-  const slots = Object.keys(states[0]).filter(
-    name => typeof states[0][name] !== "object" && !HIDDEN.includes(name));
-  const pairs = [...slots.map(name => [name, states.map(state => state[name])]),
-    ["rate −Δ/g", by.map((v, i) => g[i] ? -v / g[i] : 0)]];
-  const told = pairs.map(([name, pair]) => `${name} (${pair.map(short).join(", ")})`);
-  return [`loss ${short(loss)}`, ...told];
+function numbers({ loss, slots, g, by }) {
+  const kept = Object.keys(slots[0]).map(name => `${name} ${pair(slots.map(of => of[name]))}`);
+  const rates = by.map((v, i) => g[i] ? -v / g[i] : 0);
+  return [`loss ${short(loss)}`, ...kept, `rate −Δ/g ${pair(rates)}`];
 }
 
 function draw() {
-  drawPlane();
-  drawLoss();
+  drawPlane(plane, setting, paths);
+  drawLoss($("loss"), setting, paths);
   $("step").value = `step ${setting.t}`;
   $("time").value = setting.t;
   for (const method of setting.methods) {
@@ -162,40 +55,26 @@ function draw() {
   }
 }
 
-function compute() {
-  paths = courses(setting);
+function redraw() {
   $("under").hidden = true;
   showing.forEach(show => show());
   draw();
-  write();
 }
 
-function point(event) {
-  const box = $("plane").getBoundingClientRect(), to = plane();
-  const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-  let nearest = { distance: 14 };
-  for (const method of setting.methods) {
-    paths[method].slice(0, setting.t + 1).forEach((at, t) => {
-      const [u, v] = to(at.w), distance = Math.hypot(u - x, v - y);
-      if (distance < nearest.distance) nearest = { distance, method, at, t, u, v };
-    });
-  }
-  const { method, at, t, u, v } = nearest;
-  $("under").hidden = !at;
-  if (!at) return;
-  $("under").textContent = [`${method}, step ${t}`, `w (${at.w.map(short).join(", ")})`,
-    `g (${at.g.map(short).join(", ")})`, ...numbers(at)].join("\n");
-  const left = u < box.width / 2, high = v < box.height / 2;
-  Object.assign($("under").style, {
-    left: left ? `${u + 12}px` : "", right: left ? "" : `${box.width - u + 12}px`,
-    top: high ? `${v + 12}px` : "", bottom: high ? "" : `${box.height - v + 12}px`,
-    borderColor: COLOURS[method],
-  });
+function compute() {
+  paths = courses(setting);
+  $("measured").value = measured(setting, paths);
+  redraw();
+  keep();
 }
 
-// Sliders are logarithmic: in what a mean forgets, 1 − β, and in how far a number is from its least
+// Sliders are logarithmic: in what a mean forgets, 1 − β, and in how far a number is from its
+// least.
 
-const SPANS = { learning_rate: [-4, 1], eps: [-10, 1], eps_root: [-10, 1], min_step_size: [-7, 1] };
+const SPANS = {
+  learning_rate: [-4, 1], eps: [-10, 1], eps_root: [-10, 1], min_step_size: [-7, 1],
+  period: [0, 3],
+};
 
 function scale(method, name) {
   const [low, high, ends] = rules[method].ranges[name], closed = ends[0] === "[";
@@ -212,37 +91,29 @@ function scale(method, name) {
 }
 
 function slider(method, name) {
-  const { span: [min, max], to, from } = scale(method, name), row = document.createElement("label");
-  row.className = "slider";
-  row.innerHTML = `<span>${LETTERS[name] ?? ""} <small>${name}</small></span>
-    <input type="range" step="0.01" min="${min}" max="${max}" data-of="${method}.${name}">
-    <output></output>`;
-  const [, input, output] = row.children;
+  const { span: [min, max], to, from } = scale(method, name), hyper = setting.hyper[method];
+  const input = made("input", { type: "range", step: 0.01, min, max }), output = made("output");
+  input.dataset.of = `${method}.${name}`;
   showing.push(() => {
-    if (document.activeElement !== input) input.value = to(setting.hyper[method][name]);
-    output.value = short(setting.hyper[method][name]);
+    if (document.activeElement !== input) input.value = to(hyper[name]);
+    output.value = short(hyper[name]);
   });
   input.oninput = () => {
-    setting.hyper[method][name] = +from(Number(input.value)).toPrecision(4);
+    hyper[name] = +from(Number(input.value)).toPrecision(4);
     compute();
   };
-  return row;
+  const words = made("span", {}, `${LETTERS[name] ?? ""} `, made("small", {}, name));
+  return made("label", { className: "slider" }, words, input, output);
 }
 
-// The plane of η, logarithmic to the right, and μ upwards, with what converges on a quadratic, the
-// stronger the faster. The sliders move its mark by keys.
-
-const MAP = [-2.5, -0.3, 0, 1], BANDS = [1, 0.97, 0.94, 0.9, 0.85, 0.8, 0.75, 0.7];
-
+// The map of η and μ. The sliders move its mark by keys.
 function map(method) {
-  const canvas = document.createElement("canvas"), words = document.createElement("div");
-  canvas.className = "map";
+  const canvas = made("canvas", { className: "map", role: "img" });
+  const words = made("div", { className: "state" }), hyper = setting.hyper[method];
   canvas.dataset.of = method;
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `Where ${method} converges, by learning rate and momentum`);
-  words.className = "state";
+  canvas.ariaLabel = `Where ${method} converges, by learning rate and momentum`;
   const set = event => {
-    const [log, mu] = under(event, canvas, MAP), hyper = setting.hyper[method];
+    const [log, mu] = under(event, canvas, MAP);
     hyper.learning_rate = +(10 ** log).toPrecision(4);
     hyper.momentum = +Math.min(0.999, Math.max(0, mu)).toFixed(3);
     compute();
@@ -256,90 +127,91 @@ function map(method) {
     const loss = losses[setting.loss];
     canvas.hidden = words.hidden = !loss.curvatures;
     if (!loss.curvatures) return;
-    const { learning_rate, momentum } = setting.hyper[method], side = 2;
-    const [pen, width, height] = fit(canvas), from = back(width, height, MAP);
-    pen.fillStyle = COLOURS[method];
-    for (let x = 0; x < width; x += side) {
-      for (let y = 0; y < height; y += side) {
-        const [log, mu] = from([x + side / 2, y + side / 2]);
-        const shrinks = factor(method, 10 ** log, mu, loss);
-        pen.globalAlpha = 0.12 * BANDS.filter(bound => shrinks < bound).length;
-        pen.fillRect(x, y, side, side);
-      }
-    }
-    pen.globalAlpha = 1;
-    mark(pen, onto(width, height, MAP)([Math.log10(learning_rate), momentum]), 6);
-    pen.fillStyle = css("--ink");
-    pen.font = "12px system-ui, sans-serif";
-    pen.fillText("μ ↑", 5, 14);
-    pen.fillText("η →", width - 26, height - 6);
-    const shrinks = factor(method, learning_rate, momentum, loss);
-    words.textContent = shrinks < 1 ? `converges: × ${shrinks.toFixed(3)} a step`
-      : `does not converge: × ${shrinks.toFixed(3)} a step`;
+    drawMap(canvas, method, hyper, loss);
+    const shrinks = factor(method, hyper.learning_rate, hyper.momentum, loss);
+    const verdict = shrinks < 1 ? "converges" : "does not converge";
+    words.textContent = `${verdict}: × ${shrinks.toFixed(3)} a step`;
   });
   return [canvas, words];
 }
 
+// Of all methods, or in a figure of one method of that alone, which then stands first
 function controls() {
   showing = [];
-  $("sliders").replaceChildren(...setting.methods.map(method => {
-    const box = document.createElement("fieldset"), names = Object.keys(rules[method].hyper);
-    box.style.setProperty("--own", COLOURS[method]);
-    box.innerHTML = `<legend>${method}</legend>`;
+  const { methods, embed } = setting, moves = method => !embed || familyOf(method) === embed;
+  const order = [...methods.filter(moves), ...methods.filter(method => !moves(method))];
+  $("sliders").replaceChildren(...order.map(method => {
+    const box = made("fieldset", { style: own(method) }, made("legend", {}, labelOf(method)));
+    const names = moves(method) ? Object.keys(rules[method].hyper) : [];
     const sliders = shown => names.filter(name => FIRST_SHOWN.includes(name) === shown)
       .map(name => slider(method, name));
     box.append(...sliders(true));
-    if (method in EQUATIONS) box.append(...map(method));
+    if (moves(method) && method in EQUATIONS) box.append(...map(method));
     const others = sliders(false);
-    if (others.length) {
-      const more = document.createElement("details");
-      more.innerHTML = "<summary>more</summary>";
-      more.append(...others);
-      box.append(more);
-    }
-    const state = document.createElement("div");
-    state.className = "state";
-    state.id = `state-${method}`;
-    box.append(state);
+    if (others.length) box.append(made("details", {}, made("summary", {}, "more"), ...others));
+    box.append(made("div", { className: "state", id: `state-${method}` }));
     return box;
   }));
   compute();
 }
 
-function choices() {
-  $("presets").replaceChildren(...Object.entries(presets).map(([name, { title }]) => {
-    const link = document.createElement("a");
-    link.href = `#preset=${name}`;
-    link.textContent = title;
-    if (name === setting.preset) link.setAttribute("aria-current", "true");
-    return link;
-  }));
-  const { claim, formula } = presets[setting.preset] ?? {};
-  $("claim").textContent = claim ?? "Choose what to see, or set all by hand.";
-  if (formula) {
-    $("claim").append(Object.assign(document.createElement("b"), { textContent: formula }));
+// Beside another of its family, a method begins with the numbers of that.
+function choose(method, chosen) {
+  const like = variantsOf(method).find(other => setting.methods.includes(other));
+  const { [method]: hyper, [like]: given = {} } = setting.hyper;
+  if (chosen) for (const name in hyper) hyper[name] = given[name] ?? hyper[name];
+  setting.methods = Object.keys(rules).filter(
+    other => other === method ? chosen : setting.methods.includes(other));
+  show();
+}
+
+function chip(method) {
+  const box = made("input", { type: "checkbox", onchange: () => choose(method, box.checked) });
+  box.dataset.of = method;
+  return made("label", { style: own(method) }, box, rules[method].words || method);
+}
+
+function fill() {
+  $("presets").append(...Object.entries(presets).map(([name, { title }]) =>
+    made("a", { id: `preset-${name}` }, title)));
+  $("surface").append(...Object.entries(losses).map(
+    ([name, { title }]) => new Option(title, name)));
+  $("methods").append(...Object.keys(rules).filter(method => method === familyOf(method)).map(
+    method => made("div", { className: "family" }, ...variantsOf(method).map(chip))));
+  $("time").max = STEPS;
+}
+
+// All that the setting chooses
+function show() {
+  const { preset, embed, large, methods } = setting;
+  root.classList.toggle("embed", embed !== null);
+  root.classList.toggle("large", large);
+  $("large").ariaPressed = large;
+  for (const name in presets) {
+    $(`preset-${name}`).href = `#${large ? "large&" : ""}preset=${name}`;
+    $(`preset-${name}`).ariaCurrent = name === preset;
   }
-  $("surface").replaceChildren(...Object.entries(losses).map(
-    ([name, { title }]) => new Option(title, name, false, name === setting.loss)));
-  $("methods").replaceChildren(...Object.keys(rules).map(method => {
-    const label = document.createElement("label"), box = document.createElement("input");
-    label.style.setProperty("--own", COLOURS[method]);
-    Object.assign(box, { type: "checkbox", checked: setting.methods.includes(method) });
-    box.onchange = () => {
-      setting.methods = Object.keys(rules).filter(
-        other => other === method ? box.checked : setting.methods.includes(other));
-      controls();
-    };
-    label.append(box, method);
-    return label;
-  }));
+  const nav = $("presets"), current = $(`preset-${preset}`);
+  if (current) nav.scrollLeft = current.offsetLeft - nav.offsetLeft;  // a row if type is large
+  const { claim, formula } = presets[preset] ?? {};
+  $("claim").hidden = !preset && embed !== null;
+  $("words").textContent = claim ?? "Choose what to see, or set all by hand.";
+  $("formula").textContent = formula ?? "";
+  $("surface").value = setting.loss;
+  for (const box of $("methods").querySelectorAll("input")) {
+    const method = box.dataset.of, family = variantsOf(method);
+    box.checked = methods.includes(method);
+    box.parentElement.hidden = embed === null
+      ? method !== family[0] && !family.some(other => methods.includes(other))
+      : family[0] !== embed;
+  }
+  controls();
 }
 
 function open() {
   stop();
   setting = settingOf(address());
-  choices();
-  controls();
+  show();
 }
 
 // Time
@@ -351,7 +223,7 @@ function stop() {
 }
 
 function play() {
-  if (playing !== null) return stop(), write();
+  if (playing !== null) return stop(), keep();
   if (setting.t >= STEPS) setting.t = 0;
   $("play").textContent = "❚❚";
   let before = 0;
@@ -362,7 +234,7 @@ function play() {
       draw();
     }
     if (setting.t < STEPS) playing = requestAnimationFrame(tick);
-    else stop(), write();
+    else stop(), keep();
   };
   playing = requestAnimationFrame(tick);
 }
@@ -376,43 +248,122 @@ function move([x, y]) {
   compute();
 }
 
-const drag = event => move(under(event, $("plane"), losses[setting.loss].view));
+function at(event, canvas) {
+  const { left, top } = canvas.getBoundingClientRect();
+  return [event.clientX - left - canvas.clientLeft, event.clientY - top - canvas.clientTop];
+}
 
-$("plane").onpointerdown = event => {
-  $("plane").setPointerCapture(event.pointerId);
-  drag(event);
+const under = (event, canvas, view) =>
+  back(canvas.clientWidth, canvas.clientHeight, view)(at(event, canvas));
+
+const distance = ([x, y], [u, v]) => Math.hypot(u - x, v - y);
+const seen = w => onto(plane.clientWidth, plane.clientHeight, losses[setting.loss].view)(w);
+
+// The point of a path that is nearest to a place, if any is within reach
+function nearest(place, reach) {
+  let found = { far: reach };
+  for (const method of setting.methods) {
+    paths[method].slice(0, setting.t + 1).forEach((point, t) => {
+      const spot = seen(point.w), far = distance(spot, place);
+      if (far < found.far) found = { far, method, point, t, spot };
+    });
+  }
+  return found;
+}
+
+function tell({ method, point, t, spot }, away) {
+  const tip = $("under");
+  tip.hidden = !point;
+  if (!point) return;
+  tip.textContent = [`${labelOf(method)}, step ${t}`, `w ${pair(point.w)}`, `g ${pair(point.g)}`,
+    ...numbers(point)].join("\n");
+  tip.style.cssText = own(method);
+  // On the side where there is more space, and within the plane
+  const beside = (place, size, whole) =>
+    Math.max(0, Math.min(place < whole / 2 ? place + away : place - away - size, whole - size));
+  tip.style.left = `${beside(spot[0], tip.offsetWidth, plane.clientWidth)}px`;
+  tip.style.top = `${beside(spot[1], tip.offsetHeight, plane.clientHeight)}px`;
+}
+
+// A mouse tells by hovering; a finger by touching a path away from its start. All else moves the
+// start.
+const drag = event => move(under(event, plane, losses[setting.loss].view));
+let reading = false;
+
+plane.onpointerdown = event => {
+  plane.setPointerCapture(event.pointerId);
+  const place = at(event, plane), near = nearest(place, 24);
+  const onStart = distance(seen(setting.start), place) < 24;
+  reading = event.pointerType !== "mouse" && near.point && !onStart;
+  if (reading) tell(near, 36);
+  else drag(event);
 };
-$("plane").onpointermove = event => {
-  if ($("plane").hasPointerCapture(event.pointerId)) drag(event);
-  else point(event);
+plane.onpointermove = event => {
+  const held = plane.hasPointerCapture(event.pointerId);
+  if (held && !reading) drag(event);
+  else if (held) tell(nearest(at(event, plane), Infinity), 36);
+  else tell(nearest(at(event, plane), 14), 12);
 };
-$("plane").onpointerleave = () => { $("under").hidden = true; };
+plane.onpointerleave = event => { $("under").hidden ||= event.pointerType === "mouse"; };
+
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-$("plane").onkeydown = event => {
+plane.onkeydown = event => {
   if (!(event.key in ARROWS)) return;
   event.preventDefault();
   const [x, y] = ARROWS[event.key], far = event.shiftKey ? 0.5 : 0.05;
   move([setting.start[0] + far * x, setting.start[1] + far * y]);
 };
+
+function enlarge() {
+  setting.large = !setting.large;
+  show();
+}
+
 onkeydown = event => {
-  if (event.key !== " " || /^(BUTTON|SELECT|INPUT|SUMMARY|A)$/.test(event.target.tagName)) return;
+  const { key, target, ctrlKey, metaKey, altKey } = event;
+  if (ctrlKey || metaKey || altKey || target.tagName === "SELECT") return;
+  if (key === "l") enlarge();
+  if (key !== " " || /^(BUTTON|INPUT|SUMMARY|A)$/.test(target.tagName)) return;
   event.preventDefault();
   play();
 };
 $("play").onclick = play;
-$("time").max = STEPS;
+$("large").onclick = enlarge;
 $("time").oninput = () => {
   setting.t = Number($("time").value);
   draw();
-  write();
+  keep();
 };
 $("surface").onchange = () => {
   setting.loss = $("surface").value;
   setting.start = losses[setting.loss].start;
   compute();
 };
-const SCHEME = matchMedia("(prefers-color-scheme: dark)");
-SCHEME.onchange = compute;
 onhashchange = open;
+
+// A page of the same site that has this one in a frame gives it the scheme that Furo keeps on
+// body, and is told the height.
+
+const SCHEME = matchMedia("(prefers-color-scheme: dark)");
+const frame = frameElement, host = frame?.ownerDocument.body;
+
+function scheme() {
+  const { theme } = host?.dataset ?? {};
+  const dark = theme === "dark" || theme !== "light" && SCHEME.matches;
+  root.dataset.scheme = dark ? "dark" : "light";
+}
+
+function height() {
+  if (setting.embed === null) return;
+  const { offsetHeight } = root;
+  if (frame) frame.style.height = `${offsetHeight}px`;
+  parent.postMessage({ playground: offsetHeight }, "*");
+}
+
+fill();
+scheme();
+SCHEME.onchange = () => { scheme(); redraw(); };
+if (host) new MutationObserver(SCHEME.onchange).observe(host, { attributeFilter: ["data-theme"] });
 open();
-new ResizeObserver(draw).observe($("plane"));
+new ResizeObserver(redraw).observe(plane);
+new ResizeObserver(height).observe(document.body);

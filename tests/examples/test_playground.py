@@ -1,7 +1,9 @@
 """The page has the library's rules, shows what its presets claim, and needs no network."""
 
+import inspect
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import gdmethods
 from examples.playground import javascript
 from examples.playground.__main__ import HERE, main, page
 from examples.playground.rules import ROSTER, Rule, rules
+from gdmethods.dialects import torch
 from gdmethods.rules import one_minus_power, sign
 
 STEPS = 60
@@ -58,86 +61,146 @@ def settings(rule: Rule) -> list[dict[str, float]]:
     """The page's own, one drawn by chance, and one with each number at its least."""
     chance, own = np.random.default_rng(1), rule.hyperparameters()
     drawn, least = dict(own), dict(own)
+    units = {"min_gain": 0.01, "min_step_size": 0.01, "max_gain": 10.0, "max_step_size": 10.0}
     for name, (low, high, ends) in rule.ranges().items():
-        beyond = chance.uniform(0.2, 0.9) * (min(high, 2.0) - low)
-        drawn[name] = low + beyond * {"min": 0.01, "max": 10.0}.get(name[:3], 1.0)
+        drawn[name] = low + chance.uniform(0.2, 0.9) * (min(high, 2.0) - low) * units.get(name, 1)
         if ends[0] == "[" and name != "learning_rate":
             least[name] = low
     return [own, drawn, least]
 
 
-@pytest.mark.parametrize("name", [n for n, rule in ROSTER.items() if rule.dtype == "float64"])
+def falling(learning_rate: float, period: float) -> optax.GradientTransformationExtraArgs:
+    return gdmethods.sgd(lambda t: learning_rate * period / (period + t))
+
+
+def sutskever(method: Any) -> Any:
+    def build(learning_rate: float, **schedule: float) -> optax.GradientTransformationExtraArgs:
+        return method(learning_rate, gdmethods.sutskever_momentum_schedule(**schedule))
+
+    return build
+
+
+def amsgrad(b1: float, b2: float, **hyper: float) -> optax.GradientTransformationExtraArgs:
+    return torch.adam(betas=(b1, b2), amsgrad=True, lr=hyper.pop("learning_rate"), **hyper)
+
+
+METHODS = ("sgd", "momentum", "nesterov", "adaptive_gains", "adagrad", "adadelta", "rprop")
+METHODS += ("rmsprop", "adam", "adamw")
+WANTED = {name: getattr(gdmethods, name) for name in METHODS} | {
+    "sgd_falling": falling,
+    "momentum_sutskever": sutskever(gdmethods.momentum),
+    "nesterov_sutskever": sutskever(gdmethods.nesterov),
+    "adaptive_gains_velocity": partial(gdmethods.adaptive_gains, agreement="velocity"),
+    "rprop_minus": partial(gdmethods.rprop, variant="rprop-"),
+    "rprop_plus": partial(gdmethods.rprop, variant="rprop+"),
+    "rprop_iplus": partial(gdmethods.rprop, variant="irprop+"),
+    "rmsprop_centered": partial(gdmethods.rmsprop, centered=True),
+    "rmsprop_corrected": partial(gdmethods.rmsprop, bias_correction=True),
+    "adam_uncorrected": partial(gdmethods.adam, bias_correction=False),
+    "adam_amsgrad": amsgrad,
+}
+NARROW = {
+    f"{name}_16bit": partial(getattr(gdmethods, name), accumulator_dtype=jnp.bfloat16)
+    for name in METHODS[1:-1]
+} | {
+    f"{name}_8bit": partial(getattr(gdmethods, name), accumulator_dtype="8bit")
+    for name in ("adagrad", "rmsprop", "adam")
+}
+NARROW_WEIGHTS = {
+    "sgd_bfloat16": gdmethods.sgd,
+    "sgd_stochastic": lambda **h: gdmethods.with_stochastic_rounding(gdmethods.sgd(**h)),
+    "sgd_master": lambda **h: gdmethods.with_float32_master(gdmethods.sgd(**h)),
+}
+
+
+def walk(
+    tx: optax.GradientTransformationExtraArgs, gs: NDArray[Any], dtype: Any
+) -> tuple[list[float], list[float], list[dict[str, Any]]]:
+    """The library's: weights, displacements, and the numbers of each state after them."""
+    with jax.enable_x64(True):
+        w = jnp.ones((), dtype)
+        ws, moves, states, state = [], [], [], tx.init(w)
+        for g, loss in zip(gs, LOSSES, strict=False):
+            updates, state = tx.update(jnp.asarray(g), state, w, value=loss)
+            ws.append(float(w))
+            w = optax.apply_updates(w, updates) if dtype != "float64" else w + updates
+            moves.append(float(w) - ws[-1] if dtype != "float64" else float(updates))
+            states.append(gdmethods.read_state(state))
+    return ws, moves, states
+
+
+def walked(browser: Browser, name: str, **values: Any) -> tuple[list[float], list[dict[str, Any]]]:
+    """The page's displacements and slots, from the same weights, gradients and losses."""
+    return browser(
+        """(() => {
+          const rule = rules[name], moves = [], slots = [];
+          let state = rule.init(1, hyper), by;
+          ws.forEach((w, t) => {
+            [by, state] = rule.step(gs[t], w, state, hyper, losses[t]);
+            moves.push(by);
+            slots.push(rule.slots(state));
+          });
+          return [moves, slots];
+        })()""",
+        name=name,
+        losses=LOSSES,
+        **values,
+    )
+
+
+LOSSES = np.random.default_rng(3).normal(size=STEPS).tolist()
+
+
+@pytest.mark.parametrize("name", WANTED)
 def test_its_rules_are_the_librarys(browser: Browser, name: str) -> None:
-    course, moved = gradients(), []
+    gs, moved = gradients(), []
     for hyper in settings(ROSTER[name]):
-        found = browser(
-            """(() => {
-              const rule = rules[name];
-              let w = 1, state = rule.init(w, hyper), by;
-              return course.map(g => {
-                [by, state] = rule.step(g, w, state, hyper);
-                w += by;
-                return by;
-              });
-            })()""",
-            name=name,
-            hyper=hyper,
-            course=course.tolist(),
-        )
-        wanted = []
-        with jax.enable_x64(True):
-            tx, w = getattr(gdmethods, name)(**hyper), jnp.float64(1.0)
-            state = tx.init(w)
-            for gradient in course:
-                by, state = tx.update(jnp.float64(gradient), state, w)
-                w = w + by
-                wanted.append(float(by))
-        np.testing.assert_allclose(found, wanted, rtol=2e-14, atol=0.0, err_msg=f"{hyper}")
+        ws, wanted, states = walk(WANTED[name](**hyper), gs, "float64")
+        moves, slots = walked(browser, name, hyper=hyper, ws=ws, gs=gs.tolist())
+        np.testing.assert_allclose(moves, wanted, rtol=2e-14, atol=0.0, err_msg=f"{hyper}")
+        for field in slots[0]:
+            if getattr(states[0], field) is not None:  # Python's 0 keeps no velocity
+                kept = [float(getattr(state, field)) for state in states]
+                np.testing.assert_allclose([s[field] for s in slots], kept, rtol=2e-14)
         moved.append(np.count_nonzero(wanted))
     assert min(moved[:2]) > STEPS // 2  # with ε = 0, ADADELTA never starts
 
 
-@pytest.mark.parametrize(
-    ("name", "tx"),
-    [
-        ("sgd_bfloat16", gdmethods.sgd(0.003)),
-        ("sgd_stochastic", gdmethods.with_stochastic_rounding(gdmethods.sgd(0.003))),
-    ],
-)
-def test_its_narrow_weights_are_the_librarys(
-    browser: Browser, name: str, tx: optax.GradientTransformationExtraArgs
-) -> None:
-    course = np.random.default_rng(0).normal(size=STEPS).astype(np.float32)
-    found = browser(
-        """(() => {
-          const rule = rules[name], hyper = { learning_rate: 0.003 };
-          let w = 1, state = rule.init(w, hyper), by;
-          return course.map(g => {
-            [by, state] = rule.step(g, w, state, hyper);
-            return w += by;
-          });
-        })()""",
-        name=name,
-        course=course.tolist(),
-    )
-    wanted, w = [], jnp.bfloat16(1.0)
-    state = tx.init(w)
-    for gradient in course:
-        updates, state = tx.update(jnp.float32(gradient), state, w)
-        w = optax.apply_updates(w, updates)
-        wanted.append(float(w))
-    assert found == wanted
-    assert len({*wanted}) > 5
+@pytest.mark.parametrize("name", NARROW)
+def test_its_narrow_states_are_the_librarys(browser: Browser, name: str) -> None:
+    """Each number that is stored to the last bit, and displacements to float32's digits."""
+    gs = np.random.default_rng(0).normal(size=30).astype(np.float32)
+    for hyper in settings(ROSTER[name])[:2]:
+        ws, wanted, states = walk(NARROW[name](**hyper), gs, "float32")
+        moves, slots = walked(browser, name, hyper=hyper, ws=ws, gs=gs.tolist())
+        np.testing.assert_allclose(moves, wanted, rtol=1e-5, atol=1e-6, err_msg=f"{hyper}")
+        for field in slots[0]:
+            kept = [float(getattr(state, field)) for state in states]
+            assert [s[field] for s in slots] == kept, (field, hyper)
+            assert len({*kept}) > 1 or field == "next_momentum"
+
+
+@pytest.mark.parametrize("name", NARROW_WEIGHTS)
+def test_its_narrow_weights_are_the_librarys(browser: Browser, name: str) -> None:
+    gs, hyper = np.random.default_rng(0).normal(size=STEPS), {"learning_rate": 0.003}
+    gs = gs.astype(np.float32)
+    ws, wanted, _ = walk(NARROW_WEIGHTS[name](**hyper), gs, "bfloat16")
+    moves, _ = walked(browser, name, hyper=hyper, ws=ws, gs=gs.tolist())
+    assert moves == wanted
+    assert len({*ws}) > 5
 
 
 def test_it_has_every_method_and_every_number() -> None:
-    assert {rule.method.__name__ for rule in ROSTER.values()} == {
-        *("sgd", "momentum", "nesterov", "adaptive_gains", "adagrad", "adadelta", "rprop"),
-        *("rmsprop", "adam", "adamw"),
-    }
-    for rule in ROSTER.values():
-        assert [*rule.ranges()] == [*rule.hyperparameters()]
-    assert len({name for rule in ROSTER.values() for name in rule.ranges()}) == 19
+    assert {*ROSTER} == {*WANTED, *NARROW, *NARROW_WEIGHTS}
+    named = [*ROSTER]
+    for name in named:  # a variant is named after its method, which stands before it
+        assert any(name == of or name.startswith(f"{of}_") for of in METHODS)
+        assert bool(ROSTER[name].words) == (name not in METHODS)
+    for name in METHODS:
+        parameters = inspect.signature(getattr(gdmethods, name)).parameters.values()
+        numbers = {p.name for p in parameters if str(p.annotation).startswith("number")}
+        assert {*ROSTER[name].ranges()} == {*ROSTER[name].hyperparameters()} == numbers
+    assert len({name for rule in ROSTER.values() for name in rule.ranges()}) == 21
 
 
 def test_the_gradients_of_its_losses_are_their_slopes(browser: Browser) -> None:
@@ -165,6 +228,23 @@ def test_its_noise_is_0_in_the_mean(browser: Browser) -> None:
         assert abs(np.mean(drawn)) < 4 * np.std(drawn) / 200
 
 
+def test_a_rule_is_told_the_loss_of_its_minibatch(browser: Browser) -> None:
+    """iRprop+ asks for it; a minibatch that pulls by n adds n · w to the loss."""
+    course = courses(browser, "loss=noisy&methods=rprop_iplus&start=-3,2")["rprop_iplus"]
+    slopes = np.array(browser("ws.map(w => losses.noisy.gradient(...w))", ws=course.w.tolist()))
+    values = course.loss + np.sum((course.g - slopes) * course.w, axis=1)
+    with jax.enable_x64(True):
+        tx = gdmethods.rprop(0.1, variant="irprop+")
+        state, wanted = tx.init(jnp.array(course.w[0])), []
+        for g, w, value in zip(course.g, course.w, values, strict=True):
+            updates, state = tx.update(jnp.array(g), state, jnp.array(w), value=value)
+            wanted.append(updates)
+    np.testing.assert_allclose(course.by, wanted, rtol=1e-12)
+    assert np.any(course.by == 0)  # where the loss fell and a sign turned
+    turned = np.sign(course.g[1:]) * np.sign(course.g[:-1]) < 0
+    assert np.any(turned & (course.by[1:] == -course.by[:-1]))  # where it rose
+
+
 class Course:
     """Of one method in a preset, over all steps."""
 
@@ -174,7 +254,7 @@ class Course:
         self.loss = np.array([p["loss"] for p in points])
 
     def slot(self, name: str) -> NDArray[np.float64]:
-        return np.array([[state[name] for state in p["states"]] for p in self.points])
+        return np.array([[slots[name] for slots in p["slots"]] for p in self.points])
 
     def arrival(self) -> int:
         """From which step on the loss is below 0.01."""
@@ -299,6 +379,42 @@ def test_bfloat16_stops_and_stochastic_rounding_goes_on(browser: Browser) -> Non
     assert abs(across[200]) < 0.01  # its steps are larger
 
 
+def test_a_rate_that_falls(browser: Browser) -> None:
+    found = courses(browser, "preset=falling")
+    late = {name: course.loss[150:].mean() for name, course in found.items()}
+    assert late["sgd_falling"] < 0.1 * late["sgd"]
+    rates = -found["sgd_falling"].by[:, 0] / found["sgd_falling"].g[:, 0]
+    np.testing.assert_allclose(rates, 0.2 * 20 / (20 + np.arange(201)), rtol=1e-12)
+    half = courses(browser, "preset=falling&sgd.learning_rate=0.05")["sgd"].loss[100:].mean()
+    assert half < 0.5 * late["sgd"]  # η sets how far away it stays
+
+
+def test_state_in_8_bits(browser: Browser) -> None:
+    found = courses(browser, "preset=eight_bits")
+    apart = {name: np.abs(course.w - found["adam"].w).max() for name, course in found.items()}
+    assert 0 < apart["adam_16bit"] < 0.05 < apart["adam_8bit"] < 0.2
+    assert all(course.loss[200] < 1e-3 for course in found.values())
+    assert len({*found["adam_8bit"].slot("nu").ravel()}) < 30  # of 402 numbers
+
+
+def test_what_a_preset_measures_needs_its_methods_to_the_end(browser: Browser) -> None:
+    def measured(address: str) -> str:
+        given = "(s => measured(s, courses(s)))(settingOf(address))"
+        return str(browser(given, address=address))
+
+    assert measured("preset=oscillation") == "Here: across × 0.900 a step, along × 0.924"
+    assert measured("preset=oscillation&sgd.learning_rate=0.05") == (
+        "Here: across × 0.250 a step, along × 0.950"
+    )
+    for without in (
+        "",
+        "preset=oscillation&methods=adam",
+        "preset=oscillation&start=-3,0",
+        "preset=adam&adam.learning_rate=1e9",
+    ):
+        assert measured(without) == ""
+
+
 def test_an_address_keeps_the_setting(browser: Browser) -> None:
     for address in (
         "",
@@ -307,12 +423,16 @@ def test_an_address_keeps_the_setting(browser: Browser) -> None:
         "preset=adam&loss=saddle&sgd.learning_rate=3",
         "loss=rosenbrock&methods=adagrad,adamw&start=0.5,-0.25&t=199&adamw.weight_decay=0.25",
         "methods=",
+        "embed=adam&preset=eight_bits",
+        "embed&large&t=3",
     ):
         setting = browser("settingOf(address)", address=address)
         shown = {name: setting["hyper"][name] for name in setting["methods"]}
         again = browser("settingOf(addressOf(settingOf(address)))", address=address)
         assert {name: again["hyper"][name] for name in again["methods"]} == shown
         assert again | {"hyper": None} == setting | {"hyper": None}
+    given = browser("settingOf('embed=adam_8bit&large')")
+    assert (given["embed"], given["methods"], given["large"]) == ("adam", ["adam_8bit"], True)
 
 
 @pytest.mark.parametrize(
@@ -385,6 +505,7 @@ def test_its_narrow_operations_round_as_those_of_jax(browser: Browser) -> None:
         return [
             a.astype("bfloat16").astype("float32"),
             (a - b).astype("bfloat16") + a.dtype.type(0),
+            jax.lax.reduce_precision(a, 8, 7).astype(a.dtype),
         ]
 
     cases: list[tuple[Any, Any, Any]] = [
@@ -406,5 +527,7 @@ def test_its_narrow_operations_round_as_those_of_jax(browser: Browser) -> None:
 def test_an_operation_that_is_not_translated_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="sin of float64"):
         javascript.function(lambda x: jnp.sin(x), x=1.0)
+    with pytest.raises(NotImplementedError, match="reduce_precision of float32"):
+        javascript.function(lambda x: jax.lax.reduce_precision(x, 5, 10), x=np.float32(1.0))
     with pytest.raises(NotImplementedError, match="add of float16"):
         javascript.function(lambda x: x + x, x=np.float16(1.0))
