@@ -33,8 +33,8 @@ from rich.table import Table
 
 import gdmethods
 from examples.gallery import pictures
-from examples.mnist.plots import STYLES
 from examples.programs import Console, Progress, whole
+from gdmethods.study.styles import STYLES
 
 Alias = Callable[[jax.Array], optax.GradientTransformationExtraArgs]
 
