@@ -15,7 +15,9 @@ from examples.mnist import data, plots, results
 from examples.mnist.roster import ROSTER
 from examples.mnist.study import command as study
 from examples.mnist.training import train
-from examples.programs import INTERRUPTED, Console, Parser, Progress, positive, seed, some_of
+from gdmethods._programs.endings import INTERRUPTED
+from gdmethods._programs.options import Parser, positive, seed, some_of
+from gdmethods._programs.progress import Console, Progress
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

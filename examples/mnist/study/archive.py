@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.mnist.study.runs import Point, Run, Settings
-from examples.programs import whole
+from gdmethods._programs.files import whole
 
 
 class ArchiveError(Exception):

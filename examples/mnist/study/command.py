@@ -12,15 +12,9 @@ from examples.mnist.study import methods, pictures, report, tables
 from examples.mnist.study.archive import Archive, ArchiveError
 from examples.mnist.study.problems import PROBLEMS, split
 from examples.mnist.study.study import SELECT, Outcome, Plan, Study, StudyError, rates
-from examples.programs import (
-    INTERRUPTED,
-    Console,
-    Parser,
-    Progress,
-    positive,
-    positive_float,
-    some_of,
-)
+from gdmethods._programs.endings import INTERRUPTED
+from gdmethods._programs.options import Parser, positive, positive_float, some_of
+from gdmethods._programs.progress import Console, Progress
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -23,7 +23,7 @@ from examples.mnist import plots
 from examples.mnist.study.runs import Run
 from examples.mnist.study.study import Outcome
 from examples.mnist.study.tables import broken
-from examples.programs import whole
+from gdmethods._programs.files import whole
 
 _COLUMNS = {
     "train_cost": "training cost (mean cross-entropy of an image)",

@@ -8,7 +8,7 @@ import jinja2
 
 from examples.mnist.study import tables
 from examples.mnist.study.study import Outcome, Plan
-from examples.programs import whole
+from gdmethods._programs.files import whole
 
 
 def write(

@@ -20,7 +20,7 @@ from rich.text import Text
 from examples.mnist.study.archive import without_nan
 from examples.mnist.study.runs import Point, Run
 from examples.mnist.study.study import Outcome, Plan
-from examples.programs import whole
+from gdmethods._programs.files import whole
 
 Summary = Mapping[str, Any]
 

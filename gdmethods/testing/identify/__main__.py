@@ -1,6 +1,5 @@
 """The command line of `identify`."""
 
-import argparse
 import csv
 import importlib
 import math
@@ -8,28 +7,22 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
+from gdmethods._programs.endings import start
+from gdmethods._programs.options import Parser
 from gdmethods.testing.identify import identify, identify_updates
 
 UNITS_TO_DOUBT = 30  # so many units of the last digit that was recorded may be rounding
 FEW_DIGITS = 5  # with fewer, the numbers are taken as exact
 
 
-class Parser(argparse.ArgumentParser):
-    """What is wrong with an option is said in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
-        prog="python -m gdmethods.testing.identify",
-        description="Tell which rule an optimizer's step follows, with its numbers or its wrong "
-        "term.",
+        "gdmethods.testing.identify",
+        "Tell which rule an optimizer's step follows, with its numbers or its wrong term.",
     )
     parser.add_argument(
         "make",
@@ -116,13 +109,5 @@ def _digits(cell: str) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os._exit(141)  # nobody reads the output any more
-    except OSError as error:
-        print(error, file=sys.stderr)
-        os._exit(1)
+    start()
+    main()
