@@ -1,7 +1,6 @@
 """The command line of `identify`."""
 
 import csv
-import importlib
 import math
 import os
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gdmethods._programs.endings import start
+from gdmethods._programs.imports import imported
 from gdmethods._programs.options import Parser
 from gdmethods.testing.identify import identify, identify_updates
 
@@ -70,14 +70,13 @@ def _of_the_user(error: Exception) -> bool:
 
 
 def _imported(name: str, parser: Parser) -> Any:
-    module, _, function = name.partition(":")
-    if not function:
+    if ":" not in name:
         parser.error(f"{name} must be a module and a function, as my_module:make")
     sys.path.insert(0, os.getcwd())
     try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        parser.error(f"{name} cannot be imported ({error})")
+        return imported(name)
+    except ImportError as error:
+        parser.error(str(error))
 
 
 def _recorded(path: Path, parser: Parser) -> tuple[Any, Any, float]:
