@@ -134,9 +134,13 @@ def _check_loss(problem: Problem, params: Any, state: Any, batches: dict[str, An
         *((part, None, "None") for part in batches if part != "train" and not problem.metrics),
     ):
         call = f"loss({names}batch, {key_name})"
-        way_out = "" if key is not None else (
-            "; the key is None where the loss is only measured: draw nothing there, or take a "
-            "key that is always the same"
+        way_out = (
+            ""
+            if key is not None
+            else (
+                "; the key is None where the loss is only measured: draw nothing there, or take a "
+                "key that is always the same"
+            )
         )
         made = _called(
             f"{call} on {part}",
@@ -177,8 +181,12 @@ def _check_metrics(problem: Problem, params: Any, state: Any, batches: dict[str,
 
 
 def _scalar(call: str, made: Any) -> None:
-    if not (hasattr(made, "shape") and made.shape == () and jnp.issubdtype(made.dtype, jnp.number)
-            and not jnp.issubdtype(made.dtype, jnp.complexfloating)):
+    if not (
+        hasattr(made, "shape")
+        and made.shape == ()
+        and jnp.issubdtype(made.dtype, jnp.number)
+        and not jnp.issubdtype(made.dtype, jnp.complexfloating)
+    ):
         raise ProblemError(
             f"{call} must give a scalar, the mean over the batch, but gave {_shapes(made)}"
         )
