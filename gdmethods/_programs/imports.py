@@ -16,7 +16,8 @@ def imported(name: str) -> Any:
         where = traceback.extract_tb(error.__traceback__)[-1]
         if Path(where.filename) == Path(pkgutil.__file__):
             raise ImportError(f"{name!r} is no importable name") from None
+        line = next(iter(str(error).splitlines()), "")
         raise ImportError(
-            f"{name} cannot be imported ({type(error).__name__}: {error}; "
+            f"{name} cannot be imported ({type(error).__name__}: {line}; "
             f"{Path(where.filename).name}, line {where.lineno})"
         ) from error

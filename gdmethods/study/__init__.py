@@ -1,7 +1,8 @@
 """Which method for *your* problem: tuned equally, repeated with new seeds, compared fairly.
 
-A `Problem` is a model, a loss and data. `python -m gdmethods.study my_problem:problem` compares the
-methods on it, and leaves a report; `study` does the same in a notebook. Needs the extra `study`.
+A `Problem` is a model, a loss and data. `python -m gdmethods.study
+my_problem:problem` compares the methods on it, and leaves a report; `study`
+does the same in a notebook. Needs the extra `study`.
 """
 
 try:

@@ -54,7 +54,7 @@ class Prepared:
 
     @functools.cached_property
     def first(self) -> Callable[[Any], Any]:
-        """From the seeds to the first parameters and states, and a key for the rest of each run."""
+        """From the seeds to the first parameters and states, and a key for the rest of a run."""
 
         def first(seed: Any) -> tuple[Any, Any, Any]:
             first, key = jax.random.split(jax.random.key(seed))
@@ -138,6 +138,14 @@ class Measured(NamedTuple):
     diverged: Any
 
 
+class _Reached(NamedTuple):
+    """How far a run, or a pass, has come; see `Point`."""
+
+    steps: int
+    passes: float
+    seconds: float
+
+
 class Trainer:
     """A method on a problem: refuses at once what cannot train, compiles when first used.
 
@@ -175,7 +183,7 @@ class Trainer:
         return Costs(compiling, step / together, measuring / together, self._passes.steps)
 
     def train(self, runs: Sequence[Settings], advanced: Callable[[float], None]) -> list[Run]:
-        """Train at most `together` runs at once; `advanced` hears of each further part of a pass."""
+        """Train at most `together` runs at once; `advanced` hears of each part of a pass."""
         prepared = self._prepared
         spare = prepared.together - len(runs)  # filled, so that one shape serves all
         padded = [*runs, *[runs[-1]] * spare]
@@ -184,13 +192,19 @@ class Trainer:
         )
         compiling = self._passes.compile(arguments, carry, keys)
         measured = [self._measured(carry)]
-        points = [(0, 0.0, 0.0)]  # steps, passes and seconds
+        points = [_Reached(0, 0.0, 0.0)]
         for number in range(runs[0].passes):
-            start, _, _ = points[-1]
-            for carry, steps, share, seconds in self._passes.over(arguments, carry, keys, number):
-                advanced(number + share - points[-1][1])
-                points.append((start + steps, number + share, points[-1][2] + seconds / len(runs)))
+            start = points[-1]
+            for carry, reached in self._passes.over(arguments, carry, keys, number):  # noqa: B020
+                points.append(
+                    _Reached(
+                        start.steps + reached.steps,
+                        number + reached.passes,
+                        start.seconds + reached.seconds / len(runs),
+                    )
+                )
                 measured.append(self._measured(carry))
+                advanced(points[-1].passes - points[-2].passes)
                 if measured[-1].diverged.all():
                     break
             if measured[-1].diverged.all():
@@ -248,7 +262,7 @@ class Trainer:
         self,
         settings: Settings,
         compile_seconds: float,
-        points: Sequence[tuple[int, float, float]],
+        points: Sequence[_Reached],
         measured: Sequence[Measured],
     ) -> Run:
         diverged = [each.diverged for each in measured]
@@ -264,6 +278,12 @@ class Trainer:
                 for point, each in zip(points[: last + 1], measured, strict=False)
             ),
         )
+
+
+def _marks(points: int, steps: int) -> list[int]:
+    """The steps of a pass after which it is measured; the last one is its end."""
+    points = min(points, steps)
+    return [round(steps * point / points) for point in range(1, points + 1)]
 
 
 def _kind(array: Any) -> tuple[Any, Any]:
@@ -309,14 +329,14 @@ class _InMemory:
 
     def over(
         self, arguments: Any, carry: Any, keys: Any, number: int
-    ) -> Iterator[tuple[Any, int, float, float]]:
-        """At each point of a pass: what is carried, steps, the share of the pass, and seconds."""
-        points = min(self._prepared.points, self.steps)
-        marks = [round(self.steps * point / points) for point in range(points + 1)]
-        for first, last in itertools.pairwise(marks):
+    ) -> Iterator[tuple[Any, _Reached]]:
+        """Through a pass, to each of its points."""
+        seconds = 0.0
+        for first, last in itertools.pairwise([0, *_marks(self._prepared.points, self.steps)]):
             begin = time.perf_counter()
             carry = self._reach(arguments, carry, keys, number, first, last)
-            yield carry, last, last / self.steps, time.perf_counter() - begin
+            seconds += time.perf_counter() - begin
+            yield carry, _Reached(last, last / self.steps, seconds)
 
     def _reach(
         self, arguments: Any, carry: Any, keys: Any, number: int, first: int, last: int
@@ -372,31 +392,34 @@ class _Streamed:
 
     def over(
         self, arguments: Any, carry: Any, keys: Any, number: int
-    ) -> Iterator[tuple[Any, int, float, float]]:
-        """As in memory; where no length is known, the only point is the end of the pass."""
+    ) -> Iterator[tuple[Any, _Reached]]:
+        """Through a pass, to each of its points: only its end, where its length is not known."""
         order, drawn = _keys_of_a_pass(keys[0], number)
-        points = 1 if self.steps is None else min(self._prepared.points, self.steps)
-        marks = [round((self.steps or 0) * point / points) for point in range(1, points)]
-        steps, told, compiled = 0, 0, self._seconds
-        begin = time.perf_counter()
+        marks = [] if self.steps is None else _marks(self._prepared.points, self.steps)[:-1]
+        steps, seconds = 0, 0.0
+        begin, compiled = time.perf_counter(), self._seconds
+
+        def reached() -> tuple[Any, _Reached]:
+            nonlocal seconds
+            jax.block_until_ready(carry)
+            seconds += time.perf_counter() - begin - (self._seconds - compiled)
+            return carry, _Reached(steps, steps / (self.steps or steps), seconds)
+
         for given in self._batches(order):
-            if steps in marks:
-                jax.block_until_ready(carry)
-                seconds = time.perf_counter() - begin - (self._seconds - compiled)
-                yield carry, steps, steps / (self.steps or 1), seconds
-                told, compiled, begin = steps, self._seconds, time.perf_counter()
+            if steps and steps in marks:
+                yield reached()
+                begin, compiled = time.perf_counter(), self._seconds
             batch = jax.tree.map(np.asarray, given)
             key = jax.random.fold_in(drawn, steps)[None]
             self.compile(arguments, carry, key, batch)
             carry = self._stepped(arguments, carry, batch, key)
             steps += 1
-        if steps == told:
+        if not steps:
             raise ProblemError(
                 "batches(key) gave no batch in a later pass; it must give a new iterable each "
                 "time that it is called"
             )
-        jax.block_until_ready(carry)
-        yield carry, steps, 1.0, time.perf_counter() - begin - (self._seconds - compiled)
+        yield reached()
 
     def _batches(self, key: Any) -> Any:
         assert self._prepared.problem.batches is not None
