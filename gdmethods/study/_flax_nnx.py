@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 from flax import nnx
 
 
@@ -23,7 +24,8 @@ def functions(
 
     def merged(params: Any, state: Any) -> Any:
         graphdef, _, _ = split(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
-        return nnx.merge(graphdef, params, state)
+        own = jax.tree.map(lambda array: array, (params, state))  # may be written to at this level
+        return nnx.merge(graphdef, *own)
 
     def stateful_loss(params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
         module = merged(params, state)
