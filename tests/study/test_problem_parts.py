@@ -1,4 +1,4 @@
-"""The dry step on shapes refuses a problem that does not fit; a checksum knows one from another."""
+"""A problem that does not fit is refused on shapes; a checksum knows one from another."""
 
 from typing import Any
 
