@@ -308,7 +308,7 @@ class Contest:
         rate = best["learning_rate"]
         if len(rates) < 2 or rate not in (rates[0], rates[-1]):
             return []
-        spacing = rates[1] / rates[0]
+        spacing = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1))
         further = max(1, round(math.log(10) / math.log(spacing)))
         spacing = spacing if rate == rates[-1] else 1 / spacing
         return [
@@ -430,6 +430,8 @@ def _versions() -> dict[str, str]:
 
 
 def _line(error: Exception) -> str:
-    """What an error says, in one line."""
-    first = next((line for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    """What an error says, in one line; if it tells of another one's traceback, that one's."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if any("Traceback (most recent call last)" in line for line in lines):
+        return lines[-1].strip()
+    return ": ".join([type(error).__name__, *lines[:1]])

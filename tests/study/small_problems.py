@@ -61,4 +61,5 @@ quadratic = Problem(  # converges below the rate 2 / 100, and overflows far abov
     train=np.zeros(8, np.float32),
     validation=np.zeros(1, np.float32),
     batch_size=1,
+    name="quadratic",
 )
