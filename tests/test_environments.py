@@ -19,6 +19,8 @@ VERSIONS = README[README.index("## Versions") :]
 # The extra that each folder is run with, by a target of the Makefile or by a user.
 FOLDERS = {
     "gdmethods": "",
+    "gdmethods/_programs": "study",
+    "gdmethods/study": "study",
     "gdmethods/testing": "testing",
     "examples": "examples",
     "benchmarks": "examples",

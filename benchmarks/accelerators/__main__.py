@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import gdmethods
 from benchmarks.accelerators import rows, scale
 from benchmarks.accelerators.rows import Row
-from examples.programs import Parser, Progress, some_of
 from gdmethods import StepBytes
+from gdmethods._programs.options import Parser, some_of
+from gdmethods._programs.progress import Progress
 
 DEVICES = ("v5e", "v5p", "v6e", "h100")
 DTYPES = ("float32", "bfloat16")

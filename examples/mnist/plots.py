@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from numpy.typing import NDArray
 
 from examples.mnist import results
-from examples.programs import whole
+from gdmethods._programs.files import whole
 from gdmethods.study.styles import STYLES
 
 Run = Sequence[results.Row]

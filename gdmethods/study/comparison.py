@@ -207,7 +207,7 @@ def _remarks(standing: Standing) -> Iterator[str]:
     if outcome.extended:
         yield (
             f"{standing.name}: the best learning rate was at the edge of the grid, which was "
-            "extended at both ends, once."
+            "therefore extended beyond it, once."
         )
     if not learned(outcome):
         start = float(np.median([run.points[0].loss for run in outcome.repeats]))

@@ -20,14 +20,14 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from matplotlib.transforms import Transform, offset_copy
 from numpy.typing import ArrayLike, NDArray
 
+from gdmethods._programs.files import whole
 from gdmethods.study.comparison import judge, number
-from gdmethods.study.files import whole
 from gdmethods.study.outcomes import Outcome, Point, Results, Run
 from gdmethods.study.standings import by_problem, failed, profile, time, times
 from gdmethods.study.styles import Style, broken, styles
 
-ALL = "all problems"
-"""Under which the performance profile is found."""
+ALL = "(all problems)"
+"""Under which the performance profile is found; no problem has such a name."""
 
 TEXT: Any = {
     "font.size": 11,
@@ -358,7 +358,9 @@ def _profile(outcomes: Sequence[Outcome], styled: Styles) -> Figure:
     """On which share of the problems a method is so many times as slow as the fastest, or less."""
     ratios = profile(outcomes)
     most = max((r for its in ratios.values() for r in its if math.isfinite(r)), default=1.0)
-    figure, axes = _figure([o for o in outcomes if o.label in ratios], styled, title=ALL)
+    figure, axes = _figure(
+        [o for o in outcomes if o.label in ratios], styled, title="all problems"
+    )
     edge = max(1.1 * most, 2.0)
     for label, its in ratios.items():
         reached = sorted(ratio for ratio in its if math.isfinite(ratio))

@@ -9,9 +9,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from gdmethods._programs.files import whole
 from gdmethods.study import pictures, tables
 from gdmethods.study.comparison import remarks
-from gdmethods.study.files import whole
 from gdmethods.study.outcomes import Outcome, Results
 from gdmethods.study.standings import by_problem
 

@@ -20,8 +20,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gdmethods._programs.files import whole
+from gdmethods.study.archive import without_nan
 from gdmethods.study.comparison import answer, form, judge, number, remarks
-from gdmethods.study.files import whole, without_nan
 from gdmethods.study.outcomes import Facts, Outcome, Point, Results, Run
 from gdmethods.study.standings import (
     Standing,

@@ -39,6 +39,7 @@ def run(
         problem=problem.name,
         problem_crc32=0xABC,
         method=method,
+        method_crc32=0xDEF,
         arguments={"learning_rate": rate} | ({"momentum": momentum} if momentum else {}),
         seed=seed,
         passes=PASSES,
