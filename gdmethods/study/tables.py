@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -421,13 +421,8 @@ def _table(facts: Facts, rows: Sequence[Summary]) -> Table:
     )
     cells["label"] = labels(rows, max(14, TERMINAL - taken))
     for column in narrow:
-        left = column.figure == "label"
-        table.add_column(
-            column.heading,
-            justify="left" if left else "right",
-            overflow="fold",
-            no_wrap=not left,
-        )
+        side: Literal["left", "right"] = "left" if column.figure == "label" else "right"
+        table.add_column(column.heading, justify=side, overflow="fold")
     for row in zip(*cells.values(), strict=True):
         table.add_row(*map(Text, row))
     return table

@@ -174,6 +174,13 @@ def test_terminal_is_80_wide_and_its_cells_stay_apart(outcomes: list[made.Outcom
         assert re.split(r"  +", line.strip())[2:] == first[1:]
 
 
+def test_methods_are_broken_where_their_arguments_are() -> None:
+    wide = [made.outcome(LION, [1.232, 1.234]), made.outcome("rprop", [6970.123, 6971.125])]
+    text = " ".join(" ".join(lines(*wide)).split())
+    for part in ("optax.lion(b1=", "0.95, ", "weight_decay="):
+        assert part in text
+
+
 def test_digits_are_even() -> None:
     for values in ([1.0, 12.345, 100.0], [0.5, 0.25, 0.123]):
         outcomes = [
