@@ -42,6 +42,8 @@ def remarks(outcomes: Sequence[Outcome]) -> list[str]:
 
 def number(value: float) -> str:
     """Three digits, without an exponent where that is short."""
+    if not math.isfinite(value):
+        return "no number"
     if value == 0 or 1e-3 <= abs(value) < 1e3:
         return f"{value:.3g}"
     return f"{value:,.0f}" if 1e3 <= abs(value) < 1e6 else _scientific(value, 2)

@@ -198,12 +198,13 @@ def _near_best(outcome: Outcome) -> int:
 
 
 def _step_milliseconds(outcome: Outcome) -> float:
-    """The median over the stretches between two points, of all runs."""
-    return 1e3 * statistics.median(
+    """The median over the stretches between two points, of all runs; NaN without any."""
+    stretches = [
         (after.seconds - before.seconds) / (after.steps - before.steps)
         for run in _runs(outcome)
         for before, after in itertools.pairwise(run.points)
-    )
+    ]
+    return 1e3 * statistics.median(stretches) if stretches else math.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -395,7 +396,9 @@ def _to_target(rows: Sequence[Summary], figure: str) -> list[str]:
 
 def _aligned(rows: Sequence[Summary], figure: str) -> list[str]:
     shown = form([row.get(figure, math.nan) for row in rows])
-    return [shown(row[figure]) if _ranked(row) else "—" for row in rows]
+    return [
+        shown(row[figure]) if _ranked(row) and math.isfinite(row[figure]) else "—" for row in rows
+    ]
 
 
 def _duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """points.csv, summary.json, arrays, and the table in a terminal of 80 columns."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -213,6 +214,12 @@ def test_what_has_no_number_says_so() -> None:
     assert "nan" not in "".join(lines(*OUTCOMES, lost)).lower()
     free = made.outcome("adam", [1.0, 2.0], made.facts(target=None))
     assert not [column for column in tables.columns(free.problem) if "target" in column.figure]
+
+
+def test_a_run_that_never_took_a_step_has_no_time_of_a_step() -> None:
+    lost = made.outcome("adam", [NAN])
+    never = tuple(dataclasses.replace(r, points=r.points[-1:]) for r in lost.repeats)
+    assert row("adam", dataclasses.replace(lost, trials=never, repeats=never)).split()[-1] == "—"
 
 
 def test_terminal_tells_how_long_it_took() -> None:
