@@ -60,13 +60,13 @@ def form(values: Iterable[float], deviations: Iterable[float] = ()) -> Callable[
     finest, digits = (min(known), 2) if known else (min(sizes), 3)
     decimals = max(0, digits - 1 - math.floor(math.log10(finest)))
     if max(sizes) < 1e5 and (decimals <= 4 or min(sizes) >= 0.01):
-        return lambda value: f"{value:.{min(decimals, 4)}f}"
-    return lambda value: _scientific(value, 1)
+        return lambda value: f"{value:.{min(decimals, 4)}f}".replace("-", "−")
+    return lambda value: _scientific(value, 1).replace("-", "−")
 
 
 def _scientific(value: float, decimals: int) -> str:
     mantissa, exponent = f"{value:.{decimals}e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
+    return f"{mantissa}e{int(exponent)}" if value else "0"
 
 
 def _answer(outcomes: Sequence[Outcome]) -> str:
@@ -207,7 +207,7 @@ def _remarks(standing: Standing) -> Iterator[str]:
     if outcome.extended:
         yield (
             f"{standing.name}: the best learning rate was at the edge of the grid, which was "
-            "extended at both ends, once."
+            "therefore extended beyond it, once."
         )
     if not learned(outcome):
         start = float(np.median([run.points[0].loss for run in outcome.repeats]))

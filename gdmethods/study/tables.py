@@ -20,8 +20,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gdmethods._programs.files import whole
+from gdmethods.study.archive import without_nan
 from gdmethods.study.comparison import answer, form, judge, number, remarks
-from gdmethods.study.files import whole, without_nan
 from gdmethods.study.outcomes import Facts, Outcome, Point, Results, Run
 from gdmethods.study.standings import (
     Standing,
@@ -38,6 +39,9 @@ from gdmethods.study.standings import (
 from gdmethods.study.styles import broken
 
 Summary = Mapping[str, Any]
+
+TERMINAL = 80
+"""Columns of a terminal."""
 
 NEAR = 0.95
 """A trial is near the best one if it improves the judge by this share of what that one does."""
@@ -250,7 +254,7 @@ def columns(facts: Facts) -> list[Column]:
             "1 + the number of methods that are better beyond doubt; = where methods share it",
             _ranks,
         ),
-        Column("method", "label", "the factory and its arguments, and those tuned", _labels),
+        Column("method", "label", "the factory and its arguments, and those tuned", labels),
         Column(
             "rate",
             "learning_rate",
@@ -295,7 +299,7 @@ def columns(facts: Facts) -> list[Column]:
             "trials\nnear\nbest",
             "trials_near_best",
             f"trials that improve the {judged} by at least {NEAR:.0%} of what the best trial "
-            "does: the more, the less a method asks to be tuned",
+            "does: the more, the less tuning a method needs",
             lambda rows: [
                 f"{row['trials_near_best']} of {len(row['trials'])}" if _ranked(row) else "—"
                 for row in rows
@@ -313,11 +317,12 @@ def _ranks(rows: Sequence[Summary]) -> list[str]:
     return [f"{row['rank']}{'=' if row['tied'] else ' '}" if _ranked(row) else "—" for row in rows]
 
 
-def _labels(rows: Sequence[Summary]) -> list[str]:
+def labels(rows: Sequence[Summary], characters: int = 24) -> list[str]:
+    """In lines of so many characters, if possible; what is tuned besides the rate is below."""
     return [
         "\n".join(
             [
-                broken(row["label"], 20),
+                broken(row["label"], characters),
                 *(f"  {k}={v:g}" for k, v in row["arguments"].items() if k != "learning_rate"),
             ]
         )
@@ -400,9 +405,22 @@ def _duration(seconds: float) -> str:
 
 
 def _table(facts: Facts, rows: Sequence[Summary]) -> Table:
+    """Of what is narrow; the methods have the room that the numbers leave."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-    shown = [column for column in columns(facts) if column.narrow]
-    for column in shown:
+    narrow = [column for column in columns(facts) if column.narrow]
+    cells = {column.figure: column.texts(rows) for column in narrow}
+    taken = sum(
+        max(
+            len(line)
+            for text in (column.heading, *cells[column.figure])
+            for line in text.split("\n")
+        )
+        + len("  ")
+        for column in narrow
+        if column.figure != "label"
+    )
+    cells["label"] = labels(rows, max(14, TERMINAL - taken))
+    for column in narrow:
         left = column.figure == "label"
         table.add_column(
             column.heading,
@@ -410,8 +428,8 @@ def _table(facts: Facts, rows: Sequence[Summary]) -> Table:
             overflow="fold",
             no_wrap=not left,
         )
-    for cells in zip(*(column.texts(rows) for column in shown), strict=True):
-        table.add_row(*map(Text, cells))
+    for row in zip(*cells.values(), strict=True):
+        table.add_row(*map(Text, row))
     return table
 
 

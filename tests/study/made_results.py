@@ -39,6 +39,7 @@ def run(
         problem=problem.name,
         problem_crc32=0xABC,
         method=method,
+        method_crc32=0xDEF,
         arguments={"learning_rate": rate} | ({"momentum": momentum} if momentum else {}),
         seed=seed,
         passes=PASSES,
@@ -49,12 +50,13 @@ def run(
         versions={"gdmethods": "0.9", "jax": "0.10"},
     )
 
-    def judged(i: int) -> float:
-        start, stop = (10.0, 95.0) if problem.greater_is_better else (90.0, end)
+    start = 10.0 if problem.greater_is_better else 90.0
+    loss_end = loss or (1.0 if problem.greater_is_better else end / 90)
+
+    def value(first: float, last: float, i: int) -> float:
         if diverges:
-            return math.nan if i == points // 2 else start
-        stop = end
-        return start * (stop / start) ** (i / points)
+            return math.nan if i == points // 2 else first
+        return first * (last / first) ** (i / points) if math.isfinite(last) else last
 
     return Run(
         settings,
@@ -67,13 +69,9 @@ def run(
                 steps=STEPS * i,
                 passes=i / POINTS,
                 seconds=(1 + seed / 10) * i,
-                loss=math.nan
-                if diverges and i == points // 2
-                else START * ((loss or judged(points) / 90) / START) ** (i / points)
-                if not diverges
-                else START,
-                validation={problem.judge: judged(i)},
-                test={problem.judge: judged(i)} if problem.reported == "test" else {},
+                loss=value(START, loss_end, i),
+                validation={problem.judge: value(start, end, i)},
+                test={problem.judge: value(start, end, i)} if problem.reported == "test" else {},
             )
             for i in range(points // 2 + 1 if diverges else points + 1)
         ),
@@ -90,13 +88,27 @@ def outcome(
     error: str | None = None,
     extended: bool = False,
     momentum: float | None = None,
+    lost: Sequence[float] = (),
 ) -> Outcome:
-    """A method whose repeats end with these values of the judge, with seeds 1, 2, …."""
+    """A method whose repeats end with these values of the judge, with seeds 1, 2, ….
+
+    The trial of seed 0 ends with 2 at `rate`, diverges at the rates `lost`, and ends with 60 at
+    the others.
+    """
     problem = problem or facts()
     method = label if "." in label.split("(")[0] else f"gdmethods.{label}"
+    best = 95.0 if problem.greater_is_better else 2.0
     trials = [
-        run(problem, method, r, 0, 60.0 if r != rate else 2.0, loss=loss, momentum=momentum)
-        for r in RATES
+        run(
+            problem,
+            method,
+            tried,
+            0,
+            math.nan if tried in lost else best if tried == rate else 60.0,
+            loss=loss,
+            momentum=momentum,
+        )
+        for tried in RATES
     ]
     repeats = [
         run(problem, method, rate, seed, end, loss=loss, momentum=momentum)

@@ -67,6 +67,7 @@ def test_points_have_a_row_each_with_all_settings(written: Path) -> None:
             "problem": "digits",
             "problem_crc32": 0xABC,
             "method": settings.method,
+            "method_crc32": 0xDEF,
             "seed": settings.seed,
             "batch_size": 32,
             "points": made.POINTS,
