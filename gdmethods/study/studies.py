@@ -112,9 +112,9 @@ def study(
     ...     lambda key: jax.random.normal(key, 2), bowl, train=jnp.zeros(30),
     ...     validation=jnp.zeros(1), batch_size=1, name="bowl",
     ... )
-    >>> done = study(problem, methods="sgd, momentum", rates=(1e-3, 0.1), trials=5, quiet=True)
-    >>> [dict(outcome.arguments) for outcome in done.results.outcomes]
-    [{'learning_rate': 0.01}, {'learning_rate': 0.01}]
+    >>> done = study(problem, methods="sgd", rates=(1e-3, 0.1), trials=5, quiet=True)
+    >>> done.results.outcomes[0].arguments
+    {'learning_rate': 0.01}
     """
     if isinstance(problems, Problem):
         problems = [problems]
