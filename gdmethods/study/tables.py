@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,12 +198,13 @@ def _near_best(outcome: Outcome) -> int:
 
 
 def _step_milliseconds(outcome: Outcome) -> float:
-    """The median over the stretches between two points, of all runs."""
-    return 1e3 * statistics.median(
+    """The median over the stretches between two points, of all runs; NaN without any."""
+    stretches = [
         (after.seconds - before.seconds) / (after.steps - before.steps)
         for run in _runs(outcome)
         for before, after in itertools.pairwise(run.points)
-    )
+    ]
+    return 1e3 * statistics.median(stretches) if stretches else math.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -395,7 +396,9 @@ def _to_target(rows: Sequence[Summary], figure: str) -> list[str]:
 
 def _aligned(rows: Sequence[Summary], figure: str) -> list[str]:
     shown = form([row.get(figure, math.nan) for row in rows])
-    return [shown(row[figure]) if _ranked(row) else "—" for row in rows]
+    return [
+        shown(row[figure]) if _ranked(row) and math.isfinite(row[figure]) else "—" for row in rows
+    ]
 
 
 def _duration(seconds: float) -> str:
@@ -421,13 +424,8 @@ def _table(facts: Facts, rows: Sequence[Summary]) -> Table:
     )
     cells["label"] = labels(rows, max(14, TERMINAL - taken))
     for column in narrow:
-        left = column.figure == "label"
-        table.add_column(
-            column.heading,
-            justify="left" if left else "right",
-            overflow="fold",
-            no_wrap=not left,
-        )
+        side: Literal["left", "right"] = "left" if column.figure == "label" else "right"
+        table.add_column(column.heading, justify=side, overflow="fold")
     for row in zip(*cells.values(), strict=True):
         table.add_row(*map(Text, row))
     return table
