@@ -53,7 +53,7 @@ class Plan:
       passes: over the data that train.
       points: measurements in a pass.
       together: runs that train at once; by default 1 on a CPU, else 8.
-      select: what the best trial has the lowest of: the judge, or the loss on the data that train.
+      select: the best trial ends best by the judge, or has the lowest loss on the data that train.
       target: in place of that of each problem.
     """
 

@@ -91,8 +91,8 @@ def study(
       points: measurements in a pass.
       target: the value of the judge, on the validation data, that the time is
         taken to; by default that of each problem.
-      select: what the best trial has the lowest of at its end: "judge", on the
-        validation data, or "loss", on those that train.
+      select: the best trial ends best by the "judge", on the validation data, or
+        has the lowest "loss", on those that train.
       together: runs that train at once, under `jax.vmap`; by default 1 on a
         CPU, else 8.
       out: where the finished runs are kept. The same call goes on from there.
