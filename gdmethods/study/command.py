@@ -99,10 +99,8 @@ def _parser() -> Parser:
         "Compare methods on problems of your own, each tuned equally: all try the same learning "
         "rates, and repeat the one that ends best with new seeds. Leaves a report, and every "
         "finished run at once; after Ctrl-C, or a kill, the same command goes on where it was. "
-        "By default each method has {} runs on each problem, and a few more at the edge of the "
-        "range. Before it begins, it says about how long all take.".format(
-            Plan.trials + Plan.seeds
-        ),
+        f"By default each method has {Plan.trials + Plan.seeds} runs on each problem, and a few "
+        "more at the edge of the range. Before it begins, it says about how long all take.",
     )
     parser.add_argument(
         "problems",
