@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import math
+import re
+import warnings
 import xml.etree.ElementTree
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gdmethods.study import pictures
-from gdmethods.study.styles import STYLES, names, styles
+from gdmethods.study.styles import STYLES, broken, names, styles
 
 NAN = math.nan
 OUTCOMES = [
@@ -70,6 +72,17 @@ def test_names_have_arguments_where_they_must() -> None:
         "sgd": "sgd",
         "sgd(a=1)": "sgd(a=1)",
     }
+
+
+@pytest.mark.parametrize("label", ["x" * 200, "my.module.lion(b1=0.95, b2=0.99)", "a(b=c(d=0.5))"])
+def test_labels_are_broken_into_lines(label: str) -> None:
+    text = broken(label, 16)
+    assert "".join(text.split()) == "".join(label.split())
+    assert max(map(len, text.split("\n"))) <= 16
+    assert all(number in text for number in re.findall(r"\d\.\d+", label))
+    with warnings.catch_warnings(action="error"):
+        figures = drawn(made.outcome(label, [1.0, 9.0]), made.outcome("adam", [1.0, 2.0]))
+        figures["passes"].draw_without_rendering()
 
 
 def test_bands_span_the_seeds() -> None:
