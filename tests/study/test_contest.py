@@ -245,17 +245,17 @@ def test_finished_runs_are_kept_and_others_are_trained(
     assert all(path.read_bytes() == content for path, content in kept.items())
 
 
-def halved(learning_rate: Any, factor: float = 0.5) -> optax.GradientTransformation:
-    return optax.sgd(FACTOR * learning_rate)
-
-
 FACTOR = 0.5
 
 
+def scaled(learning_rate: Any) -> optax.GradientTransformation:
+    return optax.chain(optax.scale(FACTOR), optax.sgd(learning_rate))
+
+
 def test_an_edited_method_is_trained_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (half,) = outcomes(classifier, methods=[halved], out=tmp_path).values()
+    (half,) = outcomes(classifier, methods=[scaled], out=tmp_path).values()
     monkeypatch.setitem(globals(), "FACTOR", 0.25)
-    (quarter,) = outcomes(classifier, methods=[halved], out=tmp_path).values()
+    (quarter,) = outcomes(classifier, methods=[scaled], out=tmp_path).values()
     assert half.trials[0].points[1].loss != quarter.trials[0].points[1].loss
 
 
