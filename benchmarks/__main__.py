@@ -16,7 +16,9 @@ from benchmarks.layouts import LAYOUTS, MI
 from benchmarks.measurements import Measurement, device, measurement, versions, write
 from benchmarks.peers import METHODS
 from benchmarks.picture import ALLOWED, COLORS
-from examples.programs import Console, Parser, Progress, positive, whole, whole_number
+from gdmethods._programs.files import whole
+from gdmethods._programs.options import Parser, positive, whole_number
+from gdmethods._programs.progress import Console, Progress
 
 SCALING = "scaling in place"
 LEAVES_IN_ALL = 3000  # compiled in all rounds: the largest trees, which take minutes, only once

@@ -15,7 +15,7 @@ import jax
 import optax
 
 import gdmethods
-from examples.programs import whole
+from gdmethods._programs.files import whole
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,6 @@
 import sys
 
 if sys.argv[0] == "-m":  # Python is about to run one of them
-    from examples.programs import start
+    from gdmethods._programs.endings import start
 
     start()

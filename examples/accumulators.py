@@ -18,7 +18,8 @@ import optax
 from rich.table import Table
 
 import gdmethods
-from examples.programs import Console, Progress, take_no_arguments
+from examples.programs import take_no_arguments
+from gdmethods._programs.progress import Console, Progress
 from gdmethods.dialects import torch
 
 WEIGHTS = 1000

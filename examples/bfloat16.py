@@ -29,7 +29,9 @@ import gdmethods
 from examples.mnist.data import Dataset, load
 from examples.mnist.roster import ROSTER, Method
 from examples.mnist.training import train
-from examples.programs import Console, Parser, Progress, positive, seed, some_of, whole
+from gdmethods._programs.files import whole
+from gdmethods._programs.options import Parser, positive, seed, some_of
+from gdmethods._programs.progress import Console, Progress
 
 Wrap = Callable[[Any], optax.GradientTransformationExtraArgs]
 

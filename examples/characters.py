@@ -28,16 +28,9 @@ from rich.table import Table
 
 import gdmethods
 from examples.bfloat16 import Wrap, beside, mean_and_error, plain
-from examples.programs import (
-    Console,
-    Parser,
-    Progress,
-    positive,
-    seed,
-    some_of,
-    whole,
-    whole_number,
-)
+from gdmethods._programs.files import whole
+from gdmethods._programs.options import Parser, positive, seed, some_of, whole_number
+from gdmethods._programs.progress import Console, Progress
 
 TEXT = Path(__file__).with_name("alice.txt")
 CONTEXT = 64  # characters that a prediction sees at most

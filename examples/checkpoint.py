@@ -16,7 +16,8 @@ import optax
 import orbax.checkpoint as ocp
 
 import gdmethods
-from examples.programs import Parser, orbax_writes
+from examples.programs import orbax_writes
+from gdmethods._programs.options import Parser
 
 STEPS, INTERVAL = 200, 20
 METHODS = {

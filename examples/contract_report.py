@@ -37,7 +37,9 @@ from typing import Any
 
 import optax
 
-from examples.programs import Parser, Progress, whole
+from gdmethods._programs.files import whole
+from gdmethods._programs.options import Parser
+from gdmethods._programs.progress import Progress
 from gdmethods.testing import CLAIMED, LAWS, ContractReport, check_contract
 
 RATE = 0.1

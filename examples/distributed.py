@@ -34,8 +34,11 @@ from numpy.typing import NDArray
 from examples.mnist import data
 from examples.mnist.data import Dataset, Examples
 from examples.mnist.roster import ROSTER
-from examples.programs import UNREAD, Parser, Progress, orbax_writes, positive, seed, whole_number
+from examples.programs import orbax_writes
 from examples.zero1 import TrainState, cut, network, of_state, replicas, share, step, whole
+from gdmethods._programs.endings import UNREAD
+from gdmethods._programs.options import Parser, positive, seed, whole_number
+from gdmethods._programs.progress import Progress
 
 FAILED, REFUSED = 1, 2
 

@@ -33,7 +33,7 @@ from examples.gallery import pictures
 from examples.mnist.data import Dataset, load
 from examples.mnist.roster import ROSTER
 from examples.mnist.training import train
-from examples.programs import whole
+from gdmethods._programs.files import whole
 
 PASSES = 2
 BATCH_SIZE = 100

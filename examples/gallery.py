@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from examples.programs import Parser
+from gdmethods._programs.options import Parser
 
 
 def pictures(

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.programs import Parser, some_of
+from gdmethods._programs.options import Parser, some_of
 from gdmethods.testing import identify
 
 Array = NDArray[Any]

@@ -20,8 +20,9 @@ import optax
 import gdmethods
 from examples.mnist.data import Dataset, load
 from examples.mnist.training import train
-from examples.programs import Console, Parser, Progress, positive
 from gdmethods import rules
+from gdmethods._programs.options import Parser, positive
+from gdmethods._programs.progress import Console, Progress
 from gdmethods.rules import Count, Decay, Eps, LeafState, Rate, Signed, Square, StepState
 from gdmethods.testing import check_contract
 

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 import gdmethods.dialects
 from examples.gallery import pictures
 from examples.mnist import data
-from examples.programs import Console, Progress, whole
+from gdmethods._programs.files import whole
+from gdmethods._programs.progress import Console, Progress
 
 PASSES, BATCH, EVERY, MEASURED = 2, 100, 25, 1000
 OPTIONS: dict[str, Any] = {"lr": 1e-2, "weight_decay": 0.01}

@@ -33,8 +33,9 @@ from rich.table import Table
 
 import gdmethods
 from examples.gallery import pictures
-from examples.mnist.plots import STYLES
-from examples.programs import Console, Progress, whole
+from gdmethods._programs.files import whole
+from gdmethods._programs.progress import Console, Progress
+from gdmethods.study.styles import STYLES
 
 Alias = Callable[[jax.Array], optax.GradientTransformationExtraArgs]
 

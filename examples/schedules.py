@@ -26,7 +26,8 @@ from rich.table import Table
 
 import gdmethods
 from examples.gallery import pictures
-from examples.programs import Console, whole
+from gdmethods._programs.files import whole
+from gdmethods._programs.progress import Console
 
 MOMENTA: Mapping[str, optax.Schedule] = {
     **{str(mu): optax.constant_schedule(mu) for mu in (0.5, 0.9, 0.99)},

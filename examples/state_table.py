@@ -21,7 +21,7 @@ import optax
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 import gdmethods
-from examples.programs import Parser, positive_float
+from gdmethods._programs.options import Parser, positive_float
 
 METHODS: Mapping[str, optax.GradientTransformation] = {
     "`sgd`": gdmethods.sgd(1.0),

@@ -41,7 +41,8 @@ from sklearn.manifold import TSNE
 import gdmethods
 from examples.gallery import pictures
 from examples.mnist.data import load
-from examples.programs import Progress, whole
+from gdmethods._programs.files import whole
+from gdmethods._programs.progress import Progress
 
 DIGITS = 1500
 PERPLEXITY = 30.0

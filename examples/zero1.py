@@ -28,7 +28,7 @@ import gdmethods
 from examples.mnist.data import Dataset, Examples, load
 from examples.mnist.model import MLP
 from examples.mnist.training import mean_cost
-from examples.programs import Parser, whole_number
+from gdmethods._programs.options import Parser, whole_number
 
 BATCH_SIZE = 128
 STEPS = 20

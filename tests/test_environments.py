@@ -21,6 +21,8 @@ VERSIONS = (ROOT / "docs" / "write" / "versions.md").read_text()
 # The extra that each folder is run with, by a target of the Makefile or by a user.
 FOLDERS = {
     "gdmethods": "",
+    "gdmethods/_programs": "study",
+    "gdmethods/study": "study",
     "gdmethods/testing": "testing",
     "examples": "examples",
     "benchmarks": "examples",

@@ -22,8 +22,10 @@ from benchmarks.accelerators import picture, rows, scale
 from benchmarks.accelerators.picture import Bar
 from benchmarks.accelerators.rows import Row
 from benchmarks.peers import EIGHT_BITS
-from examples.programs import Parser, Progress, some_of, whole
 from gdmethods import StepBytes
+from gdmethods._programs.files import whole
+from gdmethods._programs.options import Parser, some_of
+from gdmethods._programs.progress import Progress
 
 DEVICES = ("v5e", "v5p", "v6e", "h100")
 DTYPES = ("float32", "bfloat16")

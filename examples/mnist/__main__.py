@@ -13,15 +13,13 @@ from rich.table import Table
 import gdmethods
 from examples.mnist import data, plots, results
 from examples.mnist.roster import ROSTER
-from examples.mnist.study import command as study
 from examples.mnist.training import train
-from examples.programs import INTERRUPTED, Console, Parser, Progress, positive, seed, some_of
+from gdmethods._programs.endings import INTERRUPTED
+from gdmethods._programs.options import Parser, positive, seed, some_of
+from gdmethods._programs.progress import Console, Progress
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:1] == ["study"]:
-        return study.main(arguments[1:])
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -139,8 +137,8 @@ def _parser() -> Parser:
         "method of gdmethods, from the same first weights on the same minibatches, and compare "
         "them. Writes results.csv row by row, and curves.png. Ctrl-C ends the run early and keeps "
         "the measurements. "
-        "`python -m examples.mnist study` compares any methods, each at its best learning rate; "
-        "see its own --help.",
+        "`python -m gdmethods.study examples.mnist.problems:zeiler` compares any methods on the "
+        "same network, each at its best learning rate.",
     )
     parser.add_argument(
         "--methods",

@@ -19,23 +19,12 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from numpy.typing import NDArray
 
 from examples.mnist import results
-from examples.programs import whole
+from gdmethods._programs.files import whole
+from gdmethods.study.styles import STYLES
 
 Run = Sequence[results.Row]
 
 COLUMNS = 5
-STYLES = {  # colours that differ with colour blindness too; no two share dashes and marker
-    "sgd": ("#000000", "-", "o"),
-    "momentum": ("#0072B2", "-", "s"),
-    "nesterov": ("#56B4E9", "--", "D"),
-    "adaptive_gains": ("#E69F00", "-", "^"),
-    "adagrad": ("#009E73", "-", "v"),
-    "adadelta": ("#882255", "--", "P"),
-    "rprop": ("#D55E00", "-", "X"),
-    "rprop_full_batch": ("#D55E00", ":", "d"),
-    "rmsprop": ("#CC79A7", "-.", "*"),
-    "adam": ("#332288", "-", "h"),
-}
 
 
 def draw(csv: Path, picture: Path) -> None:

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterable
 from pathlib import Path
 
-from examples.programs import whole
+from gdmethods._programs.files import whole
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ import jinja2
 import gdmethods
 from examples.gallery import pictures
 from examples.playground.rules import rules
-from examples.programs import whole
+from gdmethods._programs.files import whole
 
 HERE = Path(__file__).parent
 SCRIPTS = ("presets.js", "course.js", "pictures.js", "page.js")

@@ -29,6 +29,7 @@ class Settings:
       together: runs that train at once; sums may round otherwise.
       device: what trains.
       versions: of the packages.
+      method_crc32: of what the method computes.
     """
 
     problem: str
@@ -42,6 +43,7 @@ class Settings:
     together: int
     device: str
     versions: Mapping[str, str]
+    method_crc32: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

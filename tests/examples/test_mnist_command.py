@@ -18,6 +18,7 @@ from examples.mnist import plots, results
 from examples.mnist.__main__ import main
 from examples.mnist.roster import ROSTER
 from examples.mnist.training import Measurement
+from gdmethods.study.styles import STYLES
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -31,7 +32,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def shows(picture: Path, method: str) -> bool:
     """Whether the picture has pixels of the method's colour."""
     image = matplotlib.image.imread(picture)[..., :3]
-    color = matplotlib.colors.to_rgb(plots.STYLES[method][0])
+    color = matplotlib.colors.to_rgb(STYLES[method][0])
     return bool(np.isclose(image, color, atol=1 / 255).all(axis=-1).any())
 
 
@@ -233,5 +234,5 @@ def test_each_method_has_panels_of_its_own() -> None:
 
 
 def test_each_method_has_a_style_of_its_own() -> None:
-    assert set(plots.STYLES) == set(ROSTER)
-    assert len({style[1:] for style in plots.STYLES.values()}) == len(ROSTER)
+    assert set(STYLES) == set(ROSTER)
+    assert len({style[1:] for style in STYLES.values()}) == len(ROSTER)

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from examples import programs
+from examples.programs import orbax_writes
+from gdmethods._programs.endings import INTERRUPTED, UNREAD
+from gdmethods._programs.files import whole
+from gdmethods._programs.progress import Progress
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAMS = [
@@ -81,7 +84,7 @@ def test_an_unknown_option_is_refused_in_one_line(
 
 
 def write(path: Path, content: str, error: BaseException | None = None) -> None:
-    with programs.whole(path) as unfinished:
+    with whole(path) as unfinished:
         unfinished.write_text(content)
         if error:
             raise error
@@ -99,8 +102,17 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_two_writers_of_a_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with whole(path) as one, whole(path) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"  # which was left last
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def orbax(complaint: str) -> None:
-    with programs.orbax_writes(Path("results")):
+    with orbax_writes(Path("results")):
         raise ValueError(complaint)
 
 
@@ -121,7 +133,7 @@ def test_a_bar_keeps_the_time_left_in_sight(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
     what = "Rprop, full batches: pass 15 of 15, cost 0.2563"
-    with programs.Progress(10) as progress:
+    with Progress(10) as progress:
         progress.tell(what, done=5)
     text = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", terminal.getvalue())
     *_, line = re.split(r"[\r\n]+", text.strip())
@@ -134,7 +146,7 @@ def test_a_pipe_gets_a_line_now_and_then(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    with programs.Progress(20) as progress:
+    with Progress(20) as progress:
         for second in range(1, 11):
             now[0] = 5.0 * second
             progress.tell(f"step {second}", done=1)
@@ -146,7 +158,7 @@ def test_a_pipe_gets_a_line_now_and_then(
     ("redirection", "status", "line"),
     [
         ("> /dev/full", 1, "[Errno 28] No space left on device\n"),
-        ("| true", programs.UNREAD, "Nobody reads the output any more.\n"),
+        ("| true", UNREAD, "Nobody reads the output any more.\n"),
     ],
 )
 def test_output_that_cannot_be_written_ends_in_a_line(
@@ -162,19 +174,19 @@ def test_output_that_cannot_be_written_ends_in_a_line(
 def test_an_interrupt_where_python_ignores_what_is_raised() -> None:
     program = """
 import signal, time
-from examples import programs
+from gdmethods._programs import endings
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as in INTERRUPTIBLE
 class Garbage:
     def __del__(self):
         raise KeyboardInterrupt
-programs.start()
+endings.start()
 Garbage()
 time.sleep(60)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=50
     )
-    assert (done.returncode, done.stderr) == (programs.INTERRUPTED, "Interrupted.\n")
+    assert (done.returncode, done.stderr) == (INTERRUPTED, "Interrupted.\n")
 
 
 def test_an_interrupt_ends_in_a_line(tmp_path: Path) -> None:
@@ -190,6 +202,6 @@ def test_an_interrupt_ends_in_a_line(tmp_path: Path) -> None:
         assert process.stdout.readline() == "step 20\n"
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (programs.INTERRUPTED, "Interrupted.\n")
+    assert (process.returncode, errors) == (INTERRUPTED, "Interrupted.\n")
     half_written = ".orbax-checkpoint-tmp"  # Orbax' own name, which it does not restore from
     assert all(path.name.partition(half_written)[0].isdigit() for path in tmp_path.iterdir())

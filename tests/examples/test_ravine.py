@@ -9,7 +9,7 @@ from PIL import Image
 
 import gdmethods
 from examples import ravine
-from examples.mnist.plots import STYLES
+from gdmethods.study.styles import STYLES
 
 PICTURES = Path(ravine.__file__).parent / "pictures"
 COLORS = {style[0] for style in STYLES.values()}

@@ -1,35 +1,28 @@
 """The command line of `identify`."""
 
-import argparse
 import csv
-import importlib
 import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
+from gdmethods._programs.endings import start
+from gdmethods._programs.imports import imported
+from gdmethods._programs.options import Parser
 from gdmethods.testing.identify import identify, identify_updates
 
 UNITS_TO_DOUBT = 30  # rounding may be as many units of the last recorded digit
 FEW_DIGITS = 5  # with fewer, the numbers are taken as exact
 
 
-class Parser(argparse.ArgumentParser):
-    """Reports a wrong option in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
-        prog="python -m gdmethods.testing.identify",
-        description="Find the rule that an optimizer's step follows, with its numbers or its "
-        "wrong term.",
+        "gdmethods.testing.identify",
+        "Find the rule that an optimizer's step follows, with its numbers or its wrong term.",
     )
     parser.add_argument(
         "make",
@@ -77,14 +70,13 @@ def _of_the_user(error: Exception) -> bool:
 
 
 def _imported(name: str, parser: Parser) -> Any:
-    module, _, function = name.partition(":")
-    if not function:
+    if ":" not in name:
         parser.error(f"{name} must be a module and a function, as my_module:make")
     sys.path.insert(0, os.getcwd())
     try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        parser.error(f"{name} cannot be imported ({error})")
+        return imported(name)
+    except ImportError as error:
+        parser.error(str(error))
 
 
 def _recorded(path: Path, parser: Parser) -> tuple[Any, Any, float]:
@@ -116,13 +108,5 @@ def _digits(cell: str) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os._exit(141)  # nobody reads the output any more
-    except OSError as error:
-        print(error, file=sys.stderr)
-        os._exit(1)
+    start()
+    main()

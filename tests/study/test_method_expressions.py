@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import gdmethods
-from examples.mnist.study.methods import DEFAULT, MethodError, eval_params, parse
+from gdmethods.study.methods import DEFAULT, MethodError, eval_params, parse
 
 PARAMS = {"w": jnp.array([1.0, -2.0])}
 GRADIENTS = {"w": jnp.array([0.5, 4.0])}
@@ -33,13 +33,17 @@ def first_update(optimizer: optax.GradientTransformation) -> optax.Updates:
         ),
         ("optax.adam(mu_dtype=jax.numpy.bfloat16)", optax.adam(0.25, mu_dtype=jnp.bfloat16)),
         ("optax.adagrad(initial_accumulator_value=+1)", optax.adagrad(0.25, 1.0)),
+        ("optax:lion", optax.lion(0.25)),
+        ("optax.contrib:prodigy(betas=(0.5, 0.9))", optax.contrib.prodigy(0.25, (0.5, 0.9))),
     ],
 )
 def test_expression_builds_the_optimizer(
     text: str, expected: optax.GradientTransformation
 ) -> None:
     (method,) = parse(text)
-    chex.assert_trees_all_equal(first_update(method.optimizer(0.25)), first_update(expected))
+    chex.assert_trees_all_equal(
+        first_update(method.optimizer(learning_rate=0.25)), first_update(expected)
+    )
 
 
 def test_list_keeps_its_order_and_has_each_method_once() -> None:
@@ -48,6 +52,20 @@ def test_list_keeps_its_order_and_has_each_method_once() -> None:
         parse("optax.adamw, adam(b1=0.5), gdmethods.adam( b1 = 0.5 )")
     assert [method.text for method in methods] == ["optax.adamw", "gdmethods.adam(b1=0.5)"]
     assert [method.label for method in methods] == ["optax.adamw", "adam(b1=0.5)"]
+
+
+def test_factories_of_a_notebook_join_the_expressions() -> None:
+    methods = parse([optax.lion, "adam, sgd"])
+    assert [method.label for method in methods] == ["optax._src.alias.lion", "adam", "sgd"]
+
+
+def test_what_can_be_tuned_starts_at_its_default() -> None:
+    tune = {"momentum": [0.5, 0.9], "b1": [0.3, 0.8]}
+    starts = [
+        method.tunable(tune)
+        for method in parse("momentum, momentum(momentum=0.7), adam, optax.sgd, sgd")
+    ]
+    assert starts == [{"momentum": 0.9}, {}, {"b1": 0.9}, {"momentum": 0.5}, {}]
 
 
 def test_default_is_all_methods_in_the_lectures_order() -> None:
@@ -81,7 +99,7 @@ def test_factory_of_ones_own_and_its_version(
     finally:
         sys.modules.pop("my_methods", None)
     chex.assert_trees_all_close(
-        first_update(method.optimizer(0.5)), {"w": jnp.array([-0.25, -0.5])}
+        first_update(method.optimizer(learning_rate=0.5)), {"w": jnp.array([-0.25, -0.5])}
     )
     assert method.versions == {"my_methods": "7.1"}
 
@@ -90,7 +108,9 @@ def test_factory_of_ones_own_and_its_version(
     ("text", "complaint"),
     [
         ("", "names no method; the default is gdmethods.sgd"),
-        ("optax.adam(", "is no list of factories"),
+        ("optax.adam(", "'optax.adam(' has a '(' that is not closed"),
+        ("optax.adam)", "'optax.adam)' has a ')' that is not opened"),
+        ("optax adam", "'optax adam' is no list of factories"),
         (
             "optax.adamm",
             "optax.adamm cannot be imported (module 'optax' has no attribute 'adamm')",

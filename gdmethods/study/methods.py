@@ -1,4 +1,4 @@
-"""`--methods`: expressions such as `optax.lion, gdmethods.momentum(momentum=0.99)`.
+"""`--methods`: expressions such as `optax.lion, momentum(momentum=0.99), my_rules:lion`.
 
 A method is any importable factory that takes a `learning_rate`, called with the arguments given
 here. Arguments are literals, names, or calls themselves, as
@@ -9,15 +9,16 @@ import ast
 import dataclasses
 import functools
 import inspect
-import pkgutil
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import optax
 
 import gdmethods
+from gdmethods._programs.imports import imported
 
 DEFAULT = (
     "gdmethods.sgd, gdmethods.momentum, gdmethods.nesterov, "
@@ -32,8 +33,11 @@ _EVAL_PARAMS: dict[type, Callable[[Any, Any], Any]] = {
 }
 
 
+_COLON = re.compile(r"((?:^|,)\s*[\w.]+):(?=[^\W\d])")  # of module:attribute
+
+
 class MethodError(ValueError):
-    """What `--methods` names is not there, or is no factory of optimizers."""
+    """A method that is named is not there, or is no factory of optimizers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,20 +46,38 @@ class Method:
 
     Attributes:
       text: the expression.
-      factory: from the learning rate to the optimizer.
+      factory: from the learning rate, and what is tuned, to the optimizer.
       versions: of the package that the factory comes from, by its name.
+      bound: names of the arguments that the expression gives.
     """
 
     text: str
     factory: Callable[..., optax.GradientTransformationExtraArgs]
-    versions: dict[str, str]
+    versions: Mapping[str, str]
+    bound: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
         return self.text.removeprefix("gdmethods.")
 
-    def optimizer(self, learning_rate: Any) -> optax.GradientTransformationExtraArgs:
-        return optax.with_extra_args_support(self.factory(learning_rate=learning_rate))
+    def optimizer(self, **arguments: Any) -> optax.GradientTransformationExtraArgs:
+        return optax.with_extra_args_support(self.factory(**arguments))
+
+    def tunable(self, tune: Mapping[str, Sequence[float]]) -> dict[str, float]:
+        """The arguments to tune that the factory has, with where they start.
+
+        That is their default, or the first value where the default is no number.
+        """
+        parameters = inspect.signature(self.factory).parameters
+        defaults = {
+            name: parameters[name].default
+            for name in tune
+            if name in parameters and name not in self.bound
+        }
+        return {
+            name: float(default if isinstance(default, int | float) else tune[name][0])
+            for name, default in defaults.items()
+        }
 
 
 def eval_params(opt_state: Any, params: Any) -> Any:
@@ -67,32 +89,55 @@ def eval_params(opt_state: Any, params: Any) -> Any:
     return params
 
 
-def parse(text: str) -> list[Method]:
-    """The methods of a command line; a `MethodError` says what is wrong with one."""
-    try:
-        body = ast.parse(f"[{text.strip().rstrip(',')}]", mode="eval").body
-    except SyntaxError as error:
-        raise MethodError(
-            f"{text!r} is no list of factories ({error.msg}); write, for example, "
-            "optax.lion,gdmethods.momentum(momentum=0.99)"
-        ) from None
-    if not isinstance(body, ast.List) or not body.elts:
-        raise MethodError(f"{text!r} names no method; the default is {DEFAULT}")
-    methods = [_method(node) for node in body.elts]
-    texts = [method.text for method in methods]
+def parse(given: str | Sequence[str | Callable[..., Any]]) -> list[Method]:
+    """The methods of a list in words, or of a list of expressions and factories.
+
+    A `MethodError` says what is wrong with one.
+    """
+    found = [
+        method
+        for each in ([given] if isinstance(given, str) else given)
+        for method in (_parsed(each) if isinstance(each, str) else [_own(each)])
+    ]
+    texts = [method.text for method in found]
     for text in texts:
         if texts.count(text) > 1:
             raise MethodError(f"{text} is there twice")
-    return methods
+    return found
+
+
+def _own(factory: Callable[..., Any]) -> Method:
+    name = getattr(factory, "__qualname__", repr(factory))
+    return _made(f"{getattr(factory, '__module__', '__main__')}.{name}", factory, {})
+
+
+def _parsed(text: str) -> list[Method]:
+    for opening, closing in ("()", "[]", "{}"):
+        if (opened := text.count(opening)) != (closed := text.count(closing)):
+            bracket, lacking = (opening, "closed") if opened > closed else (closing, "opened")
+            raise MethodError(f"{text!r} has a {bracket!r} that is not {lacking}")
+    dotted = _COLON.sub(r"\1.", text.strip().rstrip(","))
+    try:
+        body = ast.parse(f"[{dotted}]", mode="eval").body
+    except SyntaxError:
+        raise MethodError(
+            f"{text!r} is no list of factories; write, for example, "
+            "optax.lion, momentum(momentum=0.99)"
+        ) from None
+    if not isinstance(body, ast.List) or not body.elts:
+        raise MethodError(f"{text!r} names no method; the default is {DEFAULT}")
+    return [_method(node) for node in body.elts]
 
 
 def _method(node: ast.expr) -> Method:
     target, arguments = (node.func, _keywords(node)) if isinstance(node, ast.Call) else (node, {})
-    path = _path(target)
-    text = path + ast.unparse(node).removeprefix(ast.unparse(target))
+    text = _path(target) + ast.unparse(node).removeprefix(ast.unparse(target))
+    return _made(text, _imported(target), arguments)
+
+
+def _made(text: str, factory: Any, arguments: dict[str, Any]) -> Method:
     if "learning_rate" in arguments:
         raise MethodError(f"{text} has a learning rate already; the study chooses it")
-    factory = _imported(target)
     if not callable(factory):
         raise MethodError(f"{text} is no factory of optimizers, but {factory!r}")
     try:
@@ -102,12 +147,13 @@ def _method(node: ast.expr) -> Method:
             f"{text} cannot be called with a learning_rate ({error}); write a factory of your own "
             "that takes one, in an importable module"
         ) from None
-    package = sys.modules[path.split(".")[0]]
+    package = sys.modules.get(text.split(".")[0])
     version = getattr(package, "__version__", None)
     return Method(
         text,
         functools.partial(factory, **arguments),
-        {package.__name__: version} if version else {},
+        {package.__name__: str(version)} if package and version else {},
+        frozenset(arguments),
     )
 
 
@@ -117,15 +163,10 @@ def _path(node: ast.expr) -> str:
 
 
 def _imported(node: ast.expr) -> Any:
-    path = _path(node)
     try:
-        return pkgutil.resolve_name(path)
-    except ValueError:
-        raise MethodError(
-            f"{path!r} is no importable name; write, for example, optax.adamw"
-        ) from None
-    except (ImportError, AttributeError) as error:
-        raise MethodError(f"{path} cannot be imported ({error})") from None
+        return imported(_path(node))
+    except ImportError as error:
+        raise MethodError(f"{error}; write, for example, optax.adamw") from error
 
 
 def _keywords(node: ast.Call) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Finished runs on disk, a file each: `runs/PROBLEM/METHOD, RATE, seed SEED, CRC.json`.
+"""Finished runs on disk, a file each: `runs/PROBLEM/METHOD, ARGUMENTS, seed SEED, CRC.json`.
 
 A file appears whole or not at all, so that a study that was killed goes on where it was. The
 name's end is a checksum of all settings: a run with others has another file, and none is lost.
@@ -12,12 +12,25 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from examples.mnist.study.runs import Point, Run, Settings
-from examples.programs import whole
+from gdmethods._programs.files import whole
+from gdmethods.study.outcomes import Point, Run, Settings
 
 
 class ArchiveError(Exception):
     """A file among the runs is none."""
+
+
+class Memory:
+    """The runs of a study that nobody wants on disk."""
+
+    def __init__(self) -> None:
+        self._runs: list[Run] = []
+
+    def save(self, run: Run) -> None:
+        self._runs.append(run)
+
+    def load(self, settings: Settings) -> Run | None:
+        return next((run for run in self._runs if run.settings == settings), None)
 
 
 class Archive:
@@ -49,7 +62,8 @@ class Archive:
     def _path(self, settings: Settings) -> Path:
         crc = zlib.crc32(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode())
         method = re.sub(r"[^\w.=,()-]", "", settings.method)[:100]
-        name = f"{method}, {settings.learning_rate:g}, seed {settings.seed}, {crc:08x}.json"
+        arguments = " ".join(f"{value:g}" for value in settings.arguments.values())
+        name = f"{method}, {arguments}, seed {settings.seed}, {crc:08x}.json"
         return self._directory / settings.problem / name
 
 
@@ -62,5 +76,7 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _with_nan(point: dict[str, Any]) -> dict[str, Any]:
-    return {name: math.nan if value is None else value for name, value in point.items()}
+def _with_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_nan(entry) for name, entry in value.items()}
+    return math.nan if value is None else value

@@ -1,1 +1,0 @@
-"""Which method? Tuned equally, repeated, on several problems: `python -m examples.mnist study`."""

@@ -1,0 +1,78 @@
+"""How a method is called and drawn, the same in all sentences and pictures."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Style(NamedTuple):
+    """Of a line: the arguments of Matplotlib's `plot`."""
+
+    color: str
+    linestyle: Any
+    marker: str
+
+
+NAMES = {
+    "sgd": "SGD",
+    "momentum": "Momentum",
+    "nesterov": "Nesterov",
+    "adaptive_gains": "Adaptive gains",
+    "adagrad": "AdaGrad",
+    "adadelta": "ADADELTA",
+    "rprop": "RPROP",
+    "rmsprop": "RMSProp",
+    "adam": "Adam",
+    "adamw": "AdamW",
+}
+STYLES = {  # colours that stay apart under colour blindness; no two share dashes and marker
+    "sgd": Style("#000000", "-", "o"),
+    "momentum": Style("#0072B2", "-", "s"),
+    "nesterov": Style("#56B4E9", "--", "D"),
+    "adaptive_gains": Style("#E69F00", "-", "^"),
+    "adagrad": Style("#009E73", "-", "v"),
+    "adadelta": Style("#882255", "--", "P"),
+    "rprop": Style("#D55E00", "-", "X"),
+    "rprop_full_batch": Style("#D55E00", ":", "d"),
+    "rmsprop": Style("#CC79A7", "-.", "*"),
+    "adam": Style("#332288", "-", "h"),
+}
+_COLORS = list(dict.fromkeys(style.color for style in STYLES.values()))
+_DASHES = ("--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+_MARKERS = ("p", "<", ">", "H", "+", "1", "2")  # none of the roster's
+
+
+def styles(labels: Sequence[str]) -> dict[str, Style]:
+    """Of each label; no two share colour and marker. Variants of a method have styles of none."""
+    factories = [label.split("(")[0] for label in labels]
+    own = {
+        label: STYLES[factory]
+        for label, factory in zip(labels, factories, strict=True)
+        if factory in STYLES and factories.count(factory) == 1
+    }
+    taken = {style.color for style in own.values()}
+    colors = sorted(_COLORS, key=taken.__contains__)  # the free ones first
+    others = map(Style, *map(itertools.cycle, (colors, _DASHES, _MARKERS)))
+    return {label: own[label] if label in own else next(others) for label in labels}
+
+
+def names(labels: Sequence[str]) -> dict[str, str]:
+    """For sentences: `adam` is Adam. Arguments are named where only they tell methods apart."""
+    factories = [label.split("(")[0] for label in labels]
+    return {
+        label: label if factories.count(factory) > 1 else NAMES.get(factory, factory)
+        for label, factory in zip(labels, factories, strict=True)
+    }
+
+
+def broken(label: str, characters: int) -> str:
+    """A label in lines of so many characters, broken after brackets, commas and dots."""
+    most = characters - len("  ")
+    lines = [""]
+    for piece in re.findall(rf".{{1,{most}}}?(?:[(=,](?!\))|[^\W\d]\.|$)|.{{{most}}}", label):
+        if lines[-1] and len(lines[-1] + piece) > characters:
+            lines.append("  ")
+            piece = piece.lstrip()
+        lines[-1] += piece
+    return "\n".join(lines)
