@@ -1,1 +1,1 @@
-"""What the programs do alike, here and in the examples: options, progress, files, endings."""
+"""What all programs share, here and in the examples: options, progress, files, endings."""

@@ -8,11 +8,11 @@ import threading
 from types import TracebackType
 from typing import Any
 
-INTERRUPTED, UNREAD = 130, 141  # as a shell reports SIGINT and SIGPIPE
+INTERRUPTED, UNREAD = 130, 141  # a shell's status for SIGINT and SIGPIPE
 
 
 def start() -> None:
-    """Before anything else of a program, so that its imports end as well as the rest."""
+    """Called first in a program, so that Ctrl-C ends its imports as cleanly as the rest."""
     sys.excepthook = end
     sys.unraisablehook = interrupt_again
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -20,10 +20,10 @@ def start() -> None:
 
 
 def interrupt_again(unraisable: Any) -> None:
-    """`sys.unraisablehook` of a program: Ctrl-C may come where Python ignores what is raised.
+    """`sys.unraisablehook` of a program: Ctrl-C may come where Python ignores exceptions.
 
-    Such as in a callback of the garbage collector; the program would go on to
-    its end.
+    In a callback of the garbage collector, for instance: the program would go on
+    to its end.
     """
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         main = threading.main_thread().ident
@@ -33,9 +33,9 @@ def interrupt_again(unraisable: Any) -> None:
 
 
 def end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """`sys.excepthook` of a program: one line, where a traceback would tell its user nothing.
+    """`sys.excepthook` of a program: one line if a traceback would not help its user.
 
-    That is after Ctrl-C, and when the output or a file cannot be written.
+    That is after Ctrl-C, and if the output or a file cannot be written.
     """
     if isinstance(error, KeyboardInterrupt):
         line, status = "Interrupted.", INTERRUPTED

@@ -1,4 +1,4 @@
-"""The options of a program; what is wrong with one is said in one line."""
+"""The options of a program; a wrong one is reported in one line."""
 
 import argparse
 import math
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Parser(argparse.ArgumentParser):
-    """The options of `python -m PROGRAM`; what is wrong with them is said in one line."""
+    """The options of `python -m PROGRAM`; a wrong one is reported in one line."""
 
     def __init__(self, program: str, description: str) -> None:
         super().__init__(prog=f"python -m {program}", description=description)
@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def make_directory(self, option: str, directory: Path) -> None:
-        """Refuses at once a directory in which nothing can be written."""
+        """Ends at once with an error if nothing can be written in the directory."""
         try:
             directory.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=directory).close()

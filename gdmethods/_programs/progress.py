@@ -15,17 +15,17 @@ SECONDS_BETWEEN_LINES = 20.0
 
 
 class Console(rich.console.Console):
-    """Prints to a reader until it goes away, and then leaves the end to `end`."""
+    """Prints until its reader goes away; then `end` ends the program."""
 
     def on_broken_pipe(self) -> None:
         raise  # the BrokenPipeError that is being handled
 
 
 class Progress:
-    """A bar with the time that is left; where there is no terminal, a line now and then.
+    """A bar with the time that is left; without a terminal, a line now and then.
 
-    The bar is where the output goes, or on standard error if the output goes to a file. There is
-    none where it is `quiet`, as in all processes but one.
+    The bar is on standard output, or on standard error if the output goes to a file. There is none
+    if it is `quiet`, as in all processes but one.
     """
 
     def __init__(self, total: float, *, quiet: bool = False) -> None:
@@ -54,7 +54,7 @@ class Progress:
         self._bar.stop()
 
     def tell(self, what: str, *, done: float = 0.0, spared: float = 0.0) -> None:
-        """What is at work, what was done since the last call, and what need not be done at all."""
+        """Shows `what` runs now; adds the work `done` since the last call, and work `spared`."""
         task = self._bar.tasks[self._task]
         total = (task.total or 0.0) - spared
         self._bar.update(self._task, description=what, advance=done, total=total)
@@ -64,7 +64,7 @@ class Progress:
             print(f"{remaining} left, {what}", file=sys.stderr, flush=True)
 
     def over(self, items: Iterable[T], name: Callable[[T], str] = str) -> Iterator[T]:
-        """Each item, and it is done when the next one is asked for."""
+        """Yields each item; it counts as done when the next one is taken."""
         for item in items:
             self.tell(name(item))
             yield item

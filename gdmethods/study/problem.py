@@ -24,7 +24,7 @@ class Problem:
     nothing should be drawn. State that is not trained, such as batch
     statistics, is passed through the loss if `has_state`.
 
-    Args:
+    Arguments:
       init: `init(key)` gives the first parameters; with `has_state`, the pair
         `(params, state)`.
       loss: `loss(params, batch, key)` gives the mean over the batch, a scalar;
@@ -130,7 +130,7 @@ class Problem:
         and the keys of dropout are carried from step to step. It trains after
         `module.train()`, and is measured after `module.eval()`.
 
-        Args:
+        Arguments:
           build: `build(rngs)` gives the module.
           loss: `loss(module, batch)` gives the mean over the batch.
           metrics: by name, `metric(module, batch)`.
@@ -164,7 +164,7 @@ class Problem:
         Its floating-point arrays train. It is measured in
         `equinox.nn.inference_mode`, with a key that is always the same.
 
-        Args:
+        Arguments:
           build: `build(key)` gives the module.
           loss: `loss(module, batch, key)` gives the mean over the batch.
           metrics: by name, `metric(module, batch)`.

@@ -75,7 +75,7 @@ def study(
 
     The same as `python -m gdmethods.study`, with the same options.
 
-    Args:
+    Arguments:
       problems: one, or some with different names.
       methods: expressions such as `"adam, optax.adamw(weight_decay=0.01)"`, or
         a list of such expressions and of factories that take a
