@@ -123,15 +123,15 @@ class Walk:
     def __init__(self, method: str, setting: dict[str, Any], noise: NDArray[np.float64]) -> None:
         slope = hessian(setting["loss"])
         tx, dtype = built(method, setting["hyper"][method])
+        computing = "float64" if dtype == "float64" else "float32"
         with jax.enable_x64(True):
             move = jax.jit(tx.update)
-            w = jnp.asarray(setting["start"], "float32" if dtype != "float64" else dtype)
-            w, ws, moves = w.astype(dtype), [], []
-            state = tx.init(w)
+            w = jnp.asarray(setting["start"], computing).astype(dtype)
+            ws, moves, state = [], [], tx.init(w)
             for t in range(201):
                 at = np.array(setting["start"]) if t == 0 else np.asarray(w, np.float64)
                 g = slope @ at + noise[t]
-                updates, state = move(jnp.asarray(g, max(dtype, "float32")), state, w)
+                updates, state = move(jnp.asarray(g, computing), state, w)
                 ws.append(at)
                 w = (w + updates).astype(dtype)
                 moves.append(np.asarray(updates, np.float64))
