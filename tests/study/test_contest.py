@@ -88,6 +88,11 @@ def test_a_best_rate_at_the_edge_extends_the_grid_once(
     assert (len(inside.trials), inside.extended, inside.at_the_edge) == (3, False, False)
 
 
+def test_a_single_rate_is_tried_once() -> None:
+    (outcome,) = outcomes(quadratic, rates=(0.01, 0.01)).values()
+    assert (tried(outcome), outcome.extended) == ([0.01], False)
+
+
 def test_select_and_direction() -> None:
     """The loss has its least at 0.01 of the rates, and the greatest judge that is finite, too."""
     upside_down = dataclasses.replace(
@@ -164,6 +169,8 @@ def test_problems_have_names_of_their_own() -> None:
         outcomes(classifier, classifier)
     with pytest.raises(ProblemError, match=r"names a folder; got '\.\./up'"):
         outcomes(changed(name="../up"))
+    with pytest.raises(ProblemError, match=r"begin with a letter or digit"):
+        outcomes(changed(name=".."))
     names = {name for name, _ in outcomes(changed(name=""), quadratic)}
     assert names == {"problem 1", "quadratic"}
 
