@@ -64,7 +64,7 @@ def known(part: str) -> bool:
     if key in ("embed", "methods"):
         return all(method in ROSTER for method in value.split(","))
     method, _, number = key.partition(".")
-    return key in ("start", "t") or (
+    return key in ("start", "t", "large") or (
         method in ROSTER and number in ROSTER[method].hyperparameters()
     )
 
