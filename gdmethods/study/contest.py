@@ -199,6 +199,8 @@ class Contest:
             for run in self._runs(problem, method, [best] * len(seeds), watch, seeds=seeds):
                 repeats.append(run)
         except _Failed as failed:
+            left = len(self._trials[method.text]) + self._plan.seeds - len(trials) - len(repeats)
+            watch(method.label, spared=max(left, 0) * self._shares.get(problem.name, 0.0))
             error, repeats = str(failed), []
         return Outcome(
             self._facts(problem),

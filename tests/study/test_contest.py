@@ -131,6 +131,18 @@ def test_a_method_that_raises_is_recorded_and_the_others_go_on() -> None:
     assert len(sgd.repeats) == 2
 
 
+def test_a_method_that_raises_is_spared() -> None:
+    plan = Plan(
+        [classifier], parse([raising, "sgd"]), "", rates=(0.01, 1.0), trials=3, seeds=2, passes=1
+    )
+    contest = Contest(plan, Memory())
+    contest.estimate()
+    heard: list[float] = []
+    for _ in contest.outcomes(lambda what, done=0.0, spared=0.0: heard.append(done + spared)):
+        pass
+    assert sum(heard) == pytest.approx(1.0)
+
+
 def matrices(learning_rate: Any) -> optax.GradientTransformation:
     """Takes parameters in a dictionary alone."""
     return optax.GradientTransformation(
