@@ -13,7 +13,7 @@ from benchmarks.layouts import LAYOUTS
 from benchmarks.measurements import measurement, read
 from benchmarks.peers import METHODS
 from benchmarks.picture import ALLOWED, COLORS
-from examples.programs import Console
+from gdmethods._programs.progress import Console
 
 LEAVES = [3, 20]
 MEASURED = ("sgd", "adaptive_gains", "rprop", "adagrad")

@@ -176,14 +176,13 @@ def test_batch_larger_than_the_set_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("command", [[], ["study"]])
 def test_files_at_fault_are_named(
-    command: list[str], slice_directory: Path, capsys: pytest.CaptureFixture[str]
+    slice_directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images = slice_directory / "train-images-idx3-ubyte"
     labels = slice_directory / "train-labels-idx1-ubyte"
     compressed = images.with_name(f"{images.name}.gz")
-    options = [*command, "--data", str(slice_directory), "--out", str(slice_directory / "out")]
+    options = ["--data", str(slice_directory), "--out", str(slice_directory / "out")]
 
     compressed.write_bytes(gzip.compress(images.read_bytes())[:-100])
     images.unlink()
