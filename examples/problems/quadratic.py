@@ -1,0 +1,48 @@
+"""A quadratic of condition number 10⁴, with its axes along the weights, and rotated.
+
+    E(w) = ½ |D R (w − 1)|²,    D = diag(√λ),    λ from 1 to 10⁻⁴
+
+Its Hessian is Rᵀ D² R. `problem` has R = I, so that a method with a rate for each weight can undo
+the curvatures. `rotated` has a random rotation R, and no such method can. An example is the whole
+quadratic, and a pass is 100 steps without noise.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from gdmethods.study import Problem
+
+WEIGHTS, CONDITION, STEPS = 20, 1e4, 100
+
+Matrices = NDArray[np.float64]
+
+CURVATURES = np.geomspace(1, 1 / CONDITION, WEIGHTS)
+ROTATION, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(WEIGHTS, WEIGHTS)))
+
+
+def init(key: jax.Array) -> jax.Array:
+    return jax.random.normal(key, WEIGHTS)
+
+
+def loss(params: jax.Array, batch: Matrices, key: jax.Array | None) -> jax.Array:
+    """E(w), for each D R."""
+    return 0.5 * jnp.mean(jnp.sum(((params - 1) @ jnp.mT(batch)) ** 2, axis=-1))
+
+
+def _problem(rotation: Matrices, text: str) -> Problem:
+    matrix = np.sqrt(CURVATURES)[:, None] * rotation
+    return Problem(
+        init,
+        loss,
+        train=np.tile(matrix, (STEPS, 1, 1)),
+        validation=matrix[None],
+        batch_size=1,
+        text=f"a quadratic of {WEIGHTS} weights and condition number {CONDITION:,.0f}, {text}",
+        target=1e-5,
+    )
+
+
+problem = _problem(np.eye(WEIGHTS), "along the axes")
+rotated = _problem(ROTATION, "rotated")
