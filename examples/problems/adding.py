@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import gdmethods
 from gdmethods.study import Problem
 
-LENGTH, UNITS, NORM = 40, 32, 1.0
+LENGTH, UNITS, NORM = 20, 32, 1.0
 TRAIN, VALIDATION, TEST = 2000, 500, 1000  # sequences
 
 Sequences = tuple[NDArray[np.float32], NDArray[np.float32]]

@@ -28,7 +28,7 @@ def init(key: jax.Array) -> jax.Array:
 
 def loss(params: jax.Array, batch: Matrices, key: jax.Array | None) -> jax.Array:
     """E(w), for each D R."""
-    return 0.5 * jnp.mean(jnp.sum(((params - 1) @ jnp.mT(batch)) ** 2, axis=-1))
+    return 0.5 * jnp.mean(jnp.sum((batch @ (params - 1)) ** 2, axis=-1))
 
 
 def _problem(rotation: Matrices, text: str) -> Problem:

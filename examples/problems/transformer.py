@@ -1,6 +1,6 @@
 """The Transformer of `examples.characters` on pieces of half the length.
 
-It trains on the first 33,000 characters of "Alice's Adventures in Wonderland".
+It trains on the first 13,000 characters of "Alice's Adventures in Wonderland".
 """
 
 import jax
@@ -12,7 +12,7 @@ from examples.characters import CONTEXT, Text, Transformer, cost
 from gdmethods.study import Problem
 
 PIECE = CONTEXT // 2 + 1  # characters, of which all but the first are predicted
-TRAIN, VALIDATION, TEST = 1000, 200, 200  # pieces
+TRAIN, VALIDATION, TEST = 400, 100, 100  # pieces
 
 _text = Text.load()
 
@@ -44,6 +44,6 @@ problem = Problem(
     train=pieces(_text.train, TRAIN),
     validation=pieces(_text.train[-VALIDATION * PIECE :], VALIDATION),
     test=pieces(_text.test, TEST),
-    batch_size=16,
+    batch_size=8,
     text="a Transformer of two layers on the characters of Alice in Wonderland",
 )
