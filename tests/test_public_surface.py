@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 
 import gdmethods
-from gdmethods import dialects, rules, testing
+from gdmethods import dialects, rules, study, testing
 from gdmethods._engine.public_name import public_name
 
 NAMES = [
@@ -137,6 +137,8 @@ SIGNATURES = {
 }
 
 
+STUDY = ["Problem", "ProblemError", "Study", "study"]
+
 TESTING = [
     "CLAIMED",
     "LAWS",
@@ -246,6 +248,11 @@ def test_the_checker():
     assert bare_signature(testing.check_law) == (
         "(law, make, *, params=None, steps=4, claims=(), extra_args=None, reference=None)"
     )
+
+
+def test_the_study():
+    assert study.__all__ == STUDY
+    assert bare_signature(study.study).startswith("(problems, *, methods=")
 
 
 def test_all():

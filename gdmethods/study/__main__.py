@@ -2,11 +2,10 @@
 
 import sys
 
-from gdmethods._programs.endings import start
-
-start()  # before the rest is imported
-
-from gdmethods.study.command import main  # noqa: E402
-
 if __name__ == "__main__":
+    from gdmethods._programs.endings import start
+
+    start()  # before the rest is imported
+    from gdmethods.study.command import main
+
     sys.exit(main(sys.argv[1:]))

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import equinox
 import jax
 
 
@@ -13,6 +12,10 @@ def functions(
     metrics: Mapping[str, Callable[[Any, Any], Any]],
 ) -> dict[str, Any]:
     """`init`, `loss` and `metrics` of a `Problem` with state: the arrays that do not train."""
+    try:
+        import equinox
+    except ImportError:
+        raise ImportError("Problem.from_equinox needs Equinox: pip install equinox.") from None
 
     def split(key: Any) -> tuple[Any, Any, Any]:
         params, rest = equinox.partition(build(key), equinox.is_inexact_array)

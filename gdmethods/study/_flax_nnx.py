@@ -4,17 +4,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-from flax import nnx
 
 
 def functions(
-    build: Callable[[nnx.Rngs], nnx.Module],
+    build: Callable[[Any], Any],
     loss: Callable[[Any, Any], Any],
     metrics: Mapping[str, Callable[[Any, Any], Any]],
 ) -> dict[str, Any]:
     """`init`, `loss` and `metrics` of a `Problem` with state."""
+    try:
+        from flax import nnx
+    except ImportError:
+        raise ImportError("Problem.from_nnx needs Flax: pip install flax.") from None
 
-    def split(module: nnx.Module) -> tuple[Any, Any, Any]:
+    def split(module: Any) -> tuple[Any, Any, Any]:
         graphdef, params, state = nnx.split(module, nnx.Param, ...)
         return graphdef, params, state
 

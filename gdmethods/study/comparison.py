@@ -122,18 +122,18 @@ def _apart(ranked: Sequence[Standing]) -> str:
         f"{'It' if alone and len(fastest) == 1 else _names(fastest, ranked)} "
         f"{_verb('reach', fastest)} {target} in {_count(least, 'pass', 'passes')}"
     ]
+    factors: dict[str, list[Standing]] = {}
+    for passes, standing in slower:
+        factors.setdefault(_factor(passes / least) if least else "", []).append(standing)
     if slower and least == 0:
         parts.append(f"{_names([standing for _, standing in slower])} later")
-    elif len(slower) > SHORT:
-        parts.append(
-            f"others need {_factor(slower[0][0] / least)} to "
-            f"{_factor(slower[-1][0] / least)} times as many"
-        )
+    elif len(factors) >= SHORT:
+        lowest, *_, highest = factors
+        parts.append(f"others need {lowest} to {highest} times as many")
     elif slower:
-        needs = [
-            f"{standing.name} {'' if i else 'needs '}{_factor(passes / least)} times"
-            for i, (passes, standing) in enumerate(slower)
-        ]
+        needs = [f"{_names(its)} {factor} times" for factor, its in factors.items()]
+        first, *_ = factors.values()
+        needs[0] = f"{_names(first)} {_verb('need', first)} {next(iter(factors))} times"
         parts.append(f"{_enumerated(needs)} as many")
     if missing:
         parts.append(f"{_names(missing)} {_verb('miss', missing)} it")
@@ -187,8 +187,9 @@ def _certainty(ranked: Sequence[Standing]) -> list[str]:
         f"{_factor(least_seen(seeds, pairs(len(tried))))} times its standard deviation over the "
         "seeds"
     )
-    few = ": so few seeds show large differences only, and where none is seen, there may be one"
-    return [f"{text}{few if seeds < FEW else ''}."]
+    more = _factor(least_seen(2 * seeds, pairs(len(tried))))
+    few = " So few seeds show large differences only: where none is seen, there may be one."
+    return [f"{text}; with {2 * seeds} seeds, {more} times.{few if seeds < FEW else ''}"]
 
 
 def _remarks(standing: Standing) -> Iterator[str]:

@@ -1056,6 +1056,7 @@ WORDS = (
 CHECKS = "assert_contract check_contract check_law every_law identify identify_updates"
 NO_ROAD = {
     "gdmethods.sutskever_momentum_schedule": "makes a function of the count",
+    "gdmethods.study.study": "compares methods",
     "gdmethods.rules.rule_of": "gives back the function that a user wrote",
     **{f"gdmethods.rules.{word}": "a word within a rule" for word in WORDS.split()},
     **{f"gdmethods.testing.{check}": "judges a transformation" for check in CHECKS.split()},

@@ -14,7 +14,7 @@ import pytest
 import gdmethods
 from crossings.roads import NO_ROAD, ROADS, Crossing, Road
 from crossings.situations import SITUATIONS, Situation
-from gdmethods import dialects, rules, testing
+from gdmethods import dialects, rules, study, testing
 
 COSTLY = (  # for the proofs: they compile for each road, or resemble others
     "MultiSteps",
@@ -107,7 +107,7 @@ def test_what_is_declared_of_a_cell_has_its_situation() -> None:
         assert not {*road.refused} & {*road.senseless}
 
 
-MODULES = (gdmethods, rules, testing, dialects.torch, dialects.keras, dialects.lecture)
+MODULES = (gdmethods, rules, study, testing, dialects.torch, dialects.keras, dialects.lecture)
 
 
 def public() -> dict[str, Any]:

@@ -132,6 +132,7 @@ def test_few_seeds_say_what_they_can_tell() -> None:
     """A difference is seen from t / √n of its deviations on: 4.30 / √3 and 2.78 / √5."""
     (few,) = remarks([free("adam", 1, 2, 3), free("sgd", 1, 2, 4)])
     assert "2.5 times its standard deviation" in few
+    assert "with 6 seeds, 1 times" in few  # 2.57 / √6
     assert "there may be one" in few
     (enough,) = remarks([ADAM, SLOWER])
     assert "1.2 times its standard deviation" in enough

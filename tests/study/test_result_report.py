@@ -112,7 +112,7 @@ def test_star_and_all_else_is_explained_in_the_open(page: Page) -> None:
     assert "package.factory does not learn: at its best learning rate" in page.text
     assert "the training loss ends at 8.56" in page.text
     assert "RPROP failed: TypeError: no <i>" in page.text
-    assert "so few seeds show large differences only" in page.text
+    assert "So few seeds show large differences only" in page.text
     assert "quartile" not in page.text
 
 

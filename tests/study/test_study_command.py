@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_problems import classifier
+from small_problems import changed, classifier
 
 from gdmethods.study import command
 from gdmethods.study.command import duration, main
@@ -176,9 +176,7 @@ def test_a_problem_that_is_not_there(
 
 
 def test_a_name_is_the_attribute_or_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "small_problems.classifier", command.dataclasses.replace(classifier, name="")
-    )
+    monkeypatch.setattr("small_problems.classifier", changed(name=""))
     monkeypatch.setattr("small_problems.problem", lambda: classifier, raising=False)
     assert command._problem("small_problems:classifier").name == "classifier"
     assert command._problem("small_problems:problem") is classifier
