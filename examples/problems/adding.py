@@ -38,8 +38,8 @@ def init(key: jax.Array) -> dict[str, jax.Array]:
     return {
         "inputs": 0.1 * jax.random.normal(inputs, (2, UNITS)),
         "recurrent": jnp.eye(UNITS),
-        "bias": jnp.zeros(UNITS),
-        "out": jax.random.normal(out, UNITS) / np.sqrt(UNITS),
+        "bias": jnp.zeros((1, UNITS)),
+        "out": jax.random.normal(out, (UNITS,)) / np.sqrt(UNITS),
         "out_bias": jnp.zeros(()),
     }
 

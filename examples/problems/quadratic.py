@@ -4,7 +4,8 @@
 
 Its Hessian is Rᵀ D² R. `problem` has R = I, so that a method with a rate for each weight can undo
 the curvatures. `rotated` has a random rotation R, and no such method can. An example is the whole
-quadratic, and a pass is 100 steps without noise.
+quadratic, and a pass is 100 steps without noise. The logarithm of E judges, since methods end many
+decades apart.
 """
 
 import jax
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from gdmethods.study import Problem
 
 WEIGHTS, CONDITION, STEPS = 20, 1e4, 100
+SOLVED = 1e-12  # where the rounding of float32 weights begins to show
 
 Matrices = NDArray[np.float64]
 
@@ -23,12 +25,17 @@ ROTATION, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(WEIGHTS, WEIGHT
 
 
 def init(key: jax.Array) -> jax.Array:
-    return jax.random.normal(key, WEIGHTS)
+    return jax.random.normal(key, (WEIGHTS,))
 
 
 def loss(params: jax.Array, batch: Matrices, key: jax.Array | None) -> jax.Array:
     """E(w), for each D R."""
     return 0.5 * jnp.mean(jnp.sum((batch @ (params - 1)) ** 2, axis=-1))
+
+
+def decades(params: jax.Array, batch: Matrices) -> jax.Array:
+    """The logarithm of E(w) to base 10, from where the problem is solved."""
+    return jnp.log10(jnp.maximum(loss(params, batch, None), SOLVED))
 
 
 def _problem(rotation: Matrices, text: str) -> Problem:
@@ -38,9 +45,10 @@ def _problem(rotation: Matrices, text: str) -> Problem:
         loss,
         train=np.tile(matrix, (STEPS, 1, 1)),
         validation=matrix[None],
+        metrics={"log10 loss": decades},
         batch_size=1,
         text=f"a quadratic of {WEIGHTS} weights and condition number {CONDITION:,.0f}, {text}",
-        target=1e-5,
+        target=-5.0,
     )
 
 

@@ -30,7 +30,7 @@ def documents(number: int, *, seed: int) -> Documents:
 
 
 def init(key: jax.Array) -> jax.Array:
-    return 0.01 * jax.random.normal(key, WORDS)
+    return 0.01 * jax.random.normal(key, (WORDS,))
 
 
 def loss(params: jax.Array, batch: Documents, key: jax.Array | None) -> jax.Array:

@@ -3,6 +3,8 @@
 It trains on the first 13,000 characters of "Alice's Adventures in Wonderland".
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 from flax import nnx
@@ -29,11 +31,11 @@ def pieces(text: ArrayLike, number: int) -> NDArray[np.int32]:
     return np.ravel(text)[: number * PIECE].reshape(number, PIECE)
 
 
-def init(key: jax.Array) -> nnx.State:
+def init(key: jax.Array) -> Any:
     return nnx.state(_build(key))
 
 
-def loss(params: nnx.State, batch: jax.Array, key: jax.Array | None) -> jax.Array:
+def loss(params: Any, batch: jax.Array, key: jax.Array | None) -> jax.Array:
     """The cross-entropy of a character."""
     return cost(params, _graphdef, batch)
 
