@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -79,10 +80,10 @@ def problem(name: str, data: Dataset) -> Problem:
 
     graphdef = nnx.graphdef(nnx.eval_shape(lambda: built(jax.random.key(0))))
 
-    def loss(params: nnx.State, batch: Examples, key: jax.Array | None) -> jax.Array:
+    def loss(params: Any, batch: Examples, key: jax.Array | None) -> jax.Array:
         return mean_cost(params, graphdef, batch, key)
 
-    def error(params: nnx.State, batch: Examples) -> jax.Array:
+    def error(params: Any, batch: Examples) -> jax.Array:
         logits = nnx.merge(graphdef, params)(batch.images)
         return jnp.mean(logits.argmax(axis=-1) != batch.labels)
 

@@ -18,7 +18,8 @@ def functions(
         raise ImportError("Problem.from_nnx needs Flax: pip install flax.") from None
 
     def split(module: Any) -> tuple[Any, Any, Any]:
-        graphdef, params, state = nnx.split(module, nnx.Param, ...)
+        parts: Any = nnx.split(module, nnx.Param, ...)
+        graphdef, params, state = parts
         return graphdef, params, state
 
     def init(key: Any) -> tuple[Any, Any]:

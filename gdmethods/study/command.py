@@ -99,7 +99,8 @@ def _parser() -> Parser:
         "Compare methods on problems of your own, each tuned equally: all try the same learning "
         "rates, and repeat the one that ends best with new seeds. Leaves a report, and every "
         "finished run at once; after Ctrl-C, or a kill, the same command goes on where it was. "
-        "Before it begins, it says how many runs there are and about how long they take.",
+        f"By default each method has {Plan.trials + Plan.seeds} runs on each problem, and a few "
+        "more at the edge of the range. Before it begins, it says about how long all take.",
     )
     parser.add_argument(
         "problems",
@@ -159,8 +160,8 @@ def _parser() -> Parser:
         "--select",
         choices=(JUDGE, LOSS),
         default=Plan.select,
-        help="what the best trial has the lowest of, at its end: the judge, which is the first "
-        "metric, on the validation data, or the loss on those that train (%(default)s)",
+        help="the best trial ends best by the judge, which is the first metric, on the validation "
+        "data, or has the lowest loss on those that train (%(default)s)",
     )
     parser.add_argument(
         "--passes",

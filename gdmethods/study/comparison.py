@@ -17,6 +17,7 @@ from gdmethods.study.standings import (
     least_seen,
     mean_end,
     pairs,
+    ratio,
     standings,
     time,
 )
@@ -42,6 +43,8 @@ def remarks(outcomes: Sequence[Outcome]) -> list[str]:
 
 def number(value: float) -> str:
     """Three digits, without an exponent where that is short."""
+    if not math.isfinite(value):
+        return "no number"
     if value == 0 or 1e-3 <= abs(value) < 1e3:
         return f"{value:.3g}"
     return f"{value:,.0f}" if 1e3 <= abs(value) < 1e6 else _scientific(value, 2)
@@ -70,8 +73,8 @@ def _scientific(value: float, decimals: int) -> str:
 
 
 def _answer(outcomes: Sequence[Outcome]) -> str:
-    ranked = [standing for standing in standings(outcomes) if standing.rank]
-    failures = [standing for standing in standings(outcomes) if not standing.rank]
+    found = standings(outcomes)
+    ranked = [standing for standing in found if standing.rank]
     lost = [standing for standing in ranked if diverged(standing.outcome)]
     idle = [s for s in ranked if s not in lost and not learned(s.outcome)]
     sentences = [_ahead(ranked), _apart(ranked)] if len(lost) < len(ranked) else []
@@ -82,8 +85,8 @@ def _answer(outcomes: Sequence[Outcome]) -> str:
         sentences.append(
             f"{_names(idle)} {do} not learn: {its} training loss ends no lower than it began."
         )
-    if failures:
-        sentences.append(f"{_names(failures)} failed.")
+    if len(ranked) < len(found):
+        sentences.append(f"{_names(found[len(ranked) :])} failed.")
     return f"On {outcomes[0].problem.name}, {' '.join(filter(None, sentences))}"
 
 
@@ -114,30 +117,30 @@ def _apart(ranked: Sequence[Standing]) -> str:
     if least == math.inf:
         none = "It does not reach" if len(ranked) == 1 else "None reaches"
         return f"{none} {target}. {_behind(ranked)}".rstrip()
-    fastest = [standing for passes, standing in timed if passes == least]
-    slower = [(passes, standing) for passes, standing in timed if least < passes < math.inf]
     missing = [standing for passes, standing in timed if passes == math.inf]
-    alone = [standing for standing in ranked if standing.rank == 1] == fastest[:1]
+    factors: dict[str, list[Standing]] = {}
+    for passes, standing in timed:
+        if passes < math.inf:
+            factors.setdefault(_factor(ratio(passes, least)), []).append(standing)
+    fastest = factors.pop("1")
+    alone = fastest == [standing for standing in ranked if standing.rank == 1]
     parts = [
         f"{'It' if alone and len(fastest) == 1 else _names(fastest, ranked)} "
         f"{_verb('reach', fastest)} {target} in {_count(least, 'pass', 'passes')}"
     ]
-    factors: dict[str, list[Standing]] = {}
-    for passes, standing in slower:
-        factors.setdefault(_factor(passes / least) if least else "", []).append(standing)
-    if slower and least == 0:
-        parts.append(f"{_names([standing for _, standing in slower])} later")
+    if least == 0 and factors:
+        parts.append("others reach it later")
     elif len(factors) >= SHORT:
         lowest, *_, highest = factors
         parts.append(f"others need {lowest} to {highest} times as many")
-    elif slower:
-        needs = [f"{_names(its)} {factor} times" for factor, its in factors.items()]
-        first, *_ = factors.values()
-        needs[0] = f"{_names(first)} {_verb('need', first)} {next(iter(factors))} times"
+    elif factors:
+        (factor, first), *others = factors.items()
+        needs = [f"{_names(first)} {_verb('need', first)} {factor} times"]
+        needs += [f"{_names(its)} {factor} times" for factor, its in others]
         parts.append(f"{_enumerated(needs)} as many")
     if missing:
         parts.append(f"{_names(missing)} {_verb('miss', missing)} it")
-    apart = "" if slower or missing else _behind(ranked)
+    apart = "" if factors or missing else _behind(ranked)
     return f"{'; '.join(parts)}. {apart}".rstrip()
 
 

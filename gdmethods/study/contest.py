@@ -53,7 +53,7 @@ class Plan:
       passes: over the data that train.
       points: measurements in a pass.
       together: runs that train at once; by default 1 on a CPU, else 8.
-      select: what the best trial has the lowest of: the judge, or the loss on the data that train.
+      select: the best trial ends best by the judge, or has the lowest loss on the data that train.
       target: in place of that of each problem.
     """
 
@@ -266,7 +266,7 @@ class Contest:
             points=plan.points,
             together=self._prepared[problem.name].together,
             device=_device(),
-            versions=_versions() | method.versions,
+            versions={**_versions(), **method.versions},
         )
 
     def _trainer(self, problem: Problem, method: Method) -> Trainer | Exception:
@@ -408,7 +408,8 @@ def _trials(plan: Plan) -> list[list[dict[str, float]]]:
     further = min(
         [further, *(len(grid) for grid, start in zip(grids, starts, strict=True) if start)]
     )
-    drawn = np.exp(np.random.default_rng(0).uniform(*np.log(plan.rates), further))
+    lowest, highest = map(math.log, plan.rates)
+    drawn = np.exp(np.random.default_rng(0).uniform(lowest, highest, further))
     others = [{"learning_rate": _rounded(rate)} for rate in drawn]
     return [
         [*tried, *(_drawn(grid, further) if start else others)]
@@ -422,7 +423,8 @@ def _drawn(grid: Sequence[dict[str, float]], number: int) -> list[dict[str, floa
 
 
 def _device() -> str:
-    return jax.devices()[0].device_kind
+    kind: str = jax.devices()[0].device_kind
+    return kind
 
 
 def _versions() -> dict[str, str]:

@@ -125,9 +125,8 @@ def _first(problem: Problem) -> tuple[Any, Any]:
 
 
 def _check_loss(problem: Problem, params: Any, state: Any, batches: dict[str, Any]) -> None:
-    arguments, names = (params, state), "params, state, "
-    if not problem.has_state:
-        arguments, names = (params,), "params, "
+    arguments = (params, state) if problem.has_state else (params,)
+    names = "params, state, " if problem.has_state else "params, "
     for part, key, key_name in (
         ("train", jax.random.key(0), "key"),
         ("train", None, "None"),

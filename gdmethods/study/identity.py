@@ -4,6 +4,7 @@ A function is known by its jaxpr, so that one that was edited is not taken for t
 that was only moved or renamed is.
 """
 
+import functools
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ def problem_crc32(problem: Problem) -> int:
     for function, arguments in (
         (problem.first, (key,)),
         (problem.stateful_loss, (params, state, batch, key)),
-        (lambda *args: problem.stateful_loss(*args, None), (params, state, batch)),
+        (functools.partial(problem.stateful_loss, key=None), (params, state, batch)),
         (problem.measured, (params, state, batch)),
     ):
         crc = function_crc32(function, *arguments, crc=crc)
@@ -43,7 +44,7 @@ def data_crc32(data: Any, crc: int = 0) -> int:
     for leaf in jax.tree.leaves(data):
         array = np.asarray(leaf)
         crc = zlib.crc32(f"{array.shape} {array.dtype}".encode(), crc)
-        crc = zlib.crc32(np.ascontiguousarray(array), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
     return crc
 
 

@@ -53,7 +53,8 @@ def figures(results: Results) -> dict[str, dict[str, Figure]]:
             problem: dict(_drawn([o for o in outcomes if not failed(o)], styled))
             for problem, outcomes in by_problem(results.outcomes).items()
         }
-        if len(next(iter(profile(results.outcomes).values()), [])) > 1:
+        ratios = [*profile(results.outcomes).values()]
+        if any(len(its) > 1 and min(its) < math.inf for its in ratios):
             drawn[ALL] = {"profile": _profile(results.outcomes, styled)}
     return drawn
 
@@ -143,7 +144,7 @@ def _drawn(outcomes: Sequence[Outcome], styled: Styles) -> Iterator[tuple[str, F
 
 @dataclasses.dataclass(frozen=True)
 class _Scale:
-    """Of an axis: logarithmic where all values are positive and less is better."""
+    """Of an axis: logarithmic where nothing is below 0 and less is better."""
 
     low: float
     high: float
@@ -157,12 +158,12 @@ class _Scale:
         known = known[np.isfinite(known)]
         low, high = (known.min(), known.max()) if known.size else (1.0, 10.0)
         start = np.median([v for v in starts if math.isfinite(v)] or [low if greater else high])
-        log = bool(low > 0 and not greater)
+        log = bool(high > low >= 0 and not greater)
         if greater:
             low = max(low, start - (high - start) / 2)
         elif log:
             high = min(high, 2 * start)
-            low = max(low, 1e-12 * high)
+            low = max(low or known[known > 0].min(), 1e-12 * high)
         else:
             high = min(high, start + (start - low) / 2)
         return cls(float(low), float(high), log, greater)

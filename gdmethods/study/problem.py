@@ -95,7 +95,7 @@ class Problem:
     @property
     def examples(self) -> int | None:
         """That train; None where the problem makes its own batches."""
-        return None if self.batches else len(jax.tree.leaves(self.train)[0])
+        return None if self.batches else rows(self.train)
 
     def first(self, key: Any) -> tuple[Any, Any]:
         """The parameters and the state, which is empty where there is none."""
@@ -135,12 +135,16 @@ class Problem:
           metrics: by name, `metric(module, batch)`.
           **rest: see `Problem`.
 
+        >>> import jax
         >>> from flax import nnx
+        >>> from gdmethods.study import Problem
+        >>> x = jax.random.normal(jax.random.key(0), (300, 2))
+        >>> y = x.sum(axis=1, keepdims=True)
         >>> problem = Problem.from_nnx(
         ...     lambda rngs: nnx.Linear(2, 1, rngs=rngs),
         ...     lambda module, batch: ((module(batch[0]) - batch[1]) ** 2).mean(),
-        ...     train=(x, y), validation=(xv, yv),
-        ... )  # doctest: +SKIP
+        ...     train=(x[:200], y[:200]), validation=(x[200:], y[200:]), name="line",
+        ... )
         """
         from gdmethods.study._flax_nnx import functions
 
@@ -168,3 +172,8 @@ class Problem:
         from gdmethods.study._equinox import functions
 
         return Problem(**functions(build, loss, metrics or {}), has_state=True, **rest)
+
+
+def rows(data: Any) -> int:
+    """The examples in a tree of arrays."""
+    return len(jax.tree.leaves(data)[0])

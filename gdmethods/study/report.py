@@ -41,7 +41,7 @@ def write(path: Path, results: Results, drawn: Paths) -> None:
         profile=[_figure(*item, results.outcomes) for item in drawn.get(pictures.ALL, {}).items()],
         ranking=RANKING,
         settings=[*_settings(results.settings)],
-        took=tables.took(results),
+        took=tables.took(summary),
     )
     with whole(path) as file:
         file.write_text(html, encoding="utf-8")

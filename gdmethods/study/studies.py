@@ -91,8 +91,8 @@ def study(
       points: measurements in a pass.
       target: the value of the judge, on the validation data, that the time is
         taken to; by default that of each problem.
-      select: what the best trial has the lowest of at its end: "judge", on the
-        validation data, or "loss", on those that train.
+      select: the best trial ends best by the "judge", on the validation data, or
+        has the lowest "loss", on those that train.
       together: runs that train at once, under `jax.vmap`; by default 1 on a
         CPU, else 8.
       out: where the finished runs are kept. The same call goes on from there.
@@ -102,8 +102,19 @@ def study(
       ValueError: the parts of a problem do not fit, a method is not there or
         cannot train, or the options do not go together; nothing was trained.
 
-    >>> done = study(problem, methods="sgd, adam", trials=3, seeds=2, quiet=True)  # doctest: +SKIP
-    >>> print(done)  # doctest: +SKIP
+    The bowl ½ (w₁² + 100 w₂²), which SGD descends at rates below 2 / 100:
+
+    >>> import jax, jax.numpy as jnp
+    >>> from gdmethods.study import Problem, study
+    >>> def bowl(w, batch, key):
+    ...     return (w[0] ** 2 + 100 * w[1] ** 2) / 2 + 0 * batch.sum()
+    >>> problem = Problem(
+    ...     lambda key: jax.random.normal(key, 2), bowl, train=jnp.zeros(30),
+    ...     validation=jnp.zeros(1), batch_size=1, name="bowl",
+    ... )
+    >>> done = study(problem, methods="sgd", rates=(1e-3, 0.1), trials=5, quiet=True)
+    >>> done.results.outcomes[0].arguments
+    {'learning_rate': 0.01}
     """
     if isinstance(problems, Problem):
         problems = [problems]

@@ -67,9 +67,10 @@ def names(labels: Sequence[str]) -> dict[str, str]:
 
 
 def broken(label: str, characters: int) -> str:
-    """A label in lines of so many characters, if its brackets, commas and dots allow."""
+    """A label in lines of so many characters, broken after brackets, commas and dots."""
+    most = characters - len("  ")
     lines = [""]
-    for piece in re.findall(r".{1,60}?(?:[(=,](?!\))|[^\W\d]\.|$)|.{60}", label):
+    for piece in re.findall(rf".{{1,{most}}}?(?:[(=,](?!\))|[^\W\d]\.|$)|.{{{most}}}", label):
         if lines[-1] and len(lines[-1] + piece) > characters:
             lines.append("  ")
             piece = piece.lstrip()

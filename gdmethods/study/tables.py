@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,36 +87,34 @@ def render(results: Results) -> RenderableType:
             *map(Text, remarks(outcomes)),
             Text(),
         ]
-    return Group(*parts, Text(took(results)))
+    return Group(*parts, Text(took(summaries)))
 
 
-def took(results: Results) -> str:
-    """How many runs the study has, and how long they trained."""
-    runs = [run for o in results.outcomes for run in (*o.trials, *o.repeats)]
-    training, compiling = _seconds(results)
+def took(summary: Summary) -> str:
+    """How many runs there are, and how long they trained."""
     return (
-        f"{len(runs)} runs: {_duration(training)} of training, {_duration(compiling)} of "
-        "compilation; measurements come on top."
+        f"{summary['runs']} runs: {_duration(summary['training_seconds'])} of training, "
+        f"{_duration(summary['compile_seconds'])} of compilation; measurements come on top."
     )
 
 
 def summary(results: Results) -> dict[str, Any]:
     """All numbers that are reported, in the order of the ranking; infinite where none is."""
-    training, compiling = _seconds(results)
     problems = by_problem(results.outcomes)
+    outcomes = [
+        _figures(standing, tied=[s.rank for s in ranked].count(standing.rank) > 1)
+        for ranked in map(standings, problems.values())
+        for standing in ranked
+    ]
+    costs = ("runs", "training_seconds", "compile_seconds")
     return {
         "command": results.command,
         "settings": dict(results.settings),
         "problems": [dataclasses.asdict(its[0].problem) for its in problems.values()],
         "planned": results.planned,
-        "training_seconds": training,
-        "compile_seconds": compiling,
+        **{cost: sum(figures[cost] for figures in outcomes) for cost in costs},
         "answer": dict(zip(problems, answer(results), strict=True)),
-        "outcomes": [
-            _figures(standing, tied=[s.rank for s in ranked].count(standing.rank) > 1)
-            for ranked in map(standings, problems.values())
-            for standing in ranked
-        ],
+        "outcomes": outcomes,
     }
 
 
@@ -134,6 +132,7 @@ def _figures(standing: Standing, tied: bool) -> dict[str, Any]:
             | dataclasses.asdict(run.points[-1])
             for run in outcome.trials
         ],
+        "runs": len(_runs(outcome)),
         "training_seconds": sum(run.points[-1].seconds for run in _runs(outcome)),
         "compile_seconds": max((run.compile_seconds for run in _runs(outcome)), default=0.0),
     }
@@ -171,18 +170,6 @@ def _runs(outcome: Outcome) -> tuple[Run, ...]:
     return (*outcome.trials, *outcome.repeats)
 
 
-def _seconds(results: Results) -> tuple[float, float]:
-    """Of training, and of compilation: once for each method on a problem."""
-    outcomes = results.outcomes
-    return (
-        sum(run.points[-1].seconds for outcome in outcomes for run in _runs(outcome)),
-        sum(
-            max((run.compile_seconds for run in _runs(outcome)), default=0.0)
-            for outcome in outcomes
-        ),
-    )
-
-
 def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     """Over the seeds; a mean with an infinite value has no deviation, nor has one seed."""
     spread = len(values) > 1 and all(map(math.isfinite, values))
@@ -198,12 +185,13 @@ def _near_best(outcome: Outcome) -> int:
 
 
 def _step_milliseconds(outcome: Outcome) -> float:
-    """The median over the stretches between two points, of all runs."""
-    return 1e3 * statistics.median(
+    """The median over the stretches between two points, of all runs; NaN without any."""
+    stretches = [
         (after.seconds - before.seconds) / (after.steps - before.steps)
         for run in _runs(outcome)
         for before, after in itertools.pairwise(run.points)
-    )
+    ]
+    return 1e3 * statistics.median(stretches) if stretches else math.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,7 +216,6 @@ class Column:
 def columns(facts: Facts) -> list[Column]:
     """Of the table of a problem."""
     judged = judge(facts)
-    data = "test" if facts.reported == "test" else "validation"
     goal = "" if facts.target is None else number(facts.target)
     target = [
         Column(
@@ -262,9 +249,9 @@ def columns(facts: Facts) -> list[Column]:
             _rates,
         ),
         Column(
-            f"{judged}\n({data})",
+            f"{judged}\n({facts.reported})",
             "judge",
-            f"on the {data} data at the end: mean ± standard deviation over the seeds",
+            f"on the {facts.reported} data at the end: mean ± standard deviation over the seeds",
             lambda rows: _spreads(rows, "judge"),
         ),
         Column(
@@ -395,7 +382,9 @@ def _to_target(rows: Sequence[Summary], figure: str) -> list[str]:
 
 def _aligned(rows: Sequence[Summary], figure: str) -> list[str]:
     shown = form([row.get(figure, math.nan) for row in rows])
-    return [shown(row[figure]) if _ranked(row) else "—" for row in rows]
+    return [
+        shown(row[figure]) if _ranked(row) and math.isfinite(row[figure]) else "—" for row in rows
+    ]
 
 
 def _duration(seconds: float) -> str:
@@ -421,13 +410,8 @@ def _table(facts: Facts, rows: Sequence[Summary]) -> Table:
     )
     cells["label"] = labels(rows, max(14, TERMINAL - taken))
     for column in narrow:
-        left = column.figure == "label"
-        table.add_column(
-            column.heading,
-            justify="left" if left else "right",
-            overflow="fold",
-            no_wrap=not left,
-        )
+        side: Literal["left", "right"] = "left" if column.figure == "label" else "right"
+        table.add_column(column.heading, justify=side, overflow="fold")
     for row in zip(*cells.values(), strict=True):
         table.add_row(*map(Text, row))
     return table

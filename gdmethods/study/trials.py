@@ -21,7 +21,7 @@ from gdmethods.study.dry_step import first_batch
 from gdmethods.study.identity import function_crc32
 from gdmethods.study.methods import Method, eval_params
 from gdmethods.study.outcomes import Point, Run, Settings
-from gdmethods.study.problem import Problem, ProblemError
+from gdmethods.study.problem import Problem, ProblemError, rows
 
 SAMPLE = 10_000
 """Examples that train, whose loss is measured; always the same."""
@@ -73,22 +73,22 @@ class Prepared:
 
     @functools.cached_property
     def _measured_data(self) -> tuple[Any, ...]:
-        problem = self.problem
-        parts = (self._sample(), problem.validation, problem.test)
-        return jax.tree.map(jnp.asarray, parts)
+        parts: tuple[Any, ...] = (self._sample(), self.problem.validation, self.problem.test)
+        parts = jax.tree.map(jnp.asarray, parts)
+        return parts
 
     def _sample(self) -> Any:
         """Of the data that train."""
         if self.problem.batches is None:
-            examples = self.problem.examples
-            if examples <= SAMPLE:
-                return self.problem.train
-            drawn = np.asarray(jax.random.permutation(jax.random.key(0), examples)[:SAMPLE])
-            return jax.tree.map(lambda array: array[drawn], self.problem.train)
+            train = self.problem.train
+            if rows(train) <= SAMPLE:
+                return train
+            drawn = np.asarray(jax.random.permutation(jax.random.key(0), rows(train))[:SAMPLE])
+            return jax.tree.map(lambda array: array[drawn], train)
         batches, examples = [], 0
         for batch in self.problem.batches(jax.random.key(0)):
             batches.append(jax.tree.map(np.asarray, batch))
-            examples += len(jax.tree.leaves(batches[-1])[0])
+            examples += rows(batches[-1])
             if examples >= SAMPLE:
                 break
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *batches)
@@ -116,7 +116,7 @@ class Prepared:
 
 def _mean(function: Callable[[Any], Any], data: Any) -> Any:
     """Over all examples of a function that is itself a mean over a batch, piece by piece."""
-    examples = len(jax.tree.leaves(data)[0])
+    examples = rows(data)
     pieces = -(-examples // PIECE)
     size = examples // pieces
     even = pieces * size
@@ -303,7 +303,7 @@ class _InMemory:
         self._prepared = prepared
         self._step = step
         problem = prepared.problem
-        self.steps = problem.examples // problem.batch_size
+        self.steps = rows(problem.train) // problem.batch_size
         self._compiled: Any = None
         self._seconds = 0.0
 
@@ -352,11 +352,11 @@ class _InMemory:
         """From a step of a pass to another."""
         size = self._prepared.problem.batch_size
         order_key, drawn = _keys_of_a_pass(key, number)
-        order = jax.random.permutation(order_key, self._prepared.problem.examples)
+        order = jax.random.permutation(order_key, rows(train))
 
         def step(number: Any, carry: Any) -> Any:
-            rows = jax.lax.dynamic_slice_in_dim(order, number * size, size)
-            batch = jax.tree.map(lambda array: array[rows], train)
+            drawn_rows = jax.lax.dynamic_slice_in_dim(order, number * size, size)
+            batch = jax.tree.map(lambda array: array[drawn_rows], train)
             return self._step(arguments, carry, batch, jax.random.fold_in(drawn, number))
 
         return jax.lax.fori_loop(first, last, step, carry)

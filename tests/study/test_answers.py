@@ -137,6 +137,8 @@ def test_few_seeds_say_what_they_can_tell() -> None:
     (enough,) = remarks([ADAM, SLOWER])
     assert "1.2 times its standard deviation" in enough
     assert "there may be one" not in enough
+    (three,) = remarks([ADAM, SLOWER, RMSPROP])  # 3 pairs: 3.96 / √5
+    assert "1.8 times its standard deviation" in three
     (one,) = remarks([free("adam", 1), free("sgd", 2)])
     assert "take at least five" in one
     assert remarks([ADAM]) == []

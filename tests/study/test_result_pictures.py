@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import math
+import re
+import warnings
 import xml.etree.ElementTree
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gdmethods.study import pictures
-from gdmethods.study.styles import STYLES, names, styles
+from gdmethods.study.styles import STYLES, broken, names, styles
 
 NAN = math.nan
 OUTCOMES = [
@@ -72,6 +74,17 @@ def test_names_have_arguments_where_they_must() -> None:
     }
 
 
+@pytest.mark.parametrize("label", ["x" * 200, "my.module.lion(b1=0.95, b2=0.99)", "a(b=c(d=0.5))"])
+def test_labels_are_broken_into_lines(label: str) -> None:
+    text = broken(label, 16)
+    assert "".join(text.split()) == "".join(label.split())
+    assert max(map(len, text.split("\n"))) <= 16
+    assert all(number in text for number in re.findall(r"\d\.\d+", label))
+    with warnings.catch_warnings(action="error"):
+        figures = drawn(made.outcome(label, [1.0, 9.0]), made.outcome("adam", [1.0, 2.0]))
+        figures["passes"].draw_without_rendering()
+
+
 def test_bands_span_the_seeds() -> None:
     loss = axes(drawn(OUTCOMES[0])["loss"])
     (band,) = loss.collections
@@ -109,6 +122,15 @@ def test_losses_below_zero_have_a_linear_scale() -> None:
     loss = axes(drawn(dataclasses.replace(OUTCOMES[0], repeats=(run,)))["loss"])
     assert loss.get_yscale() == "linear"
     assert np.ravel(loss.lines[0].get_ydata())[-1] == pytest.approx(1 / 90 - 2)
+
+
+def test_a_zero_is_at_the_edge_of_a_log_scale() -> None:
+    run = OUTCOMES[0].repeats[0]
+    last = dataclasses.replace(run.points[-1], loss=0.0)
+    run = dataclasses.replace(run, points=(*run.points[:-1], last))
+    loss = axes(drawn(dataclasses.replace(OUTCOMES[0], repeats=(run,)))["loss"])
+    assert loss.get_yscale() == "log"
+    assert np.ravel(loss.lines[0].get_ydata())[-1] == pytest.approx(run.points[-2].loss)
 
 
 def test_more_is_better_has_a_linear_scale_and_diverges_below() -> None:
@@ -151,7 +173,8 @@ def test_target_that_nobody_reaches_has_no_picture() -> None:
 
 def test_profile_is_of_several_problems() -> None:
     other = made.facts("other")
-    assert pictures.ALL not in pictures.figures(made.results(*OUTCOMES))
+    for few in (OUTCOMES[:3], [OUTCOMES[2], made.outcome("sgd", [9.0], other)]):
+        assert pictures.ALL not in pictures.figures(made.results(*few))
     both = [*OUTCOMES[:3], *(made.outcome(o.label, [1.0], other) for o in OUTCOMES[:3])]
     share = axes(pictures.figures(made.results(*both))[pictures.ALL]["profile"])
     assert [np.ravel(line.get_ydata())[-1] for line in share.lines] == [1.0, 0.5, 0.5]
@@ -173,6 +196,8 @@ def test_captions_say_what_the_seeds_allow() -> None:
 
 def test_all_that_diverges_can_be_drawn() -> None:
     lost = made.outcome("adam", [NAN, NAN], lost=made.RATES)
+    never = [dataclasses.replace(r, points=r.points[-1:]) for r in lost.repeats]
+    drawn(dataclasses.replace(lost, repeats=tuple(never), trials=tuple(never)))
     assert list(drawn(lost)) == ["loss", "judge", "rates"]
     for figure in drawn(lost).values():
         figure.savefig(io.BytesIO())

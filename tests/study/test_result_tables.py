@@ -1,6 +1,7 @@
 """points.csv, summary.json, arrays, and the table in a terminal of 80 columns."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -174,6 +175,13 @@ def test_terminal_is_80_wide_and_its_cells_stay_apart(outcomes: list[made.Outcom
         assert re.split(r"  +", line.strip())[2:] == first[1:]
 
 
+def test_methods_are_broken_where_their_arguments_are() -> None:
+    wide = [made.outcome(LION, [1.232, 1.234]), made.outcome("rprop", [6970.123, 6971.125])]
+    text = " ".join(" ".join(lines(*wide)).split())
+    for part in ("optax.lion(b1=", "0.95, ", "weight_decay="):
+        assert part in text
+
+
 def test_digits_are_even() -> None:
     for values in ([1.0, 12.345, 100.0], [0.5, 0.25, 0.123]):
         outcomes = [
@@ -206,6 +214,12 @@ def test_what_has_no_number_says_so() -> None:
     assert "nan" not in "".join(lines(*OUTCOMES, lost)).lower()
     free = made.outcome("adam", [1.0, 2.0], made.facts(target=None))
     assert not [column for column in tables.columns(free.problem) if "target" in column.figure]
+
+
+def test_a_run_that_never_took_a_step_has_no_time_of_a_step() -> None:
+    lost = made.outcome("adam", [NAN])
+    never = tuple(dataclasses.replace(r, points=r.points[-1:]) for r in lost.repeats)
+    assert row("adam", dataclasses.replace(lost, trials=never, repeats=never)).split()[-1] == "—"
 
 
 def test_terminal_tells_how_long_it_took() -> None:
