@@ -65,13 +65,17 @@ def test_styles_stay_apart() -> None:
     assert STYLES["adam"] not in found.values()
 
 
-def test_names_have_arguments_where_they_must() -> None:
-    assert names(["adam(b1=0.5)", "optax.lion(b1=0.9)", "sgd", "sgd(a=1)"]) == {
+def test_names_have_modules_and_arguments_where_they_must() -> None:
+    expected = {
         "adam(b1=0.5)": "Adam",
         "optax.lion(b1=0.9)": "optax.lion",
+        "my.own.rules.lion": "lion",
+        "my.own.rules.tiger(a=1)": "my.own.rules.tiger",
+        "your.own.rules.tiger": "your.own.rules.tiger",
         "sgd": "sgd",
         "sgd(a=1)": "sgd(a=1)",
     }
+    assert names([*expected]) == expected
 
 
 @pytest.mark.parametrize("label", ["x" * 200, "my.module.lion(b1=0.95, b2=0.99)", "a(b=c(d=0.5))"])
