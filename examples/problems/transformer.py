@@ -37,7 +37,8 @@ def init(key: jax.Array) -> Any:
 
 def loss(params: Any, batch: jax.Array, key: jax.Array | None) -> jax.Array:
     """The cross-entropy of a character."""
-    return cost(params, _graphdef, batch)
+    mean: jax.Array = cost(params, _graphdef, batch)
+    return mean
 
 
 problem = Problem(
