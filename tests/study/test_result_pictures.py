@@ -223,5 +223,8 @@ def test_files_are_svg_with_text_and_always_the_same(tmp_path: Path) -> None:
         assert "my.factory(" in text
         assert "$x<b>" in text
         assert float(root.attrib["width"].removesuffix("pt")) <= 360, name
+        curves = re.findall(r' d="([^"]+)"', content.decode())
+        assert re.search(r"\.\d\d\b", "".join(curves))
+        assert not re.search(r"\.\d{3}", "".join(curves))
     pictures.write(tmp_path, results)
     assert before == {name: path.read_bytes() for name, path in paths["digits"].items()}
