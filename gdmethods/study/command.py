@@ -51,11 +51,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _what_is_left(contest: Contest) -> str:
-    missing, seconds = contest.estimate()
+    there, missing, seconds = contest.estimate()
     if not missing:
-        return f"All {contest.runs} runs are there already."
-    there = contest.runs - missing
-    kept = f" ({there} are there already)" if there > 0 else ""
+        return f"All {there} runs are there already."
+    kept = f" ({there} are there already)" if there else ""
     if seconds is None:
         return f"{missing} runs{kept}. How long they take shows after the first."
     return f"{missing} runs{kept}, {duration(seconds)}."

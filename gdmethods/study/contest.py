@@ -15,7 +15,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -72,6 +72,20 @@ class Plan:
     target: float | None = None
 
 
+class Estimate(NamedTuple):
+    """What a study takes.
+
+    Attributes:
+      there: runs in the archive.
+      missing: runs that are not; an extended grid adds some.
+      seconds: that they take, about; None where nobody knows yet how long a pass is.
+    """
+
+    there: int
+    missing: int
+    seconds: float | None
+
+
 class Watch(Protocol):
     """Hears of the progress: what goes on, the share of the study that is done, or need not be."""
 
@@ -112,37 +126,33 @@ class Contest:
                 ) from errors[0]
         self._shares: dict[str, float] = {}
 
-    @property
-    def runs(self) -> int:
-        """That the plan has; an extended grid adds some."""
+    def estimate(self) -> Estimate:
+        """Looks into the archive, and times a few steps of each problem that is not done yet."""
         plan = self._plan
-        trials = sum(map(len, self._trials.values()))
-        return len(plan.problems) * (trials + len(plan.methods) * plan.seeds)
-
-    def estimate(self) -> tuple[int, float | None]:
-        """How many runs are not in the archive yet, and about how many seconds they take.
-
-        A few steps of each problem are timed, with a method that works. None where that cannot
-        tell, because nobody knows how long a pass is.
-        """
-        plan = self._plan
-        missing, seconds, weights = 0, 0.0, {}
+        there, missing, seconds = 0, 0, 0.0
+        weights: dict[str, float] = {}  # the seconds of a run
         for problem in plan.problems:
-            lacking = {method.text: self._missing(problem, method) for method in plan.methods}
-            runs = sum(lacking.values())
-            missing += runs
-            costs = self._costs(problem) if runs else Costs(0.0, 0.0, 0.0, 0)
-            steps = math.nan if costs.steps is None else costs.steps
-            points = plan.passes * plan.points + 1
-            weights[problem.name] = plan.passes * steps * costs.step + points * costs.measuring
-            compilations = sum(map(bool, lacking.values()))
-            seconds += runs * weights[problem.name] + compilations * costs.compiling
+            runs = [self._known_runs(problem, method) for method in plan.methods]
+            lacking = [known.count(None) for known in runs]
+            missing += sum(lacking)
+            there += sum(map(len, runs)) - sum(lacking)
+            if any(lacking):
+                costs = self._costs(problem)
+                steps = math.nan if costs.steps is None else costs.steps
+                points = plan.passes * plan.points + 1
+                weight = plan.passes * steps * costs.step + points * costs.measuring
+                seconds += sum(lacking) * weight + sum(map(bool, lacking)) * costs.compiling
+                weights[problem.name] = weight
         known = [weight for weight in weights.values() if weight > 0]
         usual = sum(known) / len(known) if known else 1.0
-        weights = {name: weight if weight > 0 else usual for name, weight in weights.items()}
-        total = sum(weights.values()) * self.runs / len(plan.problems)
+        weights = {
+            problem.name: weight if (weight := weights.get(problem.name, 0.0)) > 0 else usual
+            for problem in plan.problems
+        }
+        runs_of_a_problem = sum(len(trials) + plan.seeds for trials in self._trials.values())
+        total = sum(weights.values()) * runs_of_a_problem
         self._shares = {name: weight / total for name, weight in weights.items()}
-        return missing, None if math.isnan(seconds) else seconds
+        return Estimate(there, missing, None if math.isnan(seconds) else seconds)
 
     def results(self, outcomes: Sequence[Outcome]) -> Results:
         """All that the tables, pictures and the report need."""
@@ -315,28 +325,21 @@ class Contest:
             {**best, "learning_rate": _rounded(rate * spacing**k)} for k in range(1, further + 1)
         ]
 
-    def _missing(self, problem: Problem, method: Method) -> int:
-        """Runs that are not in the archive, as far as one knows before the best trial is known."""
-        trials = [
-            self._archive.load(self._settings(problem, method, arguments, TRIAL_SEED))
-            for arguments in self._trials[method.text]
-        ]
-        found = [run for run in trials if run]
-        missing = len(trials) - len(found)
-        if missing:
-            return missing + self._plan.seeds
-        beyond = self._beyond(self._best(found).settings.arguments)
-        extension = [
-            self._archive.load(self._settings(problem, method, arguments, TRIAL_SEED))
-            for arguments in beyond
-        ]
-        found += [run for run in extension if run]
-        best = self._best(found).settings.arguments
-        repeats = [
-            self._archive.load(self._settings(problem, method, best, seed))
-            for seed in range(1, self._plan.seeds + 1)
-        ]
-        return [*extension, *repeats].count(None)
+    def _known_runs(self, problem: Problem, method: Method) -> list[Run | None]:
+        """Those that are planned, as far as one knows before all trials are there."""
+
+        def loaded(arguments: Mapping[str, float], seed: int = TRIAL_SEED) -> Run | None:
+            return self._archive.load(self._settings(problem, method, arguments, seed))
+
+        runs = [loaded(arguments) for arguments in self._trials[method.text]]
+        if trials := _all(runs):
+            best = self._best(trials).settings.arguments
+            runs += [loaded(arguments) for arguments in self._beyond(best)]
+        seeds = range(1, self._plan.seeds + 1)
+        if not (trials := _all(runs)):
+            return [*runs, *(None for _ in seeds)]
+        best = self._best(trials).settings.arguments
+        return [*runs, *(loaded(best, seed) for seed in seeds)]
 
     def _costs(self, problem: Problem) -> Costs:
         for method in self._plan.methods:
@@ -351,6 +354,11 @@ class Contest:
 
 class _Failed(Exception):
     """A method could not be tried to the end."""
+
+
+def _all(runs: Sequence[Run | None]) -> list[Run]:
+    """The runs, or none of them where one is missing."""
+    return [] if None in runs else [run for run in runs if run]
 
 
 def _check(plan: Plan) -> None:

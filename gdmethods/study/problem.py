@@ -37,7 +37,8 @@ class Problem:
       batches: in place of `train`, for data that do not fit in memory.
         `batches(key)` gives the batches of one pass: a generator, a PyTorch
         loader, a Grain data loader. To shuffle in NumPy, seed a generator by
-        `int(jax.random.bits(key))`. It is called anew for each pass.
+        `int(jax.random.bits(key))`. It is called anew for each pass. Batches
+        may differ in their number of examples, and in no other length.
       metrics: by name, `metric(params, batch)` gives the mean over the batch, a
         scalar; with `has_state`, `metric(params, state, batch)`. The first one
         judges; without any, the loss does.

@@ -44,7 +44,7 @@ class Standing:
     Attributes:
       outcome: of the method.
       name: for sentences.
-      rank: 1 + the number of methods that are better beyond doubt; None where it failed.
+      rank: 1 + the number of methods shown to be better; None where it failed.
       behind: by how much it ends worse than the best.
     """
 

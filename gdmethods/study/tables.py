@@ -238,7 +238,7 @@ def columns(facts: Facts) -> list[Column]:
         Column(
             "rank",
             "rank",
-            "1 + the number of methods that are better beyond doubt; = where methods share it",
+            "1 + the number of methods shown to be better; = where methods share it",
             _ranks,
         ),
         Column("method", "label", "the factory and its arguments, and those tuned", labels),

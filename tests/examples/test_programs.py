@@ -102,6 +102,15 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_two_writers_of_a_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with whole(path) as one, whole(path) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"  # which was left last
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def orbax(complaint: str) -> None:
     with orbax_writes(Path("results")):
         raise ValueError(complaint)
