@@ -394,7 +394,7 @@ def _figure(
 ) -> tuple[Figure, Axes]:
     """With a legend below, and room for so many rows of crosses above."""
     labels = [*dict.fromkeys(outcome.label for outcome in outcomes)]
-    entries = [_entry(label, 24) for label in labels]
+    entries = [_entry(label, 20) for label in labels]
     lines = sum(entry.count("\n") + 1 for entry in entries) / 2 + 1
     height = 3.4 + 0.19 * lines + above * ROW / 72
     figure = Figure(figsize=(5.0, height), layout="constrained")
@@ -409,6 +409,7 @@ def _figure(
         loc="outside lower center",
         ncols=2,
         handlelength=3.2,
+        columnspacing=1.0,
         frameon=False,
     )
     return figure, axes

@@ -65,6 +65,16 @@ def test_styles_stay_apart() -> None:
     assert STYLES["adam"] not in found.values()
 
 
+def test_a_legend_of_long_labels_is_within_the_picture() -> None:
+    labels = [f"{name}(momentum=0.99)" for name in ("momentum", "nesterov", "velocity", "swing")]
+    figure = drawn(*(made.outcome(label, [1.0, 1.1]) for label in labels))["loss"]
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
 def test_names_have_modules_and_arguments_where_they_must() -> None:
     expected = {
         "adam(b1=0.5)": "Adam",
