@@ -1,5 +1,7 @@
 """The problems that are not images: each trains, and is what its text says."""
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ import gdmethods
 from examples import characters
 from examples.problems import adding, friedman, quadratic, sparse, transformer
 from gdmethods.study import Problem
+from gdmethods.study.command import main
 from gdmethods.study.dry_step import check
+from gdmethods.study.trials import Prepared
 
 FOLDER = Path(sparse.__file__).parent
 README = FOLDER / "README.md"
@@ -150,23 +154,57 @@ def test_a_gradient_is_clipped_to_norm_1(norm: float) -> None:
         np.testing.assert_allclose(update["w"], expected["w"], rtol=1e-5, err_msg=name)
 
 
+def descended(problem: Problem, start: Any, steps: Any) -> Any:
+    """E after gradient descent at the rate 1: ½ Σ λ (1 − λ)²ᵏ e², where e is R (w − 1) before."""
+    matrix = np.asarray(problem.validation[0])
+    curvatures, axes = np.linalg.eigh(matrix.T @ matrix)
+    errors = axes.T @ (np.asarray(start, float) - 1)
+    factors = (1 - curvatures) ** (2 * np.asarray(steps)[..., None])
+    return 0.5 * np.sum(curvatures * factors * errors**2, axis=-1)
+
+
 @pytest.mark.parametrize("problem", [quadratic.problem, quadratic.rotated])
 def test_gradient_descent_on_the_quadratic_is_known(problem: Problem) -> None:
-    """After k steps ½ Σ λ (1 − ηλ)²ᵏ e², where e is R (w − 1) before the first."""
     matrix = np.asarray(problem.validation[0])
     hessian = matrix.T @ matrix
-    curvatures, axes = np.linalg.eigh(hessian)
-    assert curvatures[-1] / curvatures[0] == pytest.approx(1e4, rel=1e-6)
+    assert np.linalg.cond(hessian) == pytest.approx(1e4, rel=1e-6)
     assert np.allclose(hessian, np.diag(np.diag(hessian))) == (problem is quadratic.problem)
     start = quadratic.init(jax.random.key(1))
-    tx = optax.sgd(1.0)
 
     def step(w: Any, _: None) -> tuple[Any, Any]:
         loss, gradient = jax.value_and_grad(problem.loss)(w, problem.validation, None)
-        return optax.apply_updates(w, tx.update(gradient, tx.init(w))[0]), loss
+        return w - gradient, loss
 
     _, losses = jax.jit(lambda w: jax.lax.scan(step, w, length=200))(start)
-    errors = axes.T @ (np.asarray(start, float) - 1)
-    k = np.arange(200)[:, None]
-    known = 0.5 * np.sum(curvatures * (1 - curvatures) ** (2 * k) * errors**2, axis=-1)
-    np.testing.assert_allclose(losses, known, rtol=1e-3)
+    np.testing.assert_allclose(losses, descended(problem, start, np.arange(200)), rtol=1e-3)
+
+
+def test_the_page_has_what_gradient_descent_comes_to() -> None:
+    """Of the seeds 1 to 10, after 10 passes."""
+    found = re.findall(r"^ +\d+ +sgd +1 +(−[\d.]+ ± [\d.]+) ", README.read_text(), re.MULTILINE)
+    expected = []
+    for problem in (quadratic.problem, quadratic.rotated):
+        first = Prepared(problem, points=1, together=10).first
+        starts, _, _ = first(jnp.arange(1, 11, dtype=jnp.uint32))
+        ends = [np.log10(descended(problem, start, 10 * quadratic.STEPS)) for start in starts]
+        expected.append(f"−{-np.mean(ends):.2f} ± {np.std(ends, ddof=1):.2f}")
+    assert found == expected
+
+
+def test_the_page_has_commands_that_run_and_pictures_that_are_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = README.read_text()
+    commands = re.findall(r"^python -m gdmethods.study (.+?)\n```", page, re.DOTALL | re.MULTILINE)
+    named = set()
+    for command in commands:
+        words = shlex.split(command.replace("\\\n", " "))
+        with pytest.raises(SystemExit) as exit_:
+            main([*words, "--help"])  # which is reached if all before it is right
+        assert exit_.value.code == 0, capsys.readouterr().err
+        named |= {word for word in words if word.startswith("examples.problems.")}
+    modules = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
+    assert {name.removeprefix("examples.problems.").split(":")[0] for name in named} == modules
+    pictures = {FOLDER / name for name in re.findall(r"\]\((pictures/.+?)\)", page)}
+    assert pictures == {*(FOLDER / "pictures").iterdir()}
+    assert max(path.stat().st_size for path in pictures) < 120_000
