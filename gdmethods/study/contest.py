@@ -199,6 +199,8 @@ class Contest:
             for run in self._runs(problem, method, [best] * len(seeds), watch, seeds=seeds):
                 repeats.append(run)
         except _Failed as failed:
+            left = len(self._trials[method.text]) + self._plan.seeds - len(trials) - len(repeats)
+            watch(method.label, spared=max(left, 0) * self._shares.get(problem.name, 0.0))
             error, repeats = str(failed), []
         return Outcome(
             self._facts(problem),
@@ -374,10 +376,10 @@ def _check(plan: Plan) -> None:
         raise StudyError("name a problem")
     names = [problem.name for problem in plan.problems]
     for name in names:
-        if not re.fullmatch(r"[\w.=+-][\w .=,()+-]*", name):
+        if not re.fullmatch(r"\w[\w .=,()+-]*", name):
             raise ProblemError(
-                f"the name of a problem must be of letters, digits, spaces and .=,()+-, as it "
-                f"names a folder; got {name!r}"
+                "the name of a problem must be of letters, digits, spaces and .=,()+-, and begin "
+                f"with a letter or digit, as it names a folder; got {name!r}"
             )
         if names.count(name) > 1:
             raise ProblemError(f"two problems have the name {name}; give them others with name=")
@@ -393,8 +395,8 @@ def _rounded(rate: float) -> float:
 
 
 def _rates(plan: Plan) -> list[float]:
-    """Evenly spaced on a logarithmic scale, and rounded to three digits."""
-    return [_rounded(rate) for rate in np.geomspace(*plan.rates, plan.trials)]
+    """Evenly spaced on a logarithmic scale, rounded to three digits, and each once."""
+    return [*dict.fromkeys(map(_rounded, np.geomspace(*plan.rates, plan.trials)))]
 
 
 def _trials(plan: Plan) -> list[list[dict[str, float]]]:

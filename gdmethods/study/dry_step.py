@@ -9,6 +9,11 @@ import numpy as np
 
 from gdmethods.study.problem import Problem, ProblemError
 
+MEASURED_ONLY = (
+    "; the key is None where the loss is only measured: draw nothing there, or take a key that is "
+    "always the same"
+)
+
 
 def check(problem: Problem) -> None:
     """Refuses a problem whose parts do not fit: a `ProblemError` names the part."""
@@ -127,26 +132,15 @@ def _first(problem: Problem) -> tuple[Any, Any]:
 def _check_loss(problem: Problem, params: Any, state: Any, batches: dict[str, Any]) -> None:
     arguments = (params, state) if problem.has_state else (params,)
     names = "params, state, " if problem.has_state else "params, "
-    for part, key, key_name in (
-        ("train", jax.random.key(0), "key"),
-        ("train", None, "None"),
-        *((part, None, "None") for part in batches if part != "train" and not problem.metrics),
-    ):
-        call = f"loss({names}batch, {key_name})"
-        way_out = (
-            ""
-            if key is not None
-            else (
-                "; the key is None where the loss is only measured: draw nothing there, or take a "
-                "key that is always the same"
-            )
-        )
+    measured = ["train"] if problem.metrics else [*batches]
+    for part, key in (("train", jax.random.key(0)), *((part, None) for part in measured)):
+        call = f"loss({names}batch, {'None' if key is None else 'key'})"
         made = _called(
             f"{call} on {part}",
             lambda part=part, key=key: jax.eval_shape(
                 lambda *args: problem.loss(*args, key), *arguments, batches[part]
             ),
-            way_out=way_out,
+            way_out=MEASURED_ONLY if key is None else "",
         )
         loss = made
         if problem.has_state:

@@ -187,26 +187,17 @@ class Trainer:
         prepared = self._prepared
         spare = prepared.together - len(runs)  # filled, so that one shape serves all
         padded = [*runs, *[runs[-1]] * spare]
-        arguments, keys, carry = self._begin(
+        arguments, keys, first = self._begin(
             [run.arguments for run in padded], [run.seed for run in padded]
         )
-        compiling = self._passes.compile(arguments, carry, keys)
-        measured = [self._measured(carry)]
-        points = [_Reached(0, 0.0, 0.0)]
-        for number in range(runs[0].passes):
-            start = points[-1]
-            for carry, reached in self._passes.over(arguments, carry, keys, number):  # noqa: B020
-                points.append(
-                    _Reached(
-                        start.steps + reached.steps,
-                        number + reached.passes,
-                        start.seconds + reached.seconds / len(runs),
-                    )
-                )
-                measured.append(self._measured(carry))
-                advanced(points[-1].passes - points[-2].passes)
-                if measured[-1].diverged.all():
-                    break
+        compiling = self._passes.compile(arguments, first, keys)
+        points: list[_Reached] = []
+        measured: list[Measured] = []
+        for carry, reached in self._through(runs[0].passes, arguments, first, keys):
+            if points:
+                advanced(reached.passes - points[-1].passes)
+            points.append(reached._replace(seconds=reached.seconds / len(runs)))
+            measured.append(self._measured(carry))
             if measured[-1].diverged.all():
                 break
         return [
@@ -218,6 +209,19 @@ class Trainer:
             )
             for i, settings in enumerate(runs)
         ]
+
+    def _through(
+        self, passes: int, arguments: Any, first: Any, keys: Any
+    ) -> Iterator[tuple[Any, _Reached]]:
+        """From before the first step through all passes, to each point."""
+        carry, start = first, _Reached(0, 0.0, 0.0)
+        yield carry, start
+        for number in range(passes):
+            points = self._passes.over(number, arguments, carry, keys)
+            for carry, within in points:
+                steps, seconds = start.steps + within.steps, start.seconds + within.seconds
+                yield carry, _Reached(steps, number + within.passes, seconds)
+            start = _Reached(steps, number + 1.0, seconds)
 
     def _begin(
         self, arguments: Sequence[Mapping[str, float]], seeds: Sequence[int]
@@ -328,7 +332,7 @@ class _InMemory:
         return (time.perf_counter() - begin) / steps
 
     def over(
-        self, arguments: Any, carry: Any, keys: Any, number: int
+        self, number: int, arguments: Any, carry: Any, keys: Any
     ) -> Iterator[tuple[Any, _Reached]]:
         """Through a pass, to each of its points."""
         seconds = 0.0
@@ -391,7 +395,7 @@ class _Streamed:
         return time.perf_counter() - begin
 
     def over(
-        self, arguments: Any, carry: Any, keys: Any, number: int
+        self, number: int, arguments: Any, carry: Any, keys: Any
     ) -> Iterator[tuple[Any, _Reached]]:
         """Through a pass, to each of its points: only its end, where its length is not known."""
         order, drawn = _keys_of_a_pass(keys[0], number)

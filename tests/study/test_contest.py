@@ -88,6 +88,11 @@ def test_a_best_rate_at_the_edge_extends_the_grid_once(
     assert (len(inside.trials), inside.extended, inside.at_the_edge) == (3, False, False)
 
 
+def test_a_single_rate_is_tried_once() -> None:
+    (outcome,) = outcomes(quadratic, rates=(0.01, 0.01)).values()
+    assert (tried(outcome), outcome.extended) == ([0.01], False)
+
+
 def test_select_and_direction() -> None:
     """The loss has its least at 0.01 of the rates, and the greatest judge that is finite, too."""
     upside_down = dataclasses.replace(
@@ -124,6 +129,18 @@ def test_a_method_that_raises_is_recorded_and_the_others_go_on() -> None:
     assert (failed.trials, failed.repeats) == ((), ())
     assert sgd.error is None
     assert len(sgd.repeats) == 2
+
+
+def test_a_method_that_raises_is_spared() -> None:
+    plan = Plan(
+        [classifier], parse([raising, "sgd"]), "", rates=(0.01, 1.0), trials=3, seeds=2, passes=1
+    )
+    contest = Contest(plan, Memory())
+    contest.estimate()
+    heard: list[float] = []
+    for _ in contest.outcomes(lambda what, done=0.0, spared=0.0: heard.append(done + spared)):
+        pass
+    assert sum(heard) == pytest.approx(1.0)
 
 
 def matrices(learning_rate: Any) -> optax.GradientTransformation:
@@ -164,6 +181,8 @@ def test_problems_have_names_of_their_own() -> None:
         outcomes(classifier, classifier)
     with pytest.raises(ProblemError, match=r"names a folder; got '\.\./up'"):
         outcomes(changed(name="../up"))
+    with pytest.raises(ProblemError, match=r"begin with a letter or digit"):
+        outcomes(changed(name=".."))
     names = {name for name, _ in outcomes(changed(name=""), quadratic)}
     assert names == {"problem 1", "quadratic"}
 
@@ -245,17 +264,17 @@ def test_finished_runs_are_kept_and_others_are_trained(
     assert all(path.read_bytes() == content for path, content in kept.items())
 
 
-def halved(learning_rate: Any, factor: float = 0.5) -> optax.GradientTransformation:
-    return optax.sgd(FACTOR * learning_rate)
-
-
 FACTOR = 0.5
 
 
+def scaled(learning_rate: Any) -> optax.GradientTransformation:
+    return optax.chain(optax.scale(FACTOR), optax.sgd(learning_rate))
+
+
 def test_an_edited_method_is_trained_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (half,) = outcomes(classifier, methods=[halved], out=tmp_path).values()
+    (half,) = outcomes(classifier, methods=[scaled], out=tmp_path).values()
     monkeypatch.setitem(globals(), "FACTOR", 0.25)
-    (quarter,) = outcomes(classifier, methods=[halved], out=tmp_path).values()
+    (quarter,) = outcomes(classifier, methods=[scaled], out=tmp_path).values()
     assert half.trials[0].points[1].loss != quarter.trials[0].points[1].loss
 
 
