@@ -79,11 +79,11 @@ def test_scikit_learns_logistic_regression_is_at_rest_in_the_same_loss() -> None
     w = regression.fit(counts(words), labels).coef_[0]
     gradient = jax.grad(loss)(w, (words, labels), None)
     np.testing.assert_allclose(0.1 * len(labels) * np.asarray(gradient), -w, atol=1e-3)
-    test_words, test_labels = sparse.problem.test
-    likelihoods = regression.predict_log_proba(counts(test_words))
-    its = -likelihoods[np.arange(sparse.TEST), test_labels.astype(int)].mean()
-    assert float(loss(w, sparse.problem.test, None)) == pytest.approx(its, rel=1e-5)
-    assert loss(sparse.TRUE, sparse.problem.test, None) < its
+    words, labels = test = jax.tree.map(lambda array: array[:500], sparse.problem.test)
+    likelihoods = regression.predict_log_proba(counts(words))
+    its = -likelihoods[np.arange(500), labels.astype(int)].mean()
+    assert float(loss(w, test, None)) == pytest.approx(its, rel=1e-5)
+    assert loss(sparse.TRUE, test, None) < its
 
 
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
@@ -131,7 +131,7 @@ def test_the_recurrent_network_is_that_of_a_loop() -> None:
             hidden = np.maximum(hidden, 0)
         errors.append(hidden @ w["out"] + w["out_bias"] - total)
     params = jax.tree.map(jnp.asarray, w)
-    loss = float(adding.loss(params, (x, sums), None))
+    loss = float(jax.jit(adding.loss, static_argnums=2)(params, (x, sums), None))
     assert loss == pytest.approx(np.mean(np.square(errors)), rel=1e-4)
 
 
