@@ -29,7 +29,7 @@ SAMPLE = 10_000
 PIECE = 1_000
 """Examples that are measured at once."""
 
-TIMED_STEPS = 3
+TIMED_STEPS, TIMED_SECONDS = 3, 0.3
 
 
 class Costs(NamedTuple):
@@ -325,11 +325,13 @@ class _InMemory:
         return self._seconds
 
     def timed(self, arguments: Any, carry: Any, keys: Any) -> float:
-        steps = min(TIMED_STEPS, self.steps)
-        for first, last in ((0, 1), (0, steps)):
+        seconds = 1.0
+        for _ in range(2):  # the first time tells how many steps are enough the second time
+            steps = min(self.steps, max(TIMED_STEPS, round(TIMED_SECONDS / seconds)))
             begin = time.perf_counter()
-            carry = self._reach(arguments, carry, keys, 0, first, last)
-        return (time.perf_counter() - begin) / steps
+            carry = self._reach(arguments, carry, keys, 0, 0, steps)
+            seconds = (time.perf_counter() - begin) / steps
+        return seconds
 
     def over(
         self, number: int, arguments: Any, carry: Any, keys: Any
