@@ -58,10 +58,22 @@ def styles(labels: Sequence[str]) -> dict[str, Style]:
 
 
 def names(labels: Sequence[str]) -> dict[str, str]:
-    """For sentences: `adam` is Adam. Arguments are named where only they tell methods apart."""
+    """For sentences: `adam` is Adam, and `our.own.rules.lion` is lion.
+
+    Modules and arguments are named where only they tell methods apart.
+    """
     factories = [label.split("(")[0] for label in labels]
+    short = {
+        factory: NAMES.get(factory, factory if factory.count(".") < 2 else factory.split(".")[-1])
+        for factory in factories
+    }
+    spoken = [*short.values()]
     return {
-        label: label if factories.count(factory) > 1 else NAMES.get(factory, factory)
+        label: label
+        if factories.count(factory) > 1
+        else factory
+        if spoken.count(short[factory]) > 1
+        else short[factory]
         for label, factory in zip(labels, factories, strict=True)
     }
 

@@ -65,13 +65,27 @@ def test_styles_stay_apart() -> None:
     assert STYLES["adam"] not in found.values()
 
 
-def test_names_have_arguments_where_they_must() -> None:
-    assert names(["adam(b1=0.5)", "optax.lion(b1=0.9)", "sgd", "sgd(a=1)"]) == {
+def test_a_legend_of_long_labels_is_within_the_picture() -> None:
+    labels = [f"{name}(momentum=0.99)" for name in ("momentum", "nesterov", "velocity", "swing")]
+    figure = drawn(*(made.outcome(label, [1.0, 1.1]) for label in labels))["loss"]
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
+def test_names_have_modules_and_arguments_where_they_must() -> None:
+    expected = {
         "adam(b1=0.5)": "Adam",
         "optax.lion(b1=0.9)": "optax.lion",
+        "my.own.rules.lion": "lion",
+        "my.own.rules.tiger(a=1)": "my.own.rules.tiger",
+        "your.own.rules.tiger": "your.own.rules.tiger",
         "sgd": "sgd",
         "sgd(a=1)": "sgd(a=1)",
     }
+    assert names([*expected]) == expected
 
 
 @pytest.mark.parametrize("label", ["x" * 200, "my.module.lion(b1=0.95, b2=0.99)", "a(b=c(d=0.5))"])
@@ -219,5 +233,8 @@ def test_files_are_svg_with_text_and_always_the_same(tmp_path: Path) -> None:
         assert "my.factory(" in text
         assert "$x<b>" in text
         assert float(root.attrib["width"].removesuffix("pt")) <= 360, name
+        curves = re.findall(r' d="([^"]+)"', content.decode())
+        assert re.search(r"\.\d\d\b", "".join(curves))
+        assert not re.search(r"\.\d{3}", "".join(curves))
     pictures.write(tmp_path, results)
     assert before == {name: path.read_bytes() for name, path in paths["digits"].items()}
