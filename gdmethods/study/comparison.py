@@ -13,6 +13,7 @@ from gdmethods.study.standings import (
     diverged,
     ends,
     last_loss,
+    leaders,
     learned,
     least_seen,
     mean_end,
@@ -20,6 +21,7 @@ from gdmethods.study.standings import (
     ratio,
     standings,
     time,
+    unsure,
 )
 
 SHORT = 4
@@ -92,17 +94,23 @@ def _answer(outcomes: Sequence[Outcome]) -> str:
 
 def _ahead(ranked: Sequence[Standing]) -> str:
     best = ranked[0]
-    leaders = [standing for standing in ranked if standing.rank == 1]
+    first = leaders(ranked)
     end = _a(best.outcome.problem, f"of {number(mean_end(best.outcome))}")
     if len(ranked) == 1:
         return f"{best.name} ends with {end}."
     if len(best.outcome.repeats) == 1:
         return f"{best.name} ends best, with {end}, but one seed cannot tell methods apart."
-    if len(leaders) == 1:
-        return f"{best.name} is ahead, with {end}."
-    if len(leaders) == len(ranked):
-        return f"no difference is seen between {_names(leaders)}."
-    return f"{_names(leaders)} are ahead and not told apart."
+    if len(first) == len(ranked):
+        return f"no difference is seen between {_names(first)}."
+    ahead = f"{best.name} is ahead, with {end}."
+    if len(first) > 1:
+        ahead = f"{_names(first)} are ahead and not told apart."
+    scattered = unsure(ranked)
+    if not scattered:
+        return ahead
+    them = "it" if len(first) == 1 else "them"
+    vary = _verb("vary", scattered).replace("varys", "varies")
+    return f"{ahead} {_names(scattered)} {vary} too much over the seeds to be told from {them}."
 
 
 def _apart(ranked: Sequence[Standing]) -> str:
@@ -123,7 +131,7 @@ def _apart(ranked: Sequence[Standing]) -> str:
         if passes < math.inf:
             factors.setdefault(_factor(ratio(passes, least)), []).append(standing)
     fastest = factors.pop("1")
-    alone = fastest == [standing for standing in ranked if standing.rank == 1]
+    alone = fastest == leaders(ranked)
     parts = [
         f"{'It' if alone and len(fastest) == 1 else _names(fastest, ranked)} "
         f"{_verb('reach', fastest)} {target} in {_count(least, 'pass', 'passes')}"

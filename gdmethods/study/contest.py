@@ -25,7 +25,7 @@ import gdmethods
 from gdmethods.study.archive import Archive, Memory
 from gdmethods.study.dry_step import check
 from gdmethods.study.identity import problem_crc32
-from gdmethods.study.methods import Method
+from gdmethods.study.methods import Method, labels
 from gdmethods.study.outcomes import TRIAL_SEED, Facts, Outcome, Results, Run, Settings
 from gdmethods.study.problem import Problem, ProblemError
 from gdmethods.study.trials import Costs, Prepared, Trainer
@@ -111,6 +111,7 @@ class Contest:
             for problem in plan.problems
         }
         self._crc32s = {problem.name: problem_crc32(problem) for problem in plan.problems}
+        self._labels = labels(plan.methods)
         self._trials = dict(zip([m.text for m in plan.methods], _trials(plan), strict=True))
         self._trainers: dict[tuple[str, str], Trainer | Exception] = {
             (problem.name, method.text): self._trainer(problem, method)
@@ -200,12 +201,15 @@ class Contest:
                 repeats.append(run)
         except _Failed as failed:
             left = len(self._trials[method.text]) + self._plan.seeds - len(trials) - len(repeats)
-            watch(method.label, spared=max(left, 0) * self._shares.get(problem.name, 0.0))
+            watch(
+                self._labels[method.text],
+                spared=max(left, 0) * self._shares.get(problem.name, 0.0),
+            )
             error, repeats = str(failed), []
         return Outcome(
             self._facts(problem),
             method.text,
-            method.label,
+            self._labels[method.text],
             tuple(trials),
             tuple(repeats),
             extended,

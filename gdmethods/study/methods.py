@@ -34,6 +34,7 @@ _EVAL_PARAMS: dict[type, Callable[[Any, Any], Any]] = {
 
 
 _COLON = re.compile(r"((?:^|,)\s*[\w.]+):(?=[^\W\d])")  # of module:attribute
+_MODULES = re.compile(r"^(?:\w+\.){2,}")  # of a factory in a module of a package
 
 
 class MethodError(ValueError):
@@ -55,10 +56,6 @@ class Method:
     factory: Callable[..., optax.GradientTransformationExtraArgs]
     versions: Mapping[str, str]
     bound: frozenset[str] = frozenset()
-
-    @property
-    def label(self) -> str:
-        return self.text.removeprefix("gdmethods.")
 
     def optimizer(self, **arguments: Any) -> optax.GradientTransformationExtraArgs:
         return optax.with_extra_args_support(self.factory(**arguments))
@@ -104,6 +101,16 @@ def parse(given: str | Sequence[str | Callable[..., Any]]) -> list[Method]:
         if texts.count(text) > 1:
             raise MethodError(f"{text} is there twice")
     return found
+
+
+def labels(methods: Sequence[Method]) -> dict[str, str]:
+    """The expressions for tables and pictures, without modules that no other method needs."""
+    whole = [method.text.removeprefix("gdmethods.") for method in methods]
+    short = [_MODULES.sub("", text) for text in whole]
+    return {
+        method.text: brief if short.count(brief) == 1 else text
+        for method, text, brief in zip(methods, whole, short, strict=True)
+    }
 
 
 def _own(factory: Callable[..., Any]) -> Method:

@@ -11,6 +11,7 @@ never diverge. A run that misses the target counts as infinitely slow (as in Alg
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -122,7 +123,7 @@ def least_seen(seeds: int, comparisons: int) -> float:
 
 
 def standings(outcomes: Sequence[Outcome]) -> list[Standing]:
-    """Of the methods on one problem: the best first, and those that failed last."""
+    """Of the methods on one problem: the best mean first, and those that failed last."""
     tried = sorted((outcome for outcome in outcomes if not failed(outcome)), key=_badness)
     spoken = names([outcome.label for outcome in outcomes])
     comparisons = pairs(len(tried))
@@ -131,12 +132,21 @@ def standings(outcomes: Sequence[Outcome]) -> list[Standing]:
         rank = 1 + sum(difference(outcome, other, comparisons).low > 0 for other in tried)
         behind = difference(outcome, tried[0], comparisons)
         ranked.append(Standing(outcome, spoken[outcome.label], rank, behind))
-    ranked.sort(key=lambda standing: standing.rank or 0)
     return ranked + [
         Standing(outcome, spoken[outcome.label], None, NOWHERE)
         for outcome in outcomes
         if failed(outcome)
     ]
+
+
+def leaders(ranked: Sequence[Standing]) -> list[Standing]:
+    """The best method and those next to it, up to the first that is shown to be worse than one."""
+    return list(itertools.takewhile(lambda standing: standing.rank == 1, ranked))
+
+
+def unsure(ranked: Sequence[Standing]) -> list[Standing]:
+    """Methods with a worse mean than one shown to be worse, whose seeds differ too much for it."""
+    return [standing for standing in ranked[len(leaders(ranked)) :] if standing.rank == 1]
 
 
 def pairs(methods: int) -> int:

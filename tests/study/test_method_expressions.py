@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import gdmethods
-from gdmethods.study.methods import DEFAULT, MethodError, eval_params, parse
+from gdmethods.study.methods import DEFAULT, MethodError, eval_params, labels, parse
 
 PARAMS = {"w": jnp.array([1.0, -2.0])}
 GRADIENTS = {"w": jnp.array([0.5, 4.0])}
@@ -51,12 +51,18 @@ def test_list_keeps_its_order_and_has_each_method_once() -> None:
     with pytest.raises(MethodError, match=r"gdmethods.adam\(b1=0.5\) is there twice"):
         parse("optax.adamw, adam(b1=0.5), gdmethods.adam( b1 = 0.5 )")
     assert [method.text for method in methods] == ["optax.adamw", "gdmethods.adam(b1=0.5)"]
-    assert [method.label for method in methods] == ["optax.adamw", "adam(b1=0.5)"]
+    assert [*labels(methods).values()] == ["optax.adamw", "adam(b1=0.5)"]
 
 
 def test_factories_of_a_notebook_join_the_expressions() -> None:
     methods = parse([optax.lion, "adam, sgd"])
-    assert [method.label for method in methods] == ["optax._src.alias.lion", "adam", "sgd"]
+    assert [*labels(methods).values()] == ["lion", "adam", "sgd"]
+
+
+def test_a_label_has_the_modules_that_tell_methods_apart() -> None:
+    methods = parse("optax.adam, optax.contrib.prodigy(betas=(0.5, 0.9)), optax.contrib:muon")
+    assert [*labels(methods).values()] == ["optax.adam", "prodigy(betas=(0.5, 0.9))", "muon"]
+    assert [*labels(parse([optax.lion, "optax.lion"])).values()] == ["lion", "optax.lion"]
 
 
 def test_what_can_be_tuned_starts_at_its_default() -> None:

@@ -82,6 +82,21 @@ def test_ranks_with_ties() -> None:
     assert ranks(c, last, b, a) == {"a": 1, "b": 1, "c": 2, "last": 4}
 
 
+def test_a_scattered_method_is_behind_a_worse_one_that_is_told_apart() -> None:
+    """Its mean is the worst, but its own seeds differ too much to show it."""
+    noise = np.array([0.1, -0.1, 0.05, -0.05, 0.0])
+    best, next_ = made.outcome("best", 2 + noise), made.outcome("next", 3 - noise)
+    scattered = made.outcome("scattered", 6 + 40 * noise)
+    found = standings.standings([scattered, next_, best])
+    assert [(s.outcome.label, s.rank) for s in found] == [
+        ("best", 1),
+        ("next", 2),
+        ("scattered", 1),
+    ]
+    assert [s.outcome.label for s in standings.leaders(found)] == ["best"]
+    assert [s.outcome.label for s in standings.unsure(found)] == ["scattered"]
+
+
 def test_more_methods_ask_for_more() -> None:
     a, b = made.outcome("a", [1.0, 1.2, 1.1]), made.outcome("b", [1.5, 1.8, 1.5])
     others = [made.outcome(f"m{i}", [20.0, 25.0, 21.0 + i]) for i in range(6)]
