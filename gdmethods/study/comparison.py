@@ -109,7 +109,7 @@ def _ahead(ranked: Sequence[Standing]) -> str:
     if not scattered:
         return ahead
     them = "it" if len(first) == 1 else "them"
-    vary = _verb("vary", scattered).replace("varys", "varies")
+    vary = _verb("vary", scattered)
     return f"{ahead} {_names(scattered)} {vary} too much over the seeds to be told from {them}."
 
 
@@ -251,6 +251,8 @@ def _count(amount: float, one: str, many: str = "") -> str:
 
 def _verb(verb: str, standings: Sequence[Standing]) -> str:
     third = f"{verb}es" if verb.endswith(("s", "ch")) else f"{verb}s"
+    if verb.endswith("y"):
+        third = f"{verb[:-1]}ies"
     return third if len(standings) == 1 else verb
 
 

@@ -36,6 +36,7 @@ def test_the_last_tenth_is_kept_for_the_test(text: Text) -> None:
     assert text.characters == len(known) == 70
 
 
+@pytest.mark.proof
 def test_a_prediction_sees_what_is_before_it_alone(text: Text) -> None:
     model = Transformer(text.characters, rngs=nnx.Rngs(0))
     piece = text.test[:1, :8]

@@ -33,6 +33,7 @@ def test_the_curve_is_where_tossed_gains_settle(lit: float) -> None:
     assert gains.of_tosses(lit, 20) == pytest.approx(max(gain.mean(), 0.1), rel=0.02)
 
 
+@pytest.mark.proof
 def test_draws_the_gains_and_prints_their_shares(
     small_data: Dataset,
     tmp_path: Path,

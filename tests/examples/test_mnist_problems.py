@@ -88,6 +88,7 @@ def test_network_learns(name: str, small_data: Dataset) -> None:
     assert math.isclose(run.state_bytes_per_weight, 8, abs_tol=0.01)
 
 
+@pytest.mark.proof
 def test_dropout_trains_with_half_of_the_units_and_measures_with_all(small_data: Dataset) -> None:
     dropout = problem("dropout", small_data)
     params = dropout.init(jax.random.key(0))

@@ -129,6 +129,7 @@ def test_remainder_that_fills_no_batch_is_left_out(small_data: Dataset) -> None:
     assert sorted(set(counts)) == [0, 10, 20]
 
 
+@pytest.mark.proof
 def test_full_batch_is_one_step_of_gradient_descent(small_data: Dataset) -> None:
     """As one step by hand, whatever the order of the images."""
     rate = 0.1

@@ -12,6 +12,7 @@ def test_the_rule_is_that_of_the_paper() -> None:
     assert own_rule.difference_from_numpy() < 1e-13
 
 
+@pytest.mark.proof
 def test_it_trains_in_4_bytes_as_in_12(small_data: Dataset) -> None:
     wide = own_rule.cost(own_rule.nadam(1e-3), jnp.float32, small_data, 5, 0)
     narrow = own_rule.cost(own_rule.in_four_bytes(1e-3), jnp.bfloat16, small_data, 5, 0)

@@ -22,6 +22,7 @@ def test_without_pytorch_it_says_how_to_install_it(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.proof
 def test_weights_and_state_arrive_in_flax() -> None:
     """The last layer sees the same signals, though PyTorch flattens the channels first."""
     shapes = {

@@ -223,6 +223,7 @@ def cost(network: Any, batch: Any) -> jax.Array:
     return optax.softmax_cross_entropy_with_integer_labels(network(x), y).mean()
 
 
+@pytest.mark.proof
 def test_nnx_is_a_loop_of_nnx() -> None:
     """With batch statistics and dropout's keys, as its own optimizer trains it."""
     problem = Problem.from_nnx(
@@ -255,6 +256,7 @@ def test_nnx_is_a_loop_of_nnx() -> None:
     assert run.weights == 20 * 8 + 8 + 8 + 8 + 8 * 2 + 2
 
 
+@pytest.mark.proof
 def test_equinox_is_a_loop_of_equinox() -> None:
     equinox = pytest.importorskip("equinox")
 

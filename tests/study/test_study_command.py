@@ -71,6 +71,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return numbers(out)
 
 
+@pytest.mark.proof
 def test_a_killed_study_goes_on_to_the_same_numbers(
     expected: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
