@@ -19,6 +19,7 @@ PAGES = {
     "CONTRIBUTING": "write/contributing",
     "examples/README": "use/examples",
     "examples/mnist/README": "evidence/mnist",
+    "examples/problems/README": "evidence/study",
 }
 RELATIVE = re.compile(r"\]\((?![a-z]+:|[#/])")
 
