@@ -12,6 +12,7 @@ WITHOUT_BROWSER=skip.
 """
 
 import argparse
+import contextlib
 import functools
 import http.server
 import os
@@ -51,8 +52,11 @@ def chromium() -> str | None:
 def install() -> None:
     if os.geteuid() or not shutil.which("apt-get"):
         return
-    for command in ("update", "install --yes --no-install-recommends chromium"):
-        subprocess.run(["apt-get", "--quiet=2", *command.split()], capture_output=True)
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    with contextlib.suppress(subprocess.TimeoutExpired):  # without a network it tries for long
+        for command in ("update", "install --yes --no-install-recommends chromium"):
+            arguments = ["apt-get", "--quiet=2", *command.split()]
+            subprocess.run(arguments, capture_output=True, timeout=240, env=quiet)
 
 
 def watched(page: Page, host: str) -> list[str]:
