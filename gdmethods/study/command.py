@@ -97,10 +97,10 @@ def _parser() -> Parser:
         "gdmethods.study",
         "Compare methods on problems of your own, all tuned equally: each tries the same learning "
         "rates, and repeats the one that ends best with new seeds. Writes a report, and saves "
-        "every finished run at once. After Ctrl-C or a kill, the same command goes on where it was. "
-        f"By default each method has {Plan.trials + Plan.seeds} runs on each problem, and a few "
-        "more if the best rate is at the edge of the range. First it says about how long all "
-        "take.",
+        "every finished run at once. After Ctrl-C or a kill, the same command goes on where it "
+        f"was. By default each method has {Plan.trials + Plan.seeds} runs on each problem, and a "
+        "few more if the best rate is at the edge of the range. First it says about how long "
+        "all take.",
     )
     parser.add_argument(
         "problems",
