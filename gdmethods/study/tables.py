@@ -44,7 +44,7 @@ TERMINAL = 80
 """Columns of a terminal."""
 
 NEAR = 0.95
-"""A trial is near the best one if it improves the judge by this share of what that one does."""
+"""A trial is near the best one if it improves the judge by this share of the best one's change."""
 
 
 def write(directory: Path, results: Results) -> None:
