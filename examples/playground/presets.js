@@ -15,7 +15,7 @@ const presets = {
   oscillation: {
     title: "Oscillation",
     claim: "The slope across the ravine is 25 times the one along it. From η = 1/25 each step "
-      + "of SGD crosses the ravine, from η = 2/25 each lands higher. So η must stay small, "
+      + "of SGD crosses the ravine, above η = 2/25 each lands higher. So η must stay small, "
       + "and the way along is slow.",
     formula: "wₜ = (1 − ηλ) wₜ₋₁, λ = 25 across, 1 along",
     measured: ({ sgd }) => `across × ${shrinks(across(sgd), 0, 30)} a step, along × ${

@@ -17,7 +17,7 @@ from gdmethods.study.outcomes import Point, Run, Settings
 
 
 class ArchiveError(Exception):
-    """A file among the runs is none."""
+    """A file among the runs is not a run."""
 
 
 class Memory:

@@ -95,11 +95,12 @@ def _plan(options: argparse.Namespace, command: str) -> Plan:
 def _parser() -> Parser:
     parser = Parser(
         "gdmethods.study",
-        "Compare methods on problems of your own, each tuned equally: all try the same learning "
-        "rates, and repeat the one that ends best with new seeds. Leaves a report, and every "
-        "finished run at once; after Ctrl-C, or a kill, the same command goes on where it was. "
-        f"By default each method has {Plan.trials + Plan.seeds} runs on each problem, and a few "
-        "more at the edge of the range. Before it begins, it says about how long all take.",
+        "Compare methods on problems of your own, all tuned equally: each tries the same learning "
+        "rates, and repeats the one that ends best with new seeds. Writes a report, and saves "
+        "every finished run at once. After Ctrl-C or a kill, the same command goes on where it "
+        f"was. By default each method has {Plan.trials + Plan.seeds} runs on each problem, and a "
+        "few more if the best rate is at the edge of the range. First it says about how long "
+        "all take.",
     )
     parser.add_argument(
         "problems",
@@ -139,13 +140,13 @@ def _parser() -> Parser:
         type=_tuned,
         action="append",
         default=[],
-        help="another argument to tune, such as momentum=0.5,0.9,0.99; may be there several times",
+        help="another argument to tune, such as momentum=0.5,0.9,0.99; may be given several times",
     )
     parser.add_argument(
         "--random",
         metavar="N",
         type=positive,
-        help="trials besides with --tune: random points of the grid of rates and values, or "
+        help="further trials with --tune: random points of the grid of rates and values, or "
         "further rates for a method without such an argument (as many as --trials)",
     )
     parser.add_argument(
@@ -159,15 +160,15 @@ def _parser() -> Parser:
         "--select",
         choices=(JUDGE, LOSS),
         default=Plan.select,
-        help="the best trial ends best by the judge, which is the first metric, on the validation "
-        "data, or has the lowest loss on those that train (%(default)s)",
+        help="what chooses the best trial: the judge, which is the first metric, on the "
+        "validation data, or the loss on the training data (%(default)s)",
     )
     parser.add_argument(
         "--passes",
         metavar="N",
         type=positive,
         default=Plan.passes,
-        help="passes over the data that train (%(default)s)",
+        help="passes over the training data (%(default)s)",
     )
     parser.add_argument(
         "--points",
@@ -180,7 +181,8 @@ def _parser() -> Parser:
         "--target",
         metavar="VALUE",
         type=_finite,
-        help="of the judge on the validation data: the time is taken to it (the problem's)",
+        help="a value of the judge on the validation data; measures how long each method takes to "
+        "reach it (the problem's)",
     )
     parser.add_argument(
         "--batch-size",

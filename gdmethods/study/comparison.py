@@ -131,7 +131,7 @@ def _apart(ranked: Sequence[Standing]) -> str:
         if passes < math.inf:
             factors.setdefault(_factor(ratio(passes, least)), []).append(standing)
     fastest = factors.pop("1")
-    alone = fastest == leaders(ranked)
+    alone = fastest == leaders(ranked) and not unsure(ranked)
     parts = [
         f"{'It' if alone and len(fastest) == 1 else _names(fastest, ranked)} "
         f"{_verb('reach', fastest)} {target} in {_count(least, 'pass', 'passes')}"
@@ -195,8 +195,8 @@ def _certainty(ranked: Sequence[Standing]) -> list[str]:
         return ["With one seed, chance alone may have made the order: take at least five."]
     text = (
         f"With {seeds} seeds and {len(tried)} methods, a difference is told from chance if it is "
-        f"{_factor(least_seen(seeds, pairs(len(tried))))} times its standard deviation over the "
-        "seeds"
+        f"at least {_factor(least_seen(seeds, pairs(len(tried))))} times its standard "
+        "deviation over the seeds"
     )
     more = _factor(least_seen(2 * seeds, pairs(len(tried))))
     few = " So few seeds show large differences only: where none is seen, there may be one."
@@ -218,8 +218,8 @@ def _remarks(standing: Standing) -> Iterator[str]:
         )
     if outcome.extended:
         yield (
-            f"{standing.name}: the best learning rate was at the edge of the grid, which was "
-            "therefore extended beyond it, once."
+            f"{standing.name}: the best learning rate was at the edge of the grid, so the grid "
+            "was extended beyond it, once."
         )
     if not learned(outcome):
         start = float(np.median([run.points[0].loss for run in outcome.repeats]))
@@ -227,7 +227,7 @@ def _remarks(standing: Standing) -> Iterator[str]:
         yield (
             f"{standing.name} does not learn: at its best learning rate, the training loss "
             f"{'diverges' if math.isinf(end) else f'ends at {number(end)}'}. "
-            f"Before the first step, it is {number(start)}."
+            f"Before the first step it was {number(start)}."
         )
 
 

@@ -50,10 +50,10 @@ class Plan:
       tune: by the name of an argument, its values.
       random: further trials if arguments are tuned; by default as many again.
       seeds: repeats.
-      passes: over the data that train.
+      passes: over the training data.
       points: measurements in a pass.
       together: runs that train at once; by default 1 on a CPU, else 8.
-      select: the best trial ends best by the judge, or has the lowest loss on the data that train.
+      select: what chooses the best trial: the judge, or the loss on the training data.
       target: in place of that of each problem.
     """
 

@@ -23,7 +23,7 @@ class Settings:
       method: the expression of the factory.
       arguments: that the factory is called with besides: the learning rate, and what is tuned.
       seed: of the first weights, the order of the data and whatever the loss draws.
-      passes: over the data that train.
+      passes: over the training data.
       batch_size: examples in a minibatch.
       points: measurements in a pass.
       together: runs that train at once; sums may round otherwise.
@@ -52,10 +52,10 @@ class Point:
 
     Attributes:
       steps: taken so far.
-      passes: over the data that train.
+      passes: over the training data.
       seconds: of training so far, without measuring and compiling. Of several runs at once, each
         has its share.
-      loss: the mean over the data that train, or over a sample of them; NaN when diverged.
+      loss: the mean over the training data, or over a sample of them; NaN when diverged.
       validation: each metric on the validation data, by its name.
       test: each metric on the test data; empty where a problem has none.
     """
@@ -78,7 +78,7 @@ class Run:
         shows it.
       weights: of the parameters.
       state_bytes_per_weight: that the optimizer keeps.
-      compile_seconds: the method's compilation took, on this problem.
+      compile_seconds: that the method's compilation took, on this problem.
       points: the first before the first step.
     """
 
@@ -100,10 +100,10 @@ class Facts:
       judge: the metric that chooses and compares.
       greater_is_better: whether more of the judge is better.
       reported: "test" where the problem has test data, else "validation".
-      target: the value of the judge on the validation data that the time is taken to; None where
-        there is no target.
+      target: the value of the judge on the validation data until which time is measured; None
+        without a target.
       batch_size: examples in a minibatch; None where the problem makes its own batches.
-      examples: that train; None where it is not known.
+      examples: how many train; None where it is not known.
     """
 
     name: str

@@ -89,7 +89,7 @@ def caption(name: str, outcomes: Sequence[Outcome]) -> str:
     drawn = [outcome for outcome in outcomes if not failed(outcome)]
     target = (
         f"to the target. That is a validation {judged} of {number(facts.target or 0)}. A dot is a "
-        "seed. A bar ends at the median, in which a seed that misses the target is infinite."
+        "seed. A bar ends at the median, where a seed that misses the target counts as infinite."
     )
     match name:
         case "loss":
@@ -122,7 +122,7 @@ def _reading(outcomes: Sequence[Outcome]) -> str:
         1: "A line is one seed.",
         2: "A line is midway between two seeds, and its band is between them.",
     }.get(seeds, f"A line is the median of {seeds} seeds, and its band holds them all.")
-    lost = " In the median, a seed that has diverged is infinite; the band leaves it out."
+    lost = " In the median, a seed that has diverged counts as infinite; the band leaves it out."
     beyond = " What is beyond the scale is drawn along its edge."
     return lines + lost * any(run.diverged for o in outcomes for run in o.repeats) + beyond
 

@@ -30,10 +30,10 @@ class Problem:
       loss: `loss(params, batch, key)` gives the mean over the batch, a scalar;
         with `has_state`, `loss(params, state, batch, key)` gives the pair
         `(scalar, new state)`.
-      train: the data that train, in memory. Each pass takes them in another
-        order; those left over at its end that fill no batch are left out.
-      validation: the data that choose the settings.
-      test: the data that are reported; without them, `validation` is.
+      train: the training data, in memory. Each pass takes them in another order,
+        and leaves out the last ones if they fill no batch.
+      validation: the data by which settings are chosen.
+      test: the data that results are reported on; without them, `validation`.
       batches: in place of `train`, for data that do not fit in memory.
         `batches(key)` gives the batches of one pass: a generator, a PyTorch
         loader, a Grain data loader. To shuffle in NumPy, seed a generator by
@@ -47,8 +47,8 @@ class Problem:
       name: in tables and files; by default the name that the command found it
         by.
       text: a line that says what it is, for the report.
-      target: the value of the judge, on the validation data, that the time is
-        taken to.
+      target: a value of the judge on the validation data; the time until it is
+        reached is measured.
       has_state: see above.
 
     A classifier of points in the plane, with 3 weights:
@@ -95,7 +95,7 @@ class Problem:
 
     @property
     def examples(self) -> int | None:
-        """That train; None where the problem makes its own batches."""
+        """How many train; None where the problem makes its own batches."""
         return None if self.batches else rows(self.train)
 
     def first(self, key: Any) -> tuple[Any, Any]:

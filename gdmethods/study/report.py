@@ -11,12 +11,12 @@ from markupsafe import Markup
 
 from gdmethods._programs.files import whole
 from gdmethods.study import pictures, tables
-from gdmethods.study.comparison import remarks
+from gdmethods.study.comparison import judge, remarks
 from gdmethods.study.outcomes import Outcome, Results
 from gdmethods.study.standings import by_problem
 
 RANKING = ("rank", "label", "learning_rate", "judge", "behind")
-"""The columns that the ranking has."""
+"""The columns of the ranking."""
 
 Paths = Mapping[str, Mapping[str, Path]]
 
@@ -75,8 +75,8 @@ def _repeating(outcomes: Sequence[Outcome]) -> str:
     facts = outcomes[0].problem
     parts = [
         facts.batch_size and f"batches of {facts.batch_size:,}",
-        facts.examples and f"{facts.examples:,} examples that train",
-        f"{facts.judge} judges, and is reported on the {facts.reported} data",
+        facts.examples and f"{facts.examples:,} training examples",
+        f"judged by the {judge(facts)}, which is reported on the {facts.reported} data",
         facts.target is not None and f"its target on the validation data is {facts.target:g}",
         *(f"CRC-32 {run.settings.problem_crc32:08x}" for run in outcomes[0].trials[:1]),
     ]

@@ -83,24 +83,24 @@ def study(
       rates: the lowest and the highest learning rate.
       trials: learning rates that each method tries, evenly on a log scale.
       tune: by the name of an argument, values to try; see `random`.
-      random: trials besides, if arguments are tuned: random points of the grid
+      random: further trials if arguments are tuned: random points of the grid
         of rates and values for a method that has such an argument, further
         rates for another. By default as many as `trials`.
       seeds: repeats of the setting whose trial ends best.
-      passes: over the data that train.
+      passes: over the training data.
       points: measurements in a pass.
-      target: the value of the judge, on the validation data, that the time is
-        taken to; by default that of each problem.
-      select: the best trial ends best by the "judge", on the validation data, or
-        has the lowest "loss", on those that train.
+      target: a value of the judge on the validation data; the time until it is
+        reached is measured. By default that of each problem.
+      select: what chooses the best trial: the "judge", on the validation data,
+        or the "loss", on the training data.
       together: runs that train at once, under `jax.vmap`; by default 1 on a
         CPU, else 8.
       out: where the finished runs are kept. The same call goes on from there.
       quiet: say nothing of the progress.
 
     Raises:
-      ValueError: the parts of a problem do not fit, a method is not there or
-        cannot train, or the options do not go together; nothing was trained.
+      ValueError: the parts of a problem do not fit, a method is missing or
+        cannot train, or the options do not fit together; nothing was trained.
 
     The bowl ½ (w₁² + 100 w₂²), which SGD descends at rates below 2 / 100:
 

@@ -44,7 +44,7 @@ TERMINAL = 80
 """Columns of a terminal."""
 
 NEAR = 0.95
-"""A trial is near the best one if it improves the judge by this share of what that one does."""
+"""A trial is near the best one if it improves the judge by this share of the best one's change."""
 
 
 def write(directory: Path, results: Results) -> None:
@@ -222,8 +222,8 @@ def columns(facts: Facts) -> list[Column]:
             f"passes\nto {goal}",
             "passes_to_target",
             f"over the training data until the {judged} on the validation data is {goal}: "
-            "the median seed, where a seed that misses it counts as infinite; and how many reach "
-            "it, unless all do",
+            "the median over the seeds. A seed that misses it counts as infinite, and the number "
+            "of seeds that reach it stands below",
             lambda rows: _to_target(rows, "passes_to_target"),
         ),
         Column(
@@ -238,14 +238,19 @@ def columns(facts: Facts) -> list[Column]:
         Column(
             "rank",
             "rank",
-            "1 + the number of methods shown to be better; = where methods share it",
+            "1 + the number of methods shown to be better; = if several share it",
             _ranks,
         ),
-        Column("method", "label", "the factory and its arguments, and those tuned", labels),
+        Column(
+            "method",
+            "label",
+            "the factory and its arguments; below them, what was tuned besides the rate",
+            labels,
+        ),
         Column(
             "rate",
             "learning_rate",
-            "the learning rate whose trial ended best; * the lowest or highest tried",
+            "the learning rate whose trial ended best; * if it is the lowest or highest tried",
             _rates,
         ),
         Column(
@@ -257,8 +262,9 @@ def columns(facts: Facts) -> list[Column]:
         Column(
             "behind\nthe best",
             "behind",
-            "by how much the mean is worse: with a confidence of 95 % for all pairs of methods "
-            "together, it is in this interval; with 0 in it, no difference is seen",
+            "by how much the mean is worse than the best one: an interval that holds with a "
+            "confidence of 95 % for all pairs of methods together. If 0 is in it, no difference "
+            "is seen",
             _intervals,
         ),
         *(target if goal else []),
@@ -285,8 +291,8 @@ def columns(facts: Facts) -> list[Column]:
         Column(
             "trials\nnear\nbest",
             "trials_near_best",
-            f"trials that improve the {judged} by at least {NEAR:.0%} of what the best trial "
-            "does: the more, the less tuning a method needs",
+            f"trials that improve the {judged} by at least {NEAR:.0%} of the best trial's "
+            "improvement: the more, the less tuning a method needs",
             lambda rows: [
                 f"{row['trials_near_best']} of {len(row['trials'])}" if _ranked(row) else "—"
                 for row in rows

@@ -24,7 +24,7 @@ from gdmethods.study.outcomes import Point, Run, Settings
 from gdmethods.study.problem import Problem, ProblemError, rows
 
 SAMPLE = 10_000
-"""Examples that train, whose loss is measured; always the same."""
+"""Training examples whose loss is measured; always the same."""
 
 PIECE = 1_000
 """Examples that are measured at once."""
@@ -78,7 +78,7 @@ class Prepared:
         return parts
 
     def _sample(self) -> Any:
-        """Of the data that train."""
+        """Of the training data."""
         if self.problem.batches is None:
             train = self.problem.train
             if rows(train) <= SAMPLE:

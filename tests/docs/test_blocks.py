@@ -1,5 +1,7 @@
 """Each Python block of each page runs alone, and prints what the page says that it prints.
 
+The pages are those of docs/, and the READMEs of the examples, which the site shows too.
+
 A reader pastes a block into a new program, so each has a namespace of its own. A ```text block
 that follows at once is its output: compared as doctest does, with `...` for what varies.
 
@@ -20,7 +22,7 @@ import jax
 import pytest
 from markdown_it import MarkdownIt
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
 WORDS = {"proof", "no-run"}
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -66,7 +68,8 @@ def run(where: str, line: int, code: str, raises: str | None, shown: str | None)
         pytest.fail(checker.output_difference(example, got, OPTIONS), pytrace=False)
 
 
-PAGES = {str(page.relative_to(DOCS.parent)): page for page in sorted(DOCS.rglob("*.md"))}
+FILES = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("README.md")]
+PAGES = {str(page.relative_to(ROOT)): page for page in sorted(FILES)}
 
 
 @pytest.mark.parametrize(

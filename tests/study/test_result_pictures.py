@@ -205,7 +205,7 @@ def test_captions_say_what_the_seeds_allow() -> None:
     assert "quartile" not in caption(1.0, 2.0) + caption(1.0, 2.0, 3.0)
     assert "median of 3 seeds, and its band holds them all" in caption(1.0, 2.0, 3.0)
     assert "infinite" not in caption(1.0, 2.0, 3.0)
-    assert "diverged is infinite" in caption(1.0, 2.0, NAN)
+    assert "diverged counts as infinite" in caption(1.0, 2.0, NAN)
 
 
 def test_all_that_diverges_can_be_drawn() -> None:

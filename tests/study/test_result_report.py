@@ -173,7 +173,7 @@ def test_can_be_repeated(page: Page) -> None:
     assert RESULTS.command in page.text
     for part in ("0.001, 0.01, 0.1", "gdmethods 0.9, jax 0.10", "batches of 32", "00000abc"):
         assert part in page.text
-    assert "1,000 examples" in page.text
+    assert "1,000 training examples" in page.text
     assert "27 runs: 4 minutes of training, 8 seconds of compilation" in page.text
 
 
