@@ -34,12 +34,12 @@ class Study:
 
     @property
     def tables(self) -> dict[str, Any]:
-        """NumPy's structured arrays, by name."""
+        """NumPy's structured arrays: `points`, of all runs, and `outcomes`, of each method."""
         return tables.arrays(self.results)
 
     @property
     def figures(self) -> dict[str, Any]:
-        """Matplotlib's figures, by name."""
+        """Matplotlib's figures, by problem and then by name, as `["bowl"]["loss"]`."""
         return pictures.figures(self.results)
 
     def write(self, directory: str | Path) -> list[Path]:
@@ -89,8 +89,8 @@ def study(
       seeds: repeats of the setting whose trial ends best.
       passes: over the data that train.
       points: measurements in a pass.
-      target: the value of the judge, on the validation data, that the time is
-        taken to; by default that of each problem.
+      target: a value of the judge, on the validation data, whose time is
+        reported; by default that of each problem.
       select: the best trial ends best by the "judge", on the validation data, or
         has the lowest "loss", on those that train.
       together: runs that train at once, under `jax.vmap`; by default 1 on a
