@@ -33,7 +33,8 @@ class Problem:
       train: the data that train, in memory. Each pass takes them in another
         order; those left over at its end that fill no batch are left out.
       validation: the data that choose the settings, in memory.
-      test: the data that are reported, in memory; without them, `validation` is.
+      test: the data that are reported, in memory; without them, `validation`
+        is.
       batches: in place of `train`, for data that do not fit in memory.
         `batches(key)` gives the batches of one pass: a generator, a PyTorch
         loader, a Grain data loader. To shuffle in NumPy, seed a generator by
@@ -162,8 +163,9 @@ class Problem:
         """A problem whose model is an Equinox module.
 
         Its floating-point arrays train. It is measured in
-        `equinox.nn.inference_mode`, where the loss gets a key that is always the
-        same. A model with an `equinox.nn.State` needs `Problem` with `has_state`.
+        `equinox.nn.inference_mode`, where the loss gets a key that is always
+        the same. A model with an `equinox.nn.State` needs `Problem` with
+        `has_state`.
 
         Arguments:
           build: `build(key)` gives the module.
