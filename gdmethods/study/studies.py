@@ -89,8 +89,9 @@ def study(
       seeds: repeats of the setting whose trial ends best.
       passes: over the data that train.
       points: measurements in a pass.
-      target: a value of the judge, on the validation data, whose time is
-        reported; by default that of each problem.
+      target: a value of the judge, on the validation data; the report has the
+        time that each method takes to reach it. By default that of each
+        problem.
       select: the best trial ends best by the "judge", on the validation data, or
         has the lowest "loss", on those that train.
       together: runs that train at once, under `jax.vmap`; by default 1 on a
