@@ -32,8 +32,9 @@ class Problem:
         `(scalar, new state)`.
       train: the training data, in memory. Each pass takes them in another order,
         and leaves out the last ones if they fill no batch.
-      validation: the data by which settings are chosen.
-      test: the data that results are reported on; without them, `validation`.
+      validation: the data by which settings are chosen, in memory.
+      test: the data that results are reported on, in memory; without them,
+        `validation`.
       batches: in place of `train`, for data that do not fit in memory.
         `batches(key)` gives the batches of one pass: a generator, a PyTorch
         loader, a Grain data loader. To shuffle in NumPy, seed a generator by
@@ -42,14 +43,14 @@ class Problem:
       metrics: by name, `metric(params, batch)` gives the mean over the batch, a
         scalar; with `has_state`, `metric(params, state, batch)`. The first one
         judges; without any, the loss does.
-      greater_is_better: the names of the metrics of which more is better.
+      greater_is_better: a list of the metrics, by name, that should be large.
       batch_size: examples in a batch of `train`.
-      name: in tables and files; by default the name that the command found it
-        by.
-      text: a line that says what it is, for the report.
+      name: in tables and files; by default the name that the command was
+        given, and "problem 1" in `study`.
+      text: a line about the problem, for the report.
       target: a value of the judge on the validation data; the time until it is
         reached is measured.
-      has_state: see above.
+      has_state: whether there is state that is not trained; see above.
 
     A classifier of points in the plane, with 3 weights:
 
@@ -162,13 +163,27 @@ class Problem:
         """A problem whose model is an Equinox module.
 
         Its floating-point arrays train. It is measured in
-        `equinox.nn.inference_mode`, with a key that is always the same.
+        `equinox.nn.inference_mode`, where the loss gets a key that is always
+        the same. A model with an `equinox.nn.State` needs `Problem` with
+        `has_state`.
 
         Arguments:
           build: `build(key)` gives the module.
           loss: `loss(module, batch, key)` gives the mean over the batch.
           metrics: by name, `metric(module, batch)`.
           **rest: see `Problem`.
+
+        >>> import equinox as eqx, jax
+        >>> from gdmethods.study import Problem
+        >>> x = jax.random.normal(jax.random.key(0), (300, 2))
+        >>> y = x.sum(axis=1, keepdims=True)
+        >>> problem = Problem.from_equinox(
+        ...     lambda key: eqx.nn.Linear(2, 1, key=key),
+        ...     lambda module, batch, key: (
+        ...         (jax.vmap(module)(batch[0]) - batch[1]) ** 2
+        ...     ).mean(),
+        ...     train=(x[:200], y[:200]), validation=(x[200:], y[200:]), name="line",
+        ... )
         """
         from gdmethods.study._equinox import functions
 

@@ -34,12 +34,12 @@ class Study:
 
     @property
     def tables(self) -> dict[str, Any]:
-        """NumPy's structured arrays, by name."""
+        """NumPy's structured arrays: `points`, of all runs, and `outcomes`, of each method."""
         return tables.arrays(self.results)
 
     @property
     def figures(self) -> dict[str, Any]:
-        """Matplotlib's figures, by name."""
+        """Matplotlib's figures, by problem and then by name, as `["bowl"]["loss"]`."""
         return pictures.figures(self.results)
 
     def write(self, directory: str | Path) -> list[Path]:
