@@ -84,8 +84,8 @@ def with_float32_master(
         weight more. On a TPU or a GPU a step with `adam` then moves 30 bytes a
         weight instead of 26. On a CPU a step is then faster. With remainders,
         XLA stores the sum Mₜ + Δₜ there, 4 bytes of temporaries a weight. A
-        step takes 1.3 times as long with 2²¹ weights in a leaf, and 2.6 times as
-        long with 2²⁴, for which each step gets fresh memory.
+        step takes 1.3 times as long with 2²¹ weights in a leaf. It takes 2.6
+        times as long with 2²⁴, for which each step gets fresh memory.
 
     Returns:
       A transformation with the state `Float32MasterState`.

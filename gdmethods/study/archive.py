@@ -16,7 +16,7 @@ from gdmethods._programs.files import whole
 from gdmethods.study.outcomes import Point, Run, Settings
 
 
-class ArchiveError(Exception):
+class ArchiveError(ValueError):
     """A file among the runs is not a run."""
 
 

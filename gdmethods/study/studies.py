@@ -101,6 +101,7 @@ def study(
     Raises:
       ValueError: the parts of a problem do not fit, a method is missing or
         cannot train, or the options do not fit together; nothing was trained.
+        A file of a finished run in `out` is damaged.
 
     The bowl ½ (w₁² + 100 w₂²), which SGD descends at rates below 2 / 100:
 
