@@ -83,14 +83,15 @@ def cross(road: Road, name: str) -> None:
 def cells(*situations: str) -> Any:
     """Parametrizes a test with all roads in these situations.
 
-    Those on a mesh have a process of their own, which is a proof.
+    Quick tests have a third of the cheap cells, from every road and situation. Those on a mesh
+    have a process of their own, which is a proof.
     """
     table = []
-    for situation in situations:
-        for name, road in ROADS.items():
+    for row, situation in enumerate(situations):
+        for column, (name, road) in enumerate(ROADS.items()):
             if situation in road.senseless:
                 continue
-            is_cheap = road.is_cheap and situation not in COSTLY
+            is_cheap = road.is_cheap and situation not in COSTLY and (row + column) % 3 == 0
             marks = [] if is_cheap or situation == "sharded" else [pytest.mark.proof]
             table.append(pytest.param(road, situation, marks=marks, id=f"{name}, {situation}"))
     return pytest.mark.parametrize(("road", "situation"), table)

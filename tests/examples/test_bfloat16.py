@@ -67,6 +67,7 @@ def test_differences_are_paired_by_seed() -> None:
     assert bfloat16.beside(other[:1], float32[:1]) == "+0.0090"
 
 
+@pytest.mark.proof
 def test_the_program_shows_bytes_costs_and_differences(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def test_a_prediction_sees_what_is_before_it_alone(text: Text) -> None:
     assert (jnp.abs(before - after)[0, 5:].max(axis=-1) > 1e-3).all()
 
 
+@pytest.mark.proof
 def test_the_cost_of_knowing_nothing_is_the_logarithm_of_the_characters(text: Text) -> None:
     graphdef, params = nnx.split(Transformer(text.characters, rngs=nnx.Rngs(0)))
     nothing = jax.tree.map(lambda w: jnp.zeros_like(w, jnp.bfloat16), params)
@@ -69,6 +70,7 @@ def test_a_run_goes_on_from_half_way_in_another_format(text: Text) -> None:
         assert changed == pytest.approx(whole, abs=0.03)
 
 
+@pytest.mark.proof
 def test_the_program_shows_bytes_costs_and_differences(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

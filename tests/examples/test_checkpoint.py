@@ -57,6 +57,7 @@ def test_checkpoints_of_another_program_are_refused(
     assert f"--checkpoints {tmp_path} has checkpoints of another program" in line
 
 
+@pytest.mark.proof
 def test_states_come_back_as_they_were(tmp_path: Path) -> None:
     """Of every method: in its containers, its dtypes and its bits."""
     state = checkpoint.train_step(checkpoint.start(), jnp.int32(1))

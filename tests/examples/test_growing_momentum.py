@@ -28,6 +28,7 @@ def costs(momentum):
         yield curvatures @ w**2 / sum(curvatures)
 
 
+@pytest.mark.proof
 def test_the_program_shows_the_costs_of_plain_loops(tmp_path, capsys):
     out = tmp_path / "new" / "results"
     schedules.main(["--out", str(out)])

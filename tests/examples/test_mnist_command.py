@@ -36,6 +36,7 @@ def shows(picture: Path, method: str) -> bool:
     return bool(np.isclose(image, color, atol=1 / 255).all(axis=-1).any())
 
 
+@pytest.mark.proof
 def test_compares_methods(
     slice_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,12 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.parametrize("name", ["quickstart", "flax_nnx", "flax_linen", "layers", "monitoring"])
+LONGER = ("flax_nnx", "flax_linen", "layers", "monitoring")
+
+
+@pytest.mark.parametrize(
+    "name", ["quickstart", *(pytest.param(name, marks=pytest.mark.proof) for name in LONGER)]
+)
 def test_an_example_prints_its_docstring(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,11 +28,11 @@ README = FOLDER / "README.md"
     ("problem", "rate"),
     [
         (sparse.problem, 0.1),
-        (friedman.problem, 0.03),
-        (transformer.problem, 0.01),
-        (adding.problem, 0.003),
+        pytest.param(friedman.problem, 0.03, marks=pytest.mark.proof),
+        pytest.param(transformer.problem, 0.01, marks=pytest.mark.proof),
+        pytest.param(adding.problem, 0.003, marks=pytest.mark.proof),
         (quadratic.problem, 0.1),
-        (quadratic.rotated, 0.1),
+        pytest.param(quadratic.rotated, 0.1, marks=pytest.mark.proof),
     ],
     ids=["sparse", "friedman", "transformer", "adding", "quadratic", "rotated"],
 )

@@ -103,6 +103,7 @@ def frames(animation):
         return image.n_frames
 
 
+@pytest.mark.proof
 def test_the_program_shows_what_it_finds(tmp_path, capsys, monkeypatch):
     """Of invented paths, side by side: to find the true ones takes longer."""
 

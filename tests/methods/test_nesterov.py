@@ -414,6 +414,7 @@ class TestEvalParamsOfAnEnsemble:
         [lambda tx: tx, optax.flatten, optax.contrib.split_real_and_imaginary],
         ids=["alone", "flatten", "split"],
     )
+    @pytest.mark.proof
     @pytest.mark.parametrize("members", [(3,), (2, 3)], ids=["of one axis", "of two"])
     def test_follows_its_members(self, members, wrap):
         """Also where a parameter's last axis is as long as that of the members."""

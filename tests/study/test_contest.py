@@ -50,6 +50,7 @@ def test_all_try_the_same_rates_and_repeat_the_best() -> None:
         assert one.points[0].loss == other.points[0].loss  # the same first weights
 
 
+@pytest.mark.proof
 def test_tuned_arguments_take_as_many_trials_as_further_rates() -> None:
     values = [0.5, 0.9, 0.99]
     done = outcomes(
@@ -271,6 +272,7 @@ def scaled(learning_rate: Any) -> optax.GradientTransformation:
     return optax.chain(optax.scale(FACTOR), optax.sgd(learning_rate))
 
 
+@pytest.mark.proof
 def test_an_edited_method_is_trained_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (half,) = outcomes(classifier, methods=[scaled], out=tmp_path).values()
     monkeypatch.setitem(globals(), "FACTOR", 0.25)

@@ -144,6 +144,7 @@ def test_points_take_no_part_in_training() -> None:
     assert [point.passes for point in fine.points[:4]] == [0, 0.4, 0.6, 1]
 
 
+@pytest.mark.proof
 def test_runs_at_once_are_the_runs_one_by_one() -> None:
     wanted = [settings(r, seed) for r, seed in ((0.1, 0), (0.01, 1), (0.1, 1))]
     alone = trainer(classifier)

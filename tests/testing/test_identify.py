@@ -50,7 +50,7 @@ STYLES: dict[str, Callable[..., Callable[[], Any]]] = {
 OUTSIDE = {"momentum, η outside", "Nesterov, PyTorch's"}  # seen where the rate is an argument
 # √(0.1 + s) + 1e-8 is √(0.1 + s) in float32, which is Keras' with another ε.
 IN_FLOAT32 = {"AdaGrad from 0.1": Written(RIGHT["AdaGrad from 0.1"].rule, "keras.adagrad")}
-ONCE = list(zip(RIGHT, itertools.cycle(STYLES), strict=False))  # each style has five rules
+ONCE = list(zip(RIGHT, itertools.cycle(STYLES), strict=False))[::3]  # each style has a rule
 OFTEN = [pair for pair in itertools.product(RIGHT, STYLES) if pair not in ONCE]
 
 
