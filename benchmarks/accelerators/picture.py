@@ -42,15 +42,17 @@ def draw(bars: Sequence[Bar], versions: str, path: Path) -> None:
             places = [top + (i + 0.5) * height for i in range(len(bar.moved))]
             axes.barh(places, [*bar.moved.values()], 0.8 * height, color=COLORS[bar.library])
             axes.vlines(bar.least, top, top + len(bar.moved) * height, color="black")
-            for (device, moved), place in zip(bar.moved.items(), places, strict=True):
-                if moved > bar.least:
-                    axes.text(moved, place, f" {device}", va="center", fontsize="x-small")
+            above = {device: moved for device, moved in bar.moved.items() if moved > bar.least}
+            if above:
+                middle = top + (len(bar.moved) - 1) / 2 * height
+                axes.text(max(above.values()), middle, f" {', '.join(above)}", va="center")
             top += len(bar.moved) * height
     axes.set_yticks(range(len(methods)), methods)
     axes.invert_yaxis()
     axes.set_xlabel("bytes a weight that one step moves")
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
+    axes.margins(x=0.2)
     devices = ", ".join(bars[0].moved)
     figure.suptitle(f"What the compilers for {devices} make of one step\n{versions}", fontsize=11)
     names = {
