@@ -60,9 +60,7 @@ def _constants(part: Any) -> Iterator[Any]:
     if isinstance(part, list | tuple):
         for entry in part:
             yield from _constants(entry)
-    elif hasattr(part, "consts"):
-        yield from part.consts
-        yield from _constants(part.jaxpr)
-    elif hasattr(part, "eqns"):
-        for equation in part.eqns:
+    else:
+        yield from getattr(part, "consts", ())
+        for equation in getattr(part, "eqns", ()):
             yield from _constants(list(equation.params.values()))
