@@ -26,7 +26,6 @@ With Optax 0.2.8, and parameters of bfloat16 and float16 where dtypes matter:
 
 import functools
 import html
-import importlib
 import inspect
 import string
 import textwrap
@@ -38,6 +37,7 @@ from typing import Any
 import optax
 
 from gdmethods._programs.files import whole
+from gdmethods._programs.imports import imported
 from gdmethods._programs.options import Parser
 from gdmethods._programs.progress import Progress
 from gdmethods.testing import CLAIMED, LAWS, ContractReport, check_contract
@@ -184,13 +184,10 @@ def _chosen(
 
 
 def _imported(name: str, parser: Parser) -> Callable[[], optax.GradientTransformation]:
-    module, _, function = name.partition(":")
     try:
-        make: Callable[[], optax.GradientTransformation] = getattr(
-            importlib.import_module(module), function
-        )
-    except (ImportError, AttributeError) as error:
-        parser.error(f"{name} cannot be imported ({error})")
+        make: Callable[[], optax.GradientTransformation] = imported(name)
+    except ImportError as error:
+        parser.error(str(error))
     return make
 
 

@@ -80,12 +80,24 @@ def some_of(known: Mapping[str, T]) -> Callable[[str], list[T]]:
     return chosen
 
 
+def finite_float(text: str) -> float:
+    """The value of an option: a finite number."""
+    number = _float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text} is not finite")
+    return number
+
+
 def positive_float(text: str) -> float:
     """The value of an option: a finite number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    number = _float(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not above 0 and finite")
     return number
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

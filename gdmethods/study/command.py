@@ -2,14 +2,13 @@
 
 import argparse
 import dataclasses
-import math
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from gdmethods._programs.endings import INTERRUPTED
 from gdmethods._programs.imports import imported
-from gdmethods._programs.options import Parser, positive, positive_float
+from gdmethods._programs.options import Parser, finite_float, positive, positive_float
 from gdmethods._programs.progress import Console, Progress
 from gdmethods.study import methods, tables
 from gdmethods.study.archive import Archive, ArchiveError
@@ -180,7 +179,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--target",
         metavar="VALUE",
-        type=_finite,
+        type=finite_float,
         help="a value of the judge on the validation data; measures how long each method takes to "
         "reach it (the problem's)",
     )
@@ -233,13 +232,3 @@ def _tuned(text: str) -> tuple[str, list[float]]:
         raise argparse.ArgumentTypeError(
             f"{text!r} must be a name and numbers, such as momentum=0.5,0.9,0.99"
         ) from None
-
-
-def _finite(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text} is not finite")
-    return value

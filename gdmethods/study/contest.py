@@ -310,9 +310,8 @@ class Contest:
 
         def end(run: Run) -> tuple[float, float]:
             point = run.points[-1]
-            problem = self._prepared[run.settings.problem].problem
-            judge = point.validation[problem.judge]
-            judge = -judge if problem.judge in problem.greater_is_better else judge
+            facts = self._facts(self._prepared[run.settings.problem].problem)
+            judge = facts.sign * point.validation[facts.judge]
             ends = (point.loss, judge) if self._plan.select == LOSS else (judge, point.loss)
             return (math.inf, math.inf) if run.diverged or math.isnan(ends[0]) else ends
 

@@ -19,6 +19,7 @@ import optax
 
 import gdmethods
 from gdmethods._programs.imports import imported
+from gdmethods.study.styles import without_modules
 
 DEFAULT = (
     "gdmethods.sgd, gdmethods.momentum, gdmethods.nesterov, "
@@ -34,7 +35,6 @@ _EVAL_PARAMS: dict[type, Callable[[Any, Any], Any]] = {
 
 
 _COLON = re.compile(r"((?:^|,)\s*[\w.]+):(?=[^\W\d])")  # of module:attribute
-_MODULES = re.compile(r"^(?:\w+\.){2,}")  # of a factory in a module of a package
 
 
 class MethodError(ValueError):
@@ -106,7 +106,7 @@ def parse(given: str | Sequence[str | Callable[..., Any]]) -> list[Method]:
 def labels(methods: Sequence[Method]) -> dict[str, str]:
     """The expressions for tables and pictures, without modules that no other method needs."""
     whole = [method.text.removeprefix("gdmethods.") for method in methods]
-    short = [_MODULES.sub("", text) for text in whole]
+    short = [*map(without_modules, whole)]
     return {
         method.text: brief if short.count(brief) == 1 else text
         for method, text, brief in zip(methods, whole, short, strict=True)

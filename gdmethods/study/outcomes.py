@@ -115,6 +115,11 @@ class Facts:
     batch_size: int | None
     examples: int | None
 
+    @property
+    def sign(self) -> int:
+        """That turns the judge's values so that less is better; and turns them back."""
+        return -1 if self.greater_is_better else 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
@@ -152,8 +157,7 @@ class Outcome:
 
     def badness(self, point: Point, on: str = "validation") -> float:
         """The judge's value with its sign turned where more is better; infinite for NaN."""
-        value: float = getattr(point, on)[self.problem.judge]
-        badness = -value if self.problem.greater_is_better else value
+        badness: float = self.problem.sign * getattr(point, on)[self.problem.judge]
         return math.inf if math.isnan(badness) else badness
 
 

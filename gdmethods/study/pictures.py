@@ -252,14 +252,13 @@ def _values(run: Run, measured: Callable[[Point], float], points: int) -> NDArra
 def _rates(outcomes: Sequence[Outcome], styled: Styles) -> Figure:
     """Where the trials end, against their learning rates; a ring marks the one that is chosen."""
     facts = outcomes[0].problem
-    sign = -1 if facts.greater_is_better else 1
     trials = [run for outcome in outcomes for run in outcome.trials]
     ended = {outcome.label: _by_rate(outcome) for outcome in outcomes}
     lost = {
         label: [r for r, end in its.items() if math.isinf(end)] for label, its in ended.items()
     }
     scale = _Scale.of(
-        [sign * end for its in ended.values() for end in its.values()],
+        [facts.sign * end for its in ended.values() for end in its.values()],
         [run.points[0].validation[facts.judge] for run in trials],
         facts.greater_is_better,
     )
@@ -271,7 +270,9 @@ def _rates(outcomes: Sequence[Outcome], styled: Styles) -> Figure:
     row = 0
     for outcome in outcomes:
         style = styled[outcome.label]
-        its = {r: sign * end for r, end in ended[outcome.label].items() if math.isfinite(end)}
+        its = {
+            r: facts.sign * end for r, end in ended[outcome.label].items() if math.isfinite(end)
+        }
         axes.plot([*its], scale.clamped([*its.values()]), **style._asdict(), markersize=5)
         chosen = outcome.arguments["learning_rate"]
         if chosen in its:

@@ -72,8 +72,7 @@ def failed(outcome: Outcome) -> bool:
 
 def mean_end(outcome: Outcome) -> float:
     """The judge at the end, the mean over the repeats; infinite where one diverged."""
-    sign = -1 if outcome.problem.greater_is_better else 1
-    return sign * float(np.mean([*ends(outcome).values()]))
+    return outcome.problem.sign * float(np.mean([*ends(outcome).values()]))
 
 
 def last_loss(run: Run) -> float:
@@ -164,7 +163,7 @@ def times(outcome: Outcome, unit: Literal["passes", "seconds"]) -> list[float]:
     facts = outcome.problem
     if facts.target is None:
         return [math.inf] * len(outcome.repeats)
-    enough = -facts.target if facts.greater_is_better else facts.target
+    enough = facts.sign * facts.target
     return [
         next(
             (

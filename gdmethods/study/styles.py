@@ -41,6 +41,7 @@ STYLES = {  # colours that stay apart under colour blindness; no two share dashe
 _COLORS = list(dict.fromkeys(style.color for style in STYLES.values()))
 _DASHES = ("--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 _MARKERS = ("p", "<", ">", "H", "+", "1", "2")  # none of the roster's
+_MODULES = re.compile(r"^(?:\w+\.){2,}")
 
 
 def styles(labels: Sequence[str]) -> dict[str, Style]:
@@ -57,16 +58,18 @@ def styles(labels: Sequence[str]) -> dict[str, Style]:
     return {label: own[label] if label in own else next(others) for label in labels}
 
 
+def without_modules(expression: str) -> str:
+    """Of a factory in a module of a package; `optax.adamw` keeps the package."""
+    return _MODULES.sub("", expression)
+
+
 def names(labels: Sequence[str]) -> dict[str, str]:
     """For sentences: `adam` is Adam, and `our.own.rules.lion` is lion.
 
     Modules and arguments are named where only they tell methods apart.
     """
     factories = [label.split("(")[0] for label in labels]
-    short = {
-        factory: NAMES.get(factory, factory if factory.count(".") < 2 else factory.split(".")[-1])
-        for factory in factories
-    }
+    short = {factory: NAMES.get(factory, without_modules(factory)) for factory in factories}
     spoken = [*short.values()]
     return {
         label: label

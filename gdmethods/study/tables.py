@@ -138,8 +138,7 @@ def _figures(standing: Standing, tied: bool) -> dict[str, Any]:
     }
     if failed(outcome):
         return figures | {"arguments": {}}
-    sign = -1 if facts.greater_is_better else 1
-    judged = _mean_and_deviation([sign * end for end in ends(outcome).values()])
+    judged = _mean_and_deviation([facts.sign * end for end in ends(outcome).values()])
     loss = _mean_and_deviation([*map(last_loss, outcome.repeats)])
     reached = sum(map(math.isfinite, times(outcome, "passes")))
     return figures | {
