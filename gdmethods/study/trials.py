@@ -63,6 +63,14 @@ class Prepared:
         return jax.jit(jax.vmap(first))
 
     @functools.cached_property
+    def steps(self) -> int | None:
+        """Of a pass; None where the problem makes its own batches and they have no length."""
+        if self.problem.batches is None:
+            return rows(self.problem.train) // self.problem.batch_size
+        batches = self.problem.batches(jax.random.key(0))
+        return len(batches) if isinstance(batches, Sized) else None
+
+    @functools.cached_property
     def train(self) -> Any:
         return jax.tree.map(jnp.asarray, self.problem.train)
 
@@ -180,7 +188,7 @@ class Trainer:
         measuring = time.perf_counter() - begin
         compiling = self._passes.compile(given, carry, keys)
         step = self._passes.timed(given, carry, keys)
-        return Costs(compiling, step / together, measuring / together, self._passes.steps)
+        return Costs(compiling, step / together, measuring / together, self._prepared.steps)
 
     def train(self, runs: Sequence[Settings], advanced: Callable[[float], None]) -> list[Run]:
         """Train at most `together` runs at once; `advanced` hears of each part of a pass."""
@@ -306,8 +314,8 @@ class _InMemory:
     def __init__(self, prepared: Prepared, step: Callable[..., Any]) -> None:
         self._prepared = prepared
         self._step = step
-        problem = prepared.problem
-        self.steps = rows(problem.train) // problem.batch_size
+        assert prepared.steps is not None
+        self._steps = prepared.steps
         self._compiled: Any = None
         self._seconds = 0.0
 
@@ -327,7 +335,7 @@ class _InMemory:
     def timed(self, arguments: Any, carry: Any, keys: Any) -> float:
         seconds = 1.0
         for _ in range(2):  # the first time tells how many steps are enough the second time
-            steps = min(self.steps, max(TIMED_STEPS, round(TIMED_SECONDS / seconds)))
+            steps = min(self._steps, max(TIMED_STEPS, round(TIMED_SECONDS / seconds)))
             begin = time.perf_counter()
             carry = self._reach(arguments, carry, keys, 0, 0, steps)
             seconds = (time.perf_counter() - begin) / steps
@@ -338,11 +346,11 @@ class _InMemory:
     ) -> Iterator[tuple[Any, _Reached]]:
         """Through a pass, to each of its points."""
         seconds = 0.0
-        for first, last in itertools.pairwise([0, *_marks(self._prepared.points, self.steps)]):
+        for first, last in itertools.pairwise([0, *_marks(self._prepared.points, self._steps)]):
             begin = time.perf_counter()
             carry = self._reach(arguments, carry, keys, number, first, last)
             seconds += time.perf_counter() - begin
-            yield carry, _Reached(last, last / self.steps, seconds)
+            yield carry, _Reached(last, last / self._steps, seconds)
 
     def _reach(
         self, arguments: Any, carry: Any, keys: Any, number: int, first: int, last: int
@@ -376,8 +384,7 @@ class _Streamed:
         self._over_runs = jax.jit(jax.vmap(step, in_axes=(0, 0, None, 0)), donate_argnums=1)
         self._compiled: dict[Any, Any] = {}
         self._seconds = 0.0
-        batches = self._batches(jax.random.key(0))
-        self.steps = len(batches) if isinstance(batches, Sized) else None
+        self._steps = prepared.steps
 
     def compile(self, arguments: Any, carry: Any, keys: Any, batch: Any = None) -> float:
         """The seconds that all shapes took so far."""
@@ -400,8 +407,9 @@ class _Streamed:
         self, number: int, arguments: Any, carry: Any, keys: Any
     ) -> Iterator[tuple[Any, _Reached]]:
         """Through a pass, to each of its points: only its end, where its length is not known."""
+        assert self._prepared.problem.batches is not None
         order, drawn = _keys_of_a_pass(keys[0], number)
-        marks = [] if self.steps is None else _marks(self._prepared.points, self.steps)[:-1]
+        marks = [] if self._steps is None else _marks(self._prepared.points, self._steps)[:-1]
         steps, seconds = 0, 0.0
         begin, compiled = time.perf_counter(), self._seconds
 
@@ -409,9 +417,9 @@ class _Streamed:
             nonlocal seconds
             jax.block_until_ready(carry)
             seconds += time.perf_counter() - begin - (self._seconds - compiled)
-            return carry, _Reached(steps, steps / (self.steps or steps), seconds)
+            return carry, _Reached(steps, steps / (self._steps or steps), seconds)
 
-        for given in self._batches(order):
+        for given in self._prepared.problem.batches(order):
             if steps and steps in marks:
                 yield reached()
                 begin, compiled = time.perf_counter(), self._seconds
@@ -426,10 +434,6 @@ class _Streamed:
                 "time that it is called"
             )
         yield reached()
-
-    def _batches(self, key: Any) -> Any:
-        assert self._prepared.problem.batches is not None
-        return self._prepared.problem.batches(key)
 
     def _stepped(self, arguments: Any, carry: Any, batch: Any, keys: Any) -> Any:
         return self._compiled[_shapes(batch)](arguments, carry, batch, keys)
