@@ -1,4 +1,4 @@
-"""The methods that run, in the lecture's order, with their settings."""
+"""The methods in the lecture's order, with their settings."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ class Method:
     """A method with its settings.
 
     Attributes:
-      label: the name that the table and the figure show.
+      label: the name that tables show.
       alias: of gdmethods; builds the optimizer from the settings.
       settings: its keyword arguments; the others keep their defaults.
       full_batch: one step a pass, with the gradient of the whole training set.
@@ -37,8 +37,10 @@ class Method:
         return self.alias.__name__ + ("_full_batch" if self.full_batch else "")
 
     @property
-    def settings_text(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self.settings.items())
+    def expression(self) -> str:
+        """For `--methods` of the study."""
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
+        return f"{self.alias.__name__}({settings})"
 
     def optimizer(self) -> optax.GradientTransformationExtraArgs:
         return self.alias(**self.settings)

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from gdmethods._programs.endings import INTERRUPTED
@@ -22,27 +23,32 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     command = shlex.join(["python", "-m", "gdmethods.study", *arguments])
+    return compare(_plan(options, command), options.out, parser)
+
+
+def compare(plan: Plan, out: Path, parser: Parser) -> int:
+    """Train, print, and write the report; what is wrong ends `parser`'s program in one line."""
     console = Console(highlight=False)
     outcomes: list[Outcome] = []
     status = 0
     try:
         try:
-            contest = Contest(_plan(options, command), Archive(options.out / "runs"))
-            parser.make_directory("--out", options.out)
+            contest = Contest(plan, Archive(out / "runs"))
+            parser.make_directory("--out", out)
             console.print(_what_is_left(contest), soft_wrap=True)
             with Progress(total=1.0) as progress:
                 for outcome in contest.outcomes(progress.tell):
                     outcomes.append(outcome)
-                    tables.write(options.out, contest.results(outcomes))
+                    tables.write(out, contest.results(outcomes))
         except KeyboardInterrupt:
-            if not any((options.out / "runs").rglob("*.json")):
+            if not any((out / "runs").rglob("*.json")):
                 raise
             console.print("Interrupted. The same command goes on from here.")
             status = INTERRUPTED
         if outcomes:
             results = contest.results(outcomes)
             console.print(tables.render(results))
-            for path in Study(results).write(options.out):
+            for path in Study(results).write(out):
                 console.print(path, soft_wrap=True)
     except (ProblemError, StudyError, ArchiveError) as error:
         parser.error(str(error))
@@ -115,7 +121,8 @@ def _parser() -> Parser:
         type=_methods,
         default=methods.parse(methods.DEFAULT),
         help="importable factories that take a learning_rate, with arguments if need be, such as "
-        f'"adam, optax.adamw(weight_decay=0.01), my_rules:lion" ({methods.DEFAULT})',
+        '"adam, optax.adamw(weight_decay=0.01), my_rules:lion"; if all have a learning rate, as '
+        f"adam(learning_rate=0.001), nothing is tuned ({methods.DEFAULT})",
     )
     parser.add_argument(
         "--rates",

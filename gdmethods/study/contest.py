@@ -8,6 +8,8 @@ The first trials are the learning rates. If arguments are tuned, as many trials 
 points of the grid of the rates and the values given, where the method has such an argument; a
 method that has none tries further rates, drawn from the same range. If the best rate is the lowest
 or the highest, the rates go on beyond it, once, up to ten times as far.
+
+Methods that come with their learning rates, as `sgd(learning_rate=0.1)`, are repeated at once.
 """
 
 import dataclasses
@@ -70,6 +72,11 @@ class Plan:
     together: int | None = None
     select: str = JUDGE
     target: float | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether the methods come with their learning rates."""
+        return any(method.rate is not None for method in self.methods)
 
 
 class Estimate(NamedTuple):
@@ -150,7 +157,7 @@ class Contest:
             problem.name: weight if (weight := weights.get(problem.name, 0.0)) > 0 else usual
             for problem in plan.problems
         }
-        runs_of_a_problem = sum(len(trials) + plan.seeds for trials in self._trials.values())
+        runs_of_a_problem = sum(len(self._tried(method)) + plan.seeds for method in plan.methods)
         total = sum(weights.values()) * runs_of_a_problem
         self._shares = {name: weight / total for name, weight in weights.items()}
         return Estimate(there, missing, None if math.isnan(seconds) else seconds)
@@ -158,11 +165,14 @@ class Contest:
     def results(self, outcomes: Sequence[Outcome]) -> Results:
         """All that the tables, pictures and the report need."""
         plan = self._plan
-        settings: dict[str, Any] = {
-            "rates": list(_rates(plan)),
+        tuned: dict[str, Any] = {
+            "rates": _rates(plan),
             "trials": len(next(iter(self._trials.values()))),
             "tune": {name: list(values) for name, values in plan.tune.items()},
             "select": plan.select,
+        }
+        settings: dict[str, Any] = {
+            **({} if plan.given else tuned),
             "seeds": plan.seeds,
             "passes": plan.passes,
             "points": plan.points,
@@ -188,19 +198,21 @@ class Contest:
         trials: list[Run] = []
         repeats: list[Run] = []
         extended, error = False, None
+        best: Mapping[str, float] = self._trials[method.text][0]
         try:
-            for run in self._runs(problem, method, self._trials[method.text], watch):
+            for run in self._runs(problem, method, self._tried(method), watch):
                 trials.append(run)
-            beyond = self._beyond(self._best(trials).settings.arguments)
-            extended = bool(beyond)
-            for run in self._runs(problem, method, beyond, watch, planned=False):
-                trials.append(run)
-            best = self._best(trials).settings.arguments
+            if trials:
+                beyond = self._beyond(self._best(trials).settings.arguments)
+                extended = bool(beyond)
+                for run in self._runs(problem, method, beyond, watch, planned=False):
+                    trials.append(run)
+                best = self._best(trials).settings.arguments
             seeds = range(1, self._plan.seeds + 1)
             for run in self._runs(problem, method, [best] * len(seeds), watch, seeds=seeds):
                 repeats.append(run)
         except _Failed as failed:
-            left = len(self._trials[method.text]) + self._plan.seeds - len(trials) - len(repeats)
+            left = len(self._tried(method)) + self._plan.seeds - len(trials) - len(repeats)
             watch(
                 self._labels[method.text],
                 spared=max(left, 0) * self._shares.get(problem.name, 0.0),
@@ -264,6 +276,11 @@ class Contest:
             self._archive.save(run)
         watch(what, spared=max(left, 0.0))  # what a diverged run is spared
         return runs
+
+    def _tried(self, method: Method) -> Sequence[Mapping[str, float]]:
+        """The settings of its trials; none where it has only one."""
+        trials = self._trials[method.text]
+        return trials if len(trials) > 1 else []
 
     def _settings(
         self, problem: Problem, method: Method, arguments: Mapping[str, float], seed: int
@@ -336,14 +353,15 @@ class Contest:
         def loaded(arguments: Mapping[str, float], seed: int = TRIAL_SEED) -> Run | None:
             return self._archive.load(self._settings(problem, method, arguments, seed))
 
-        runs = [loaded(arguments) for arguments in self._trials[method.text]]
-        if trials := _all(runs):
-            best = self._best(trials).settings.arguments
-            runs += [loaded(arguments) for arguments in self._beyond(best)]
+        best: Mapping[str, float] = self._trials[method.text][0]
+        runs = [loaded(arguments) for arguments in self._tried(method)]
         seeds = range(1, self._plan.seeds + 1)
-        if not (trials := _all(runs)):
-            return [*runs, *(None for _ in seeds)]
-        best = self._best(trials).settings.arguments
+        if runs:
+            if trials := _all(runs):
+                runs += map(loaded, self._beyond(self._best(trials).settings.arguments))
+            if not (trials := _all(runs)):
+                return [*runs, *(None for _ in seeds)]
+            best = self._best(trials).settings.arguments
         return [*runs, *(loaded(best, seed) for seed in seeds)]
 
     def _costs(self, problem: Problem) -> Costs:
@@ -386,6 +404,15 @@ def _check(plan: Plan) -> None:
             )
         if names.count(name) > 1:
             raise ProblemError(f"two problems have the name {name}; give them others with name=")
+    if plan.given:
+        for method in plan.methods:
+            if method.rate is None:
+                raise StudyError(
+                    f"{method.short} has no learning rate, and other methods come with theirs; "
+                    "give each of them one, or none, so that all are tuned alike"
+                )
+        if plan.tune:
+            raise StudyError("methods that come with their learning rates are not tuned: see tune")
     if "learning_rate" in plan.tune:
         raise StudyError("the learning rate is tuned anyway: see rates and trials")
     for name in plan.tune:
@@ -404,6 +431,8 @@ def _rates(plan: Plan) -> list[float]:
 
 def _trials(plan: Plan) -> list[list[dict[str, float]]]:
     """The arguments of each method's trials: as many for one as for another."""
+    if plan.given:
+        return [[{"learning_rate": float(method.rate or 0)}] for method in plan.methods]
     rates = _rates(plan)
     starts = [method.tunable(plan.tune) for method in plan.methods]
     first = [[{"learning_rate": rate, **start} for rate in rates] for start in starts]

@@ -2,13 +2,15 @@
 
 A method is any importable factory that takes a `learning_rate`, called with the arguments given
 here. Arguments are literals, names, or calls themselves, as
-`momentum=gdmethods.sutskever_momentum_schedule()`. Nothing else is evaluated.
+`momentum=gdmethods.sutskever_momentum_schedule()`. Nothing else is evaluated. A learning rate may
+be given, too, as in `sgd(learning_rate=0.1)`. Then it is not tuned.
 """
 
 import ast
 import dataclasses
 import functools
 import inspect
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -49,13 +51,17 @@ class Method:
       text: the expression.
       factory: from the learning rate, and what is tuned, to the optimizer.
       versions: of the package that the factory comes from, by its name.
-      bound: names of the arguments that the expression gives.
+      bound: names of the arguments that the expression gives, but for the learning rate.
+      rate: the learning rate that the expression gives; None where it is tuned.
+      short: the expression without the learning rate.
     """
 
     text: str
     factory: Callable[..., optax.GradientTransformationExtraArgs]
     versions: Mapping[str, str]
-    bound: frozenset[str] = frozenset()
+    bound: frozenset[str]
+    rate: float | None
+    short: str
 
     def optimizer(self, **arguments: Any) -> optax.GradientTransformationExtraArgs:
         return optax.with_extra_args_support(self.factory(**arguments))
@@ -104,12 +110,21 @@ def parse(given: str | Sequence[str | Callable[..., Any]]) -> list[Method]:
 
 
 def labels(methods: Sequence[Method]) -> dict[str, str]:
-    """The expressions for tables and pictures, without modules that no other method needs."""
-    whole = [method.text.removeprefix("gdmethods.") for method in methods]
-    short = [*map(without_modules, whole)]
+    """The expressions for tables and pictures, as short as tells them apart.
+
+    Learning rates are left out, and the modules of packages.
+    """
+    forms = []
+    for method in methods:
+        short, text = (each.removeprefix("gdmethods.") for each in (method.short, method.text))
+        forms.append([without_modules(short), short, without_modules(text)])
+    alike = [*zip(*forms, strict=True)]
     return {
-        method.text: brief if short.count(brief) == 1 else text
-        for method, text, brief in zip(methods, whole, short, strict=True)
+        method.text: next(
+            (form for form, others in zip(its, alike, strict=True) if others.count(form) == 1),
+            method.text,
+        )
+        for method, its in zip(methods, forms, strict=True)
     }
 
 
@@ -138,13 +153,24 @@ def _parsed(text: str) -> list[Method]:
 
 def _method(node: ast.expr) -> Method:
     target, arguments = (node.func, _keywords(node)) if isinstance(node, ast.Call) else (node, {})
-    text = _path(target) + ast.unparse(node).removeprefix(ast.unparse(target))
-    return _made(text, _imported(target), arguments)
+    path, factory = _path(target), _imported(target)
+    text = path + ast.unparse(node).removeprefix(ast.unparse(target))
+    rate = arguments.pop("learning_rate", None)
+    if rate is None:
+        return _made(text, factory, arguments)
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        raise MethodError(
+            f"{text}: learning_rate must be a positive number; for a schedule, write a factory of "
+            "your own that takes its scale as learning_rate"
+        )
+    assert isinstance(node, ast.Call)
+    node.keywords = [keyword for keyword in node.keywords if keyword.arg != "learning_rate"]
+    others = ast.unparse(node).removeprefix(ast.unparse(target)) if arguments else ""
+    made = _made(path + others, factory, arguments)
+    return dataclasses.replace(made, text=text, rate=float(rate))
 
 
 def _made(text: str, factory: Any, arguments: dict[str, Any]) -> Method:
-    if "learning_rate" in arguments:
-        raise MethodError(f"{text} has a learning rate already; the study chooses it")
     if not callable(factory):
         raise MethodError(f"{text} is no factory of optimizers, but {factory!r}")
     try:
@@ -161,6 +187,8 @@ def _made(text: str, factory: Any, arguments: dict[str, Any]) -> Method:
         functools.partial(factory, **arguments),
         {package.__name__: str(version)} if package and version else {},
         frozenset(arguments),
+        rate=None,
+        short=text,
     )
 
 

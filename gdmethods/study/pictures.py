@@ -143,7 +143,8 @@ def _drawn(outcomes: Sequence[Outcome], styled: Styles) -> Iterator[tuple[str, F
             facts.greater_is_better,
         ),
     )
-    yield "rates", _rates(outcomes, styled)
+    if any(outcome.trials for outcome in outcomes):
+        yield "rates", _rates(outcomes, styled)
     if any(math.isfinite(needed) for o in outcomes for needed in times(o, "passes")):
         yield "passes", _times(outcomes, styled, "passes")
         yield "seconds", _times(outcomes, styled, "seconds")

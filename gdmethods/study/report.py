@@ -41,6 +41,7 @@ def write(path: Path, results: Results, drawn: Paths) -> None:
         profile=[_figure(*item, results.outcomes) for item in drawn.get(pictures.ALL, {}).items()],
         ranking=RANKING,
         settings=[*_settings(results.settings)],
+        tuned=any(outcome.trials for outcome in results.outcomes),
         took=tables.took(summary),
     )
     with whole(path) as file:
@@ -78,7 +79,7 @@ def _repeating(outcomes: Sequence[Outcome]) -> str:
         facts.examples and f"{facts.examples:,} training examples",
         f"judged by the {judge(facts)}, which is reported on the {facts.reported} data",
         facts.target is not None and f"its target on the validation data is {facts.target:g}",
-        *(f"CRC-32 {run.settings.problem_crc32:08x}" for run in outcomes[0].trials[:1]),
+        *(f"CRC-32 {run.settings.problem_crc32:08x}" for run in tables.runs(outcomes[0])[:1]),
     ]
     return "; ".join(part for part in parts if part)
 

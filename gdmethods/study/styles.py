@@ -34,7 +34,6 @@ STYLES = {  # colours that stay apart under colour blindness; no two share dashe
     "adagrad": Style("#009E73", "-", "v"),
     "adadelta": Style("#882255", "--", "P"),
     "rprop": Style("#D55E00", "-", "X"),
-    "rprop_full_batch": Style("#D55E00", ":", "d"),
     "rmsprop": Style("#CC79A7", "-.", "*"),
     "adam": Style("#332288", "-", "h"),
 }

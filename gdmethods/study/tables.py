@@ -132,9 +132,9 @@ def _figures(standing: Standing, tied: bool) -> dict[str, Any]:
             | dataclasses.asdict(run.points[-1])
             for run in outcome.trials
         ],
-        "runs": len(_runs(outcome)),
-        "training_seconds": sum(run.points[-1].seconds for run in _runs(outcome)),
-        "compile_seconds": max((run.compile_seconds for run in _runs(outcome)), default=0.0),
+        "runs": len(runs(outcome)),
+        "training_seconds": sum(run.points[-1].seconds for run in runs(outcome)),
+        "compile_seconds": max((run.compile_seconds for run in runs(outcome)), default=0.0),
     }
     if failed(outcome):
         return figures | {"arguments": {}}
@@ -165,7 +165,8 @@ def _figures(standing: Standing, tied: bool) -> dict[str, Any]:
     }
 
 
-def _runs(outcome: Outcome) -> tuple[Run, ...]:
+def runs(outcome: Outcome) -> tuple[Run, ...]:
+    """All that were trained."""
     return (*outcome.trials, *outcome.repeats)
 
 
@@ -179,7 +180,7 @@ def _near_best(outcome: Outcome) -> int:
     last = [
         math.inf if run.diverged else outcome.badness(run.points[-1]) for run in outcome.trials
     ]
-    start = outcome.badness(outcome.trials[0].points[0])
+    start = outcome.badness(runs(outcome)[0].points[0])
     return sum(end <= start - NEAR * (start - min(last)) for end in last if math.isfinite(end))
 
 
@@ -187,7 +188,7 @@ def _step_milliseconds(outcome: Outcome) -> float:
     """The median over the stretches between two points, of all runs; NaN without any."""
     stretches = [
         (after.seconds - before.seconds) / (after.steps - before.steps)
-        for run in _runs(outcome)
+        for run in runs(outcome)
         for before, after in itertools.pairwise(run.points)
     ]
     return 1e3 * statistics.median(stretches) if stretches else math.nan
@@ -249,7 +250,8 @@ def columns(facts: Facts) -> list[Column]:
         Column(
             "rate",
             "learning_rate",
-            "the learning rate whose trial ended best; * if it is the lowest or highest tried",
+            "the learning rate: given, or that of the best trial; * if it is the lowest or "
+            "highest tried",
             _rates,
         ),
         Column(
@@ -293,7 +295,9 @@ def columns(facts: Facts) -> list[Column]:
             f"trials that improve the {judged} by at least {NEAR:.0%} of the best trial's "
             "improvement: the more, the less tuning a method needs",
             lambda rows: [
-                f"{row['trials_near_best']} of {len(row['trials'])}" if _ranked(row) else "—"
+                f"{row['trials_near_best']} of {len(row['trials'])}"
+                if _ranked(row) and row["trials"]
+                else "—"
                 for row in rows
             ],
             narrow=False,

@@ -67,7 +67,8 @@ def test_roster_follows_the_lecture() -> None:
         "adam",
     ]
     assert len({method.label for method in ROSTER.values()}) == len(ROSTER)
-    assert ROSTER["momentum"].settings_text == "learning_rate=0.05, momentum=0.9"
+    gains = "adaptive_gains(learning_rate=0.05, momentum=0.9, agreement='velocity')"
+    assert ROSTER["adaptive_gains"].expression == gains
 
 
 STATE_BYTES = {

@@ -89,9 +89,33 @@ def test_a_best_rate_at_the_edge_extends_the_grid_once(
     assert (len(inside.trials), inside.extended, inside.at_the_edge) == (3, False, False)
 
 
-def test_a_single_rate_is_tried_once() -> None:
+def test_a_single_rate_needs_no_trial() -> None:
     (outcome,) = outcomes(quadratic, rates=(0.01, 0.01)).values()
-    assert (tried(outcome), outcome.extended) == ([0.01], False)
+    assert (outcome.trials, outcome.extended) == ((), False)
+    assert [run.settings.seed for run in outcome.repeats] == [1, 2]
+    assert outcome.arguments == {"learning_rate": 0.01}
+
+
+def test_methods_with_learning_rates_are_repeated_at_once(tmp_path: Path) -> None:
+    """To the same numbers as those that a tuned method has at this rate."""
+    given = "sgd(learning_rate=0.1), sgd(learning_rate=1), adam(learning_rate=0.01)"
+    done = study(classifier, methods=given, seeds=2, passes=2, quiet=True)
+    assert [outcome.label for outcome in done.results.outcomes] == [
+        "sgd(learning_rate=0.1)",
+        "sgd(learning_rate=1)",
+        "adam",
+    ]
+    assert [dict(outcome.arguments) for outcome in done.results.outcomes] == [
+        {"learning_rate": rate} for rate in (0.1, 1.0, 0.01)
+    ]
+    (tuned,) = outcomes(classifier, rates=(0.1, 0.1), passes=2, points=2).values()
+    for run, same in zip(done.results.outcomes[0].repeats, tuned.repeats, strict=True):
+        assert [point.loss for point in run.points] == [point.loss for point in same.points]
+    assert "rates" not in done.results.settings
+    assert "rates" not in done.figures[classifier.name]
+    assert sorted(done.tables["outcomes"]["learning_rate"]) == [0.01, 0.1, 1.0]
+    done.write(tmp_path)
+    assert "Nothing is tuned" in (tmp_path / "report.html").read_text()
 
 
 def test_select_and_direction() -> None:
@@ -169,6 +193,14 @@ def test_a_method_that_cannot_train_any_problem_is_refused_at_once() -> None:
         ({"tune": {"learning_rate": [0.5]}}, "the learning rate is tuned anyway"),
         ({"methods": "adam(b1=2)"}, r"gdmethods.adam(b1=2) cannot train classifier: ValueError: "),
         ({"methods": "optax.lbfgs"}, "optax.lbfgs cannot train classifier: "),
+        (
+            {"methods": "adam(learning_rate=0.1), sgd"},
+            "gdmethods.sgd has no learning rate, and other methods come with theirs",
+        ),
+        (
+            {"methods": "momentum(learning_rate=0.1)", "tune": {"momentum": [0.5]}},
+            "methods that come with their learning rates are not tuned: see tune",
+        ),
     ],
 )
 def test_refused_before_any_training(options: dict[str, Any], complaint: str) -> None:

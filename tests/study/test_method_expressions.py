@@ -65,6 +65,24 @@ def test_a_label_has_the_modules_that_tell_methods_apart() -> None:
     assert [*labels(parse([optax.lion, "optax.lion"])).values()] == ["lion", "optax.lion"]
 
 
+def test_a_learning_rate_is_given_to_the_factory_and_left_out_of_the_label() -> None:
+    nesterov, one, two = parse(
+        "nesterov(learning_rate=0.5, momentum=0.8), optax.lion(learning_rate=1), "
+        "optax.lion(learning_rate=2)"
+    )
+    assert [method.rate for method in (nesterov, one, two)] == [0.5, 1.0, 2.0]
+    assert [*labels([nesterov, one]).values()] == ["nesterov(momentum=0.8)", "optax.lion"]
+    assert [*labels([one, two]).values()] == [
+        "optax.lion(learning_rate=1)",
+        "optax.lion(learning_rate=2)",
+    ]
+    chex.assert_trees_all_equal(
+        first_update(nesterov.optimizer(learning_rate=0.25)),
+        first_update(gdmethods.nesterov(0.25, 0.8)),
+    )
+    assert nesterov.tunable({"momentum": [0.1]}) == {}
+
+
 def test_what_can_be_tuned_starts_at_its_default() -> None:
     tune = {"momentum": [0.5, 0.9], "b1": [0.3, 0.8]}
     starts = [
@@ -130,7 +148,10 @@ def test_factory_of_ones_own_and_its_version(
         ("optax.adam(**{})", "has ** in it; write each argument as name=value"),
         ("optax.adam(beta=0.5)", "cannot be called with a learning_rate (got an unexpected"),
         ("optax.scale_by_adam", "cannot be called with a learning_rate (got an unexpected"),
-        ("optax.adam(learning_rate=1)", "optax.adam(learning_rate=1) has a learning rate already"),
+        ("sgd(learning_rate=0)", "sgd(learning_rate=0): learning_rate must be a positive number"),
+        ("sgd(learning_rate='0.1')", "learning_rate must be a positive number; for a schedule,"),
+        ("sgd(learning_rate=optax.constant_schedule(value=1))", "write a factory of your own"),
+        ("adam(learning_rate=1, beta=2)", "cannot be called with a learning_rate (got an unexp"),
         ("[1][0]", "'[1][0]' is no importable name; write, for example, optax.adamw"),
         ("optax.adam(b1=1 + 1)", "'1 + 1' is no importable name"),
         (
