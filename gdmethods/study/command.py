@@ -62,18 +62,8 @@ def _what_is_left(contest: Contest) -> str:
     kept = f" ({there} are there already)" if there else ""
     if seconds is None:
         return f"{missing} runs{kept}. How long they take shows after the first."
-    return f"{missing} runs{kept}, {duration(seconds)}."
-
-
-def duration(seconds: float) -> str:
-    """Such as "about 40 minutes"."""
-    if seconds < 1:
-        return "less than a second"
-    for size, unit in ((1.0, "second"), (60.0, "minute"), (3600.0, "hour"), (86400.0, "day")):
-        number = seconds / size
-        if unit == "day" or round(number) < {"second": 100, "minute": 100, "hour": 48}[unit]:
-            break
-    return f"about {number:.0f} {unit}{'s' if round(number) != 1 else ''}"
+    about = "" if seconds < 1 else "about "
+    return f"{missing} runs{kept}, {about}{tables.duration(seconds)}."
 
 
 def _plan(options: argparse.Namespace, command: str) -> Plan:

@@ -37,6 +37,11 @@ TEXT: Any = {
     "svg.fonttype": "none",
 }
 ROW = 8  # points between the crosses of two methods
+TOGETHER = 5
+"""The most methods whose curves share axes; of more, each has its own, with the others in grey."""
+COLUMNS = 3  # of axes
+DRAWN = 50
+"""The most points of a curve that are drawn."""
 
 Styles = Mapping[str, Style]
 
@@ -124,6 +129,7 @@ def _reading(outcomes: Sequence[Outcome]) -> str:
     }.get(seeds, f"A line is the median of {seeds} seeds, and its band holds them all.")
     lost = " In the median, a seed that has diverged counts as infinite; the band leaves it out."
     beyond = " What is beyond the scale is drawn along its edge."
+    beyond += " The other methods are in grey." * (len(outcomes) > TOGETHER)
     return lines + lost * any(run.diverged for o in outcomes for run in o.repeats) + beyond
 
 
@@ -207,25 +213,40 @@ def _curves(
 ) -> Figure:
     """Against passes: the median seed, in a band of all."""
     runs = [run for outcome in outcomes for run in outcome.repeats]
-    passes = [point.passes for point in max((run.points for run in runs), key=len)]
+    all_passes = [point.passes for point in max((run.points for run in runs), key=len)]
+    few = np.unique(np.linspace(0, len(all_passes) - 1, DRAWN).round().astype(int))
+    passes = np.array(all_passes)[few]
     curves = {
-        outcome.label: np.array([_values(run, measured, len(passes)) for run in outcome.repeats])
+        outcome.label: np.array(
+            [_values(run, measured, len(all_passes)) for run in outcome.repeats]
+        )
         for outcome in outcomes
     }
+    curves = {label: seeds[:, few] for label, seeds in curves.items()}
     scale = _Scale.of(
         np.concatenate([*curves.values()]), [measured(run.points[0]) for run in runs], greater
     )
-    figure, axes = _figure(outcomes, styled)
-    scale.set(axes)
-    axes.set(xlabel="passes over the training data", ylabel=what)
-    axes.set_xlim(0, max(runs[0].settings.passes, passes[-1]))
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    worst = -np.inf if greater else np.inf
+    medians = {
+        label: scale.clamped(np.median(np.where(np.isfinite(seeds), seeds, worst), axis=0))
+        for label, seeds in curves.items()
+    }
+    figure, panels = _panels(outcomes, styled, "passes over the training data", what)
+    for axes in {*panels.values()}:
+        scale.set(axes)
+        axes.set_xlim(0, max(runs[0].settings.passes, all_passes[-1]))
+        axes.xaxis.set_major_locator(
+            MaxNLocator(6 if len(outcomes) <= TOGETHER else 3, integer=True)
+        )
+        if len(outcomes) > TOGETHER:
+            gaps = np.array([[math.nan]] * len(medians))  # one line is a shorter file than many
+            x, y = np.hstack([[passes] * len(gaps), gaps]), np.hstack([[*medians.values()], gaps])
+            axes.plot(x.ravel(), y.ravel(), color="0.8", linewidth=0.8, zorder=1)
     for label, seeds in curves.items():
-        finite = np.isfinite(seeds)
-        middle = np.median(np.where(finite, seeds, -np.inf if greater else np.inf), axis=0)
+        axes, finite = panels[label], np.isfinite(seeds)
         axes.plot(
             passes,
-            scale.clamped(middle),
+            medians[label],
             **styled[label]._asdict(),
             markevery=-(-len(passes) // 7),
             markersize=5,
@@ -389,6 +410,37 @@ def _profile(outcomes: Sequence[Outcome], styled: Styles) -> Figure:
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     return figure
+
+
+def _panels(
+    outcomes: Sequence[Outcome], styled: Styles, xlabel: str, ylabel: str
+) -> tuple[Figure, dict[str, Axes]]:
+    """The axes of each method, which few methods share."""
+    if len(outcomes) <= TOGETHER:
+        figure, axes = _figure(outcomes, styled)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        return figure, {outcome.label: axes for outcome in outcomes}
+    rows = -(-len(outcomes) // COLUMNS)
+    titles = [_entry(outcome.label, 18) for outcome in outcomes]
+    lines = [
+        max(title.count("\n") + 1 for title in titles[row * COLUMNS : (row + 1) * COLUMNS])
+        for row in range(rows)
+    ]
+    figure = Figure(figsize=(5.0, 0.8 + 1.1 * rows + 0.16 * sum(lines)), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(outcomes[0].problem.name, fontsize=TEXT["axes.titlesize"])
+    figure.supxlabel(xlabel, fontsize=TEXT["font.size"])
+    figure.supylabel(ylabel, fontsize=TEXT["font.size"])
+    panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, title in zip(panels, titles, strict=False):
+        axes.set_title(title, fontsize=9)
+        axes.grid(color="0.9")
+        axes.tick_params(labelsize=9)
+    for axes in panels[len(outcomes) :]:
+        axes.remove()
+    for axes in panels[len(outcomes) - COLUMNS : len(outcomes)]:
+        axes.tick_params(labelbottom=True)
+    return figure, {o.label: axes for o, axes in zip(outcomes, panels, strict=False)}
 
 
 def _figure(

@@ -81,10 +81,15 @@ def names(labels: Sequence[str]) -> dict[str, str]:
 
 
 def broken(label: str, characters: int) -> str:
-    """A label in lines of so many characters, broken after brackets, commas and dots."""
+    """A label in lines of so many characters.
+
+    It is broken after brackets, commas and dots; within a word only where that is too long, and
+    then after an underscore, if it has one.
+    """
     most = characters - len("  ")
     lines = [""]
-    for piece in re.findall(rf".{{1,{most}}}?(?:[(=,](?!\))|[^\W\d]\.|$)|.{{{most}}}", label):
+    after_signs = rf".{{1,{most}}}?(?:[(=,](?!\))|[^\W\d]\.|$)"
+    for piece in re.findall(rf"{after_signs}|.{{1,{most - 1}}}_|.{{{most}}}", label):
         if lines[-1] and len(lines[-1] + piece) > characters:
             lines.append("  ")
             piece = piece.lstrip()

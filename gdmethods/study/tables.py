@@ -43,6 +43,9 @@ Summary = Mapping[str, Any]
 TERMINAL = 80
 """Columns of a terminal."""
 
+ORDER = "Rows follow the means. A rank is 1 + the number of methods shown to be better."
+"""Said where ranks do not rise from row to row."""
+
 NEAR = 0.95
 """A trial is near the best one if it improves the judge by this share of the best one's change."""
 
@@ -80,10 +83,12 @@ def render(results: Results) -> RenderableType:
     for name, outcomes in by_problem(results.outcomes).items():
         facts = outcomes[0].problem
         rows = [figures for figures in summaries["outcomes"] if figures["problem"] == name]
+        ranks = [row["rank"] for row in rows if _ranked(row)]
         parts += [
             Text(f"{name}: {facts.text}" if facts.text else name, style="bold"),
             Text(summaries["answer"][name]),
             _table(facts, rows),
+            *([Text(ORDER)] if ranks != sorted(ranks) else []),
             *map(Text, remarks(outcomes)),
             Text(),
         ]
@@ -93,9 +98,21 @@ def render(results: Results) -> RenderableType:
 def took(summary: Summary) -> str:
     """How many runs there are, and how long they trained."""
     return (
-        f"{summary['runs']} runs: {_duration(summary['training_seconds'])} of training, "
-        f"{_duration(summary['compile_seconds'])} of compilation; measurements come on top."
+        f"{summary['runs']} runs: {duration(summary['training_seconds'])} of training, "
+        f"{duration(summary['compile_seconds'])} of compilation; measurements come on top."
     )
+
+
+def duration(seconds: float) -> str:
+    """Such as "40 minutes"."""
+    if seconds < 1:
+        return "less than a second"
+    for size, unit in ((1.0, "second"), (60.0, "minute"), (3600.0, "hour"), (86400.0, "day")):
+        number = seconds / size
+        if round(number) < (48 if unit == "hour" else 100):
+            break
+    shown = f"{number:.2g}" if number < 10 else f"{number:.0f}"
+    return f"{shown} {unit}{'s' if shown != '1' else ''}"
 
 
 def summary(results: Results) -> dict[str, Any]:
@@ -394,12 +411,6 @@ def _aligned(rows: Sequence[Summary], figure: str) -> list[str]:
     return [
         shown(row[figure]) if _ranked(row) and math.isfinite(row[figure]) else "—" for row in rows
     ]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 99.5:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 99.5 * 60 else f"{seconds / 3600:.1f} hours"
 
 
 def _table(facts: Facts, rows: Sequence[Summary]) -> Table:

@@ -88,6 +88,12 @@ def test_names_have_modules_and_arguments_where_they_must() -> None:
     assert names([*expected]) == expected
 
 
+def test_words_are_broken_only_if_they_must() -> None:
+    assert broken("clipped_momentum", 14) == "clipped_\n  momentum"
+    assert broken("clipped_momentum", 16) == "clipped_momentum"
+    assert broken("sgd(weight_decay=0.1)", 16) == "sgd(\n  weight_decay=\n  0.1)"
+
+
 @pytest.mark.parametrize("label", ["x" * 200, "my.module.lion(b1=0.95, b2=0.99)", "a(b=c(d=0.5))"])
 def test_labels_are_broken_into_lines(label: str) -> None:
     text = broken(label, 16)
@@ -97,6 +103,43 @@ def test_labels_are_broken_into_lines(label: str) -> None:
     with warnings.catch_warnings(action="error"):
         figures = drawn(made.outcome(label, [1.0, 9.0]), made.outcome("adam", [1.0, 2.0]))
         figures["passes"].draw_without_rendering()
+
+
+def test_of_many_methods_each_has_axes_of_its_own() -> None:
+    """With its median in front of all medians, which are one grey line, and within the picture."""
+    labels = [*STYLES, "optax.lion(b1=0.95, b2=0.99, weight_decay=0.001)"]
+    ends = {label: float(number) for number, label in enumerate(labels, 1)}
+    figure = drawn(*(made.outcome(label, [end, end]) for label, end in ends.items()))["judge"]
+    assert not figure.legends
+    assert len(figure.axes) == len(labels)
+    for label, panel in zip(labels, figure.axes, strict=True):
+        assert "".join(panel.get_title().split()) == "".join(label.split())
+        grey, own = panel.lines
+        assert own.get_color() == styles(labels)[label].color
+        assert np.ravel(own.get_ydata())[-1] == pytest.approx(ends[label])
+        known = np.ravel(grey.get_ydata()).reshape(len(labels), -1)
+        assert known[:, -2] == pytest.approx([*ends.values()])
+        assert np.isnan(known[:, -1]).all()
+        assert len(panel.collections) == 1  # the band
+    figure.draw_without_rendering()
+    for panel in figure.axes:
+        title = panel.title.get_window_extent()
+        assert 0 <= title.x0 < title.x1 <= figure.bbox.width
+    assert len(drawn(*(made.outcome(label, [1.0]) for label in labels[:5]))["loss"].axes) == 1
+
+
+def test_long_curves_are_drawn_at_some_points_with_both_ends() -> None:
+    outcome = made.outcome("adam", [1.0])
+    (run,) = outcome.repeats
+    points = tuple(
+        dataclasses.replace(run.points[0], passes=i / 100, loss=2.0 - i / 1000) for i in range(901)
+    )
+    long = dataclasses.replace(outcome, repeats=(dataclasses.replace(run, points=points),))
+    (line,) = axes(drawn(long)["loss"]).lines
+    x, y = np.ravel(line.get_xdata()), np.ravel(line.get_ydata())
+    assert len(x) == pictures.DRAWN
+    assert (x[0], x[-1]) == (0, 9)
+    assert y == pytest.approx(2.0 - x / 10)
 
 
 def test_bands_span_the_seeds() -> None:

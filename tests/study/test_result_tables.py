@@ -222,9 +222,21 @@ def test_a_run_that_never_took_a_step_has_no_time_of_a_step() -> None:
     assert row("adam", dataclasses.replace(lost, trials=never, repeats=never)).split()[-1] == "—"
 
 
+def test_terminal_says_why_ranks_do_not_rise() -> None:
+    """One with a worse mean than one that is shown to be worse, and seeds that vary."""
+    scattered = [1.0, 12.0, 1.0, 12.0, 1.0]
+    of = [[1.0, 1.1, 1.0, 1.1, 1.0], [3.0, 3.1, 3.0, 3.1, 3.0], scattered]
+    outcomes = [
+        made.outcome(label, ends) for label, ends in zip(("adam", "sgd", "rprop"), of, strict=True)
+    ]
+    assert [standing.rank for standing in standings(outcomes)] == [1, 2, 1]
+    assert tables.ORDER in lines(*outcomes)
+    assert tables.ORDER not in lines(*outcomes[:2])
+
+
 def test_terminal_tells_how_long_it_took() -> None:
     text = " ".join(" ".join(lines(*OUTCOMES)).split())
-    assert "27 runs: 4 minutes of training, 8 seconds of compilation" in text
+    assert "27 runs: 3.8 minutes of training, 7.5 seconds of compilation" in text
 
 
 def test_tables_follow_the_ranking() -> None:

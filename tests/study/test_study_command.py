@@ -12,7 +12,8 @@ import pytest
 from small_problems import changed, classifier
 
 from gdmethods.study import command
-from gdmethods.study.command import duration, main
+from gdmethods.study.command import main
+from gdmethods.study.tables import duration
 
 HERE = Path(__file__).parent
 
@@ -121,11 +122,14 @@ def test_says_what_is_left_before_it_begins(
     ("seconds", "words"),
     [
         (0.2, "less than a second"),
-        (1.2, "about 1 second"),
-        (75, "about 75 seconds"),
-        (2400, "about 40 minutes"),
-        (7200, "about 2 hours"),
-        (200000, "about 2 days"),
+        (1, "1 second"),
+        (1.23, "1.2 seconds"),
+        (75, "75 seconds"),
+        (99.6, "1.7 minutes"),
+        (2400, "40 minutes"),
+        (7200, "2 hours"),
+        (200000, "2.3 days"),
+        (1e8, "1157 days"),
     ],
 )
 def test_durations_are_said_as_one_would(seconds: float, words: str) -> None:
