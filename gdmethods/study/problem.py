@@ -155,22 +155,25 @@ class Problem:
     @staticmethod
     def from_equinox(
         build: Callable[[Any], Any],
-        loss: Callable[[Any, Any, Any], Any],
+        loss: Callable[..., Any],
         *,
-        metrics: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+        metrics: Mapping[str, Callable[..., Any]] | None = None,
         **rest: Any,
     ) -> "Problem":
         """A problem whose model is an Equinox module.
 
         Its floating-point arrays train. It is measured in
         `equinox.nn.inference_mode`, where the loss gets a key that is always
-        the same. A model with an `equinox.nn.State` needs `Problem` with
-        `has_state`.
+        the same.
 
         Arguments:
-          build: `build(key)` gives the module.
-          loss: `loss(module, batch, key)` gives the mean over the batch.
-          metrics: by name, `metric(module, batch)`.
+          build: `build(key)` gives the module, or the pair of module and state
+            that `equinox.nn.make_with_state(Model)(key)` gives.
+          loss: `loss(module, batch, key)` gives the mean over the batch. With a
+            state, `loss(module, state, batch, key)` gives the pair of the mean
+            and the new state.
+          metrics: by name, `metric(module, batch)`, or
+            `metric(module, state, batch)`.
           **rest: see `Problem`.
 
         >>> import equinox as eqx, jax

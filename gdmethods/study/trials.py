@@ -168,7 +168,7 @@ class Trainer:
         opt_state = jax.eval_shape(self._first_state, scalars, params)
         carry = params, state, opt_state
         stepped = jax.eval_shape(self._step, scalars, carry, prepared.batch, jax.random.key(0))
-        if jax.tree.map(_kind, stepped) != jax.tree.map(_kind, carry):
+        if _shapes(stepped) != _shapes(carry):
             raise TypeError("a step changes the shapes or dtypes of the weights or of the state")
         self.method_crc32 = function_crc32(self._first_state, scalars, params)
         self.method_crc32 = function_crc32(
@@ -296,10 +296,6 @@ def _marks(points: int, steps: int) -> list[int]:
     """The steps of a pass after which it is measured; the last one is its end."""
     points = min(points, steps)
     return [round(steps * point / points) for point in range(1, points + 1)]
-
-
-def _kind(array: Any) -> tuple[Any, Any]:
-    return array.shape, array.dtype
 
 
 def _keys_of_a_pass(key: Any, number: Any) -> tuple[Any, Any]:
@@ -439,6 +435,6 @@ class _Streamed:
         return self._compiled[_shapes(batch)](arguments, carry, batch, keys)
 
 
-def _shapes(batch: Any) -> Any:
-    leaves, structure = jax.tree.flatten(batch)
+def _shapes(tree: Any) -> Any:
+    leaves, structure = jax.tree.flatten(tree)
     return structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)

@@ -14,6 +14,7 @@ from flax import nnx
 from small_problems import BATCH, EXAMPLES, TRAIN, VALIDATION, changed, classifier, quadratic, x, y
 
 from gdmethods.study import Problem
+from gdmethods.study.dry_step import check
 from gdmethods.study.methods import parse
 from gdmethods.study.outcomes import Run, Settings
 from gdmethods.study.problem import ProblemError
@@ -255,6 +256,53 @@ def test_nnx_is_a_loop_of_nnx() -> None:
     np.testing.assert_allclose(got, expected, rtol=1e-4)
     assert not np.allclose(got[0], got[1], rtol=0.01)
     assert run.weights == 20 * 8 + 8 + 8 + 8 + 8 * 2 + 2
+
+
+@pytest.mark.proof
+def test_equinox_carries_its_state_from_step_to_step() -> None:
+    """The running means of a batch norm, as Equinox' own loop leaves them."""
+    equinox = pytest.importorskip("equinox")
+
+    class Normed(equinox.Module):  # type: ignore[misc,name-defined]
+        norm: Any
+        linear: Any
+
+        def __init__(self, key: Any) -> None:
+            self.norm = equinox.nn.BatchNorm(20, axis_name="batch", mode="batch")
+            self.linear = equinox.nn.Linear(20, 2, key=key)
+
+        def __call__(self, x: Any, state: Any) -> tuple[Any, Any]:
+            x, state = self.norm(x, state)
+            return self.linear(x), state
+
+    def loss(model: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
+        over_batch = jax.vmap(model, axis_name="batch", in_axes=(0, None), out_axes=(0, None))
+        logits, state = over_batch(batch[0], state)
+        return cost(lambda x: logits, batch), state
+
+    def validated(model: Any, state: Any, batch: Any) -> Any:
+        return loss(model, state, batch, None)[0]
+
+    build = equinox.nn.make_with_state(Normed)
+    problem = Problem.from_equinox(
+        build,
+        loss,
+        train=TRAIN,
+        validation=VALIDATION,
+        metrics={"cost": validated},
+        batch_size=BATCH,
+    )
+    check(problem)
+    (run,) = train(trainer(problem), settings(0.5, seed=4, passes=1))
+    first, key = jax.random.split(jax.random.key(4))
+    model, state = build(first)
+    order, _ = jax.random.split(jax.random.fold_in(key, 0))
+    for batch in ordered(order):
+        gradients, state = equinox.filter_grad(loss, has_aux=True)(model, state, batch, None)
+        model = equinox.apply_updates(model, jax.tree.map(lambda g: -0.5 * g, gradients))
+    after = validated(equinox.nn.inference_mode(model), state, VALIDATION)
+    assert run.points[-1].validation["cost"] == pytest.approx(float(after), rel=1e-4)
+    assert run.weights == 20 + 20 + 20 * 2 + 2
 
 
 @pytest.mark.proof
