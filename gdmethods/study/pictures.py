@@ -189,12 +189,13 @@ class _Scale:
         clamped: NDArray[np.float64] = np.clip(known, self.low, self.high)
         return clamped
 
-    def set(self, axes: Axes) -> None:
+    def set(self, axes: Axes, most: float = 4.0) -> None:
+        """With numbers between those of the decades, if there are not more decades."""
         if self.log:
             axes.set_yscale("log")
             axes.set_ylim(self.low * (self.low / self.high) ** 0.04 * 0.98, self.high)
             decades = math.log10(self.high / self.low)
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 4 else (1,)))
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < most else (1,)))
             axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
         else:
@@ -232,13 +233,13 @@ def _curves(
         for label, seeds in curves.items()
     }
     figure, panels = _panels(outcomes, styled, "passes over the training data", what)
+    apart = len(outcomes) > TOGETHER
+    decades, passes_named = (1.2, 3) if apart else (4.0, 6)
     for axes in {*panels.values()}:
-        scale.set(axes)
+        scale.set(axes, decades)
         axes.set_xlim(0, max(runs[0].settings.passes, all_passes[-1]))
-        axes.xaxis.set_major_locator(
-            MaxNLocator(6 if len(outcomes) <= TOGETHER else 3, integer=True)
-        )
-        if len(outcomes) > TOGETHER:
+        axes.xaxis.set_major_locator(MaxNLocator(passes_named, integer=True))
+        if apart:
             gaps = np.array([[math.nan]] * len(medians))  # one line is a shorter file than many
             x, y = np.hstack([[passes] * len(gaps), gaps]), np.hstack([[*medians.values()], gaps])
             axes.plot(x.ravel(), y.ravel(), color="0.8", linewidth=0.8, zorder=1)
@@ -421,7 +422,7 @@ def _panels(
         axes.set(xlabel=xlabel, ylabel=ylabel)
         return figure, {outcome.label: axes for outcome in outcomes}
     rows = -(-len(outcomes) // COLUMNS)
-    titles = [_entry(outcome.label, 18) for outcome in outcomes]
+    titles = [_entry(outcome.label, 16) for outcome in outcomes]
     lines = [
         max(title.count("\n") + 1 for title in titles[row * COLUMNS : (row + 1) * COLUMNS])
         for row in range(rows)

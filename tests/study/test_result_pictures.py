@@ -125,6 +125,8 @@ def test_of_many_methods_each_has_axes_of_its_own() -> None:
     for panel in figure.axes:
         title = panel.title.get_window_extent()
         assert 0 <= title.x0 < title.x1 <= figure.bbox.width
+    numbered = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert len({*numbered} - {""}) >= 2
     assert len(drawn(*(made.outcome(label, [1.0]) for label in labels[:5]))["loss"].axes) == 1
 
 
