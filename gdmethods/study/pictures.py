@@ -242,7 +242,7 @@ def _curves(
         if apart:
             gaps = np.array([[math.nan]] * len(medians))  # one line is a shorter file than many
             x, y = np.hstack([[passes] * len(gaps), gaps]), np.hstack([[*medians.values()], gaps])
-            axes.plot(x.ravel(), y.ravel(), color="0.8", linewidth=0.8, zorder=1)
+            axes.plot(x.ravel(), y.ravel(), color="0.7", linewidth=0.8, zorder=1)
     for label, seeds in curves.items():
         axes, finite = panels[label], np.isfinite(seeds)
         axes.plot(
