@@ -174,7 +174,7 @@ def test_can_be_repeated(page: Page) -> None:
     for part in ("0.001, 0.01, 0.1", "gdmethods 0.9, jax 0.10", "batches of 32", "00000abc"):
         assert part in page.text
     assert "1,000 training examples" in page.text
-    assert "27 runs: 3.8 minutes of training, 7.5 seconds of compilation" in page.text
+    assert "27 runs: 3.7 minutes of training, 7.5 seconds of compilation" in page.text
 
 
 def test_profile_follows_several_problems(directory: Path, tmp_path: Path) -> None:
