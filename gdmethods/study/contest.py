@@ -32,6 +32,9 @@ from gdmethods.study.outcomes import TRIAL_SEED, Facts, Outcome, Results, Run, S
 from gdmethods.study.problem import Problem, ProblemError
 from gdmethods.study.trials import Costs, Prepared, Trainer
 
+Setting = Mapping[str, float]
+"""The arguments of a run, by name."""
+
 JUDGE, LOSS = "judge", "loss"
 """What `select` can be."""
 
@@ -119,7 +122,9 @@ class Contest:
         }
         self._crc32s = {problem.name: problem_crc32(problem) for problem in plan.problems}
         self._labels = labels(plan.methods)
-        self._trials = dict(zip([m.text for m in plan.methods], _trials(plan), strict=True))
+        self._settings_of = dict(
+            zip([m.text for m in plan.methods], _settings_to_try(plan), strict=True)
+        )
         self._trainers: dict[tuple[str, str], Trainer | Exception] = {
             (problem.name, method.text): self._trainer(problem, method)
             for problem in plan.problems
@@ -157,7 +162,7 @@ class Contest:
             problem.name: weight if (weight := weights.get(problem.name, 0.0)) > 0 else usual
             for problem in plan.problems
         }
-        runs_of_a_problem = sum(len(self._tried(method)) + plan.seeds for method in plan.methods)
+        runs_of_a_problem = sum(len(self._planned(method)) + plan.seeds for method in plan.methods)
         total = sum(weights.values()) * runs_of_a_problem
         self._shares = {name: weight / total for name, weight in weights.items()}
         return Estimate(there, missing, None if math.isnan(seconds) else seconds)
@@ -167,7 +172,7 @@ class Contest:
         plan = self._plan
         tuned: dict[str, Any] = {
             "rates": _rates(plan),
-            "trials": len(next(iter(self._trials.values()))),
+            "trials": len(next(iter(self._settings_of.values()))),
             "tune": {name: list(values) for name, values in plan.tune.items()},
             "select": plan.select,
         }
@@ -197,22 +202,16 @@ class Contest:
     def _outcome(self, problem: Problem, method: Method, watch: Watch) -> Outcome:
         trials: list[Run] = []
         repeats: list[Run] = []
-        extended, error = False, None
-        best: Mapping[str, float] = self._trials[method.text][0]
+        planned, error = self._planned(method), None
         try:
-            for run in self._runs(problem, method, self._tried(method), watch):
-                trials.append(run)
-            if trials:
-                beyond = self._beyond(self._best(trials).settings.arguments)
-                extended = bool(beyond)
-                for run in self._runs(problem, method, beyond, watch, planned=False):
+            while wanted := self._next_trials(method, trials):
+                for run in self._runs(problem, method, wanted, watch, planned=not trials):
                     trials.append(run)
-                best = self._best(trials).settings.arguments
-            seeds = range(1, self._plan.seeds + 1)
-            for run in self._runs(problem, method, [best] * len(seeds), watch, seeds=seeds):
+            chosen, seeds = self._chosen(method, trials), range(1, self._plan.seeds + 1)
+            for run in self._runs(problem, method, [chosen] * len(seeds), watch, seeds=seeds):
                 repeats.append(run)
         except _Failed as failed:
-            left = len(self._tried(method)) + self._plan.seeds - len(trials) - len(repeats)
+            left = len(planned) + self._plan.seeds - len(trials) - len(repeats)
             watch(
                 self._labels[method.text],
                 spared=max(left, 0) * self._shares.get(problem.name, 0.0),
@@ -224,15 +223,33 @@ class Contest:
             self._labels[method.text],
             tuple(trials),
             tuple(repeats),
-            extended,
+            len(trials) > len(planned),
             error,
         )
+
+    def _planned(self, method: Method) -> Sequence[Setting]:
+        """The settings of its trials; none where there is only one."""
+        settings = self._settings_of[method.text]
+        return settings if len(settings) > 1 else []
+
+    def _next_trials(self, method: Method, trials: Sequence[Run]) -> Sequence[Setting]:
+        """After these: what is planned, then what lies beyond the edge, if the best is there."""
+        planned = self._planned(method)
+        if not trials:
+            return planned
+        return self._beyond(self._best(trials)) if len(trials) == len(planned) else []
+
+    def _chosen(self, method: Method, trials: Sequence[Run]) -> Setting:
+        """What is repeated after all trials."""
+        if not trials:
+            return self._settings_of[method.text][0]
+        return self._best(trials).settings.arguments
 
     def _runs(
         self,
         problem: Problem,
         method: Method,
-        arguments: Sequence[Mapping[str, float]],
+        arguments: Sequence[Setting],
         watch: Watch,
         *,
         seeds: Sequence[int] | None = None,
@@ -277,13 +294,8 @@ class Contest:
         watch(what, spared=max(left, 0.0))  # what a diverged run is spared
         return runs
 
-    def _tried(self, method: Method) -> Sequence[Mapping[str, float]]:
-        """The settings of its trials; none where it has only one."""
-        trials = self._trials[method.text]
-        return trials if len(trials) > 1 else []
-
     def _settings(
-        self, problem: Problem, method: Method, arguments: Mapping[str, float], seed: int
+        self, problem: Problem, method: Method, arguments: Setting, seed: int
     ) -> Settings:
         plan = self._plan
         trainer = self._trainers[problem.name, method.text]
@@ -303,7 +315,7 @@ class Contest:
         )
 
     def _trainer(self, problem: Problem, method: Method) -> Trainer | Exception:
-        arguments = list(self._trials[method.text][0])
+        arguments = list(self._settings_of[method.text][0])
         try:
             return Trainer(self._prepared[problem.name], method, arguments)
         except Exception as error:  # whatever a factory from anywhere may raise
@@ -334,42 +346,43 @@ class Contest:
 
         return min(trials, key=end)
 
-    def _beyond(self, best: Mapping[str, float]) -> list[dict[str, float]]:
+    def _beyond(self, best: Run) -> list[dict[str, float]]:
         """The best setting with the rates that extend the grid; none unless it is at the edge."""
         rates = _rates(self._plan)
-        rate = best["learning_rate"]
+        setting = best.settings.arguments
+        rate = setting["learning_rate"]
         if len(rates) < 2 or rate not in (rates[0], rates[-1]):
             return []
         spacing = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1))
         further = max(1, round(math.log(10) / math.log(spacing)))
         spacing = spacing if rate == rates[-1] else 1 / spacing
         return [
-            {**best, "learning_rate": _rounded(rate * spacing**k)} for k in range(1, further + 1)
+            {**setting, "learning_rate": _rounded(rate * spacing**k)}
+            for k in range(1, further + 1)
         ]
 
     def _known_runs(self, problem: Problem, method: Method) -> list[Run | None]:
         """Those that are planned, as far as one knows before all trials are there."""
 
-        def loaded(arguments: Mapping[str, float], seed: int = TRIAL_SEED) -> Run | None:
+        def loaded(arguments: Setting, seed: int = TRIAL_SEED) -> Run | None:
             return self._archive.load(self._settings(problem, method, arguments, seed))
 
-        best: Mapping[str, float] = self._trials[method.text][0]
-        runs = [loaded(arguments) for arguments in self._tried(method)]
+        trials: list[Run] = []
         seeds = range(1, self._plan.seeds + 1)
-        if runs:
-            if trials := _all(runs):
-                runs += map(loaded, self._beyond(self._best(trials).settings.arguments))
-            if not (trials := _all(runs)):
-                return [*runs, *(None for _ in seeds)]
-            best = self._best(trials).settings.arguments
-        return [*runs, *(loaded(best, seed) for seed in seeds)]
+        while wanted := self._next_trials(method, trials):
+            runs = [*map(loaded, wanted)]
+            trials += filter(None, runs)
+            if None in runs:
+                return [*trials, *[None] * runs.count(None), *[None] * len(seeds)]
+        chosen = self._chosen(method, trials)
+        return [*trials, *(loaded(chosen, seed) for seed in seeds)]
 
     def _costs(self, problem: Problem) -> Costs:
         for method in self._plan.methods:
             trainer = self._trainers[problem.name, method.text]
             if isinstance(trainer, Trainer):
                 try:
-                    return trainer.costs(self._trials[method.text][0])
+                    return trainer.costs(self._settings_of[method.text][0])
                 except Exception:  # it will be recorded when the method's turn comes
                     continue
         return Costs(0.0, 0.0, 0.0, None)
@@ -377,11 +390,6 @@ class Contest:
 
 class _Failed(Exception):
     """A method could not be tried to the end."""
-
-
-def _all(runs: Sequence[Run | None]) -> list[Run]:
-    """The runs, or none of them where one is missing."""
-    return [] if None in runs else [run for run in runs if run]
 
 
 def _check(plan: Plan) -> None:
@@ -429,7 +437,7 @@ def _rates(plan: Plan) -> list[float]:
     return [*dict.fromkeys(map(_rounded, np.geomspace(*plan.rates, plan.trials)))]
 
 
-def _trials(plan: Plan) -> list[list[dict[str, float]]]:
+def _settings_to_try(plan: Plan) -> list[list[dict[str, float]]]:
     """The arguments of each method's trials: as many for one as for another."""
     if plan.given:
         return [[{"learning_rate": float(method.rate or 0)}] for method in plan.methods]
