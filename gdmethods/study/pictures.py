@@ -40,7 +40,7 @@ ROW = 8  # points between the crosses of two methods
 TOGETHER = 5
 """The most methods whose curves share axes; of more, each has its own, with the others in grey."""
 COLUMNS = 3  # of axes
-DRAWN = 50
+DRAWN = 40
 """The most points of a curve that are drawn."""
 
 Styles = Mapping[str, Style]
