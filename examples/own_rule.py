@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             state = row["state_bytes_per_weight"]
             loss = f"{row['loss']:.4f} ± {row['loss_deviation']:.4f}"
             console.print(f"{row['label']}, state of {state:.0f} bytes: training loss {loss}")
-        console.print(str(done))
+        console.print(str(done), soft_wrap=False)
 
 
 if __name__ == "__main__":
