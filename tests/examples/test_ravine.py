@@ -125,7 +125,7 @@ def test_the_program_shows_what_it_finds(tmp_path, capsys, monkeypatch):
     assert frames(out / "ravine.gif") == 4
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines.count(["momentum", "0.01", "25", "5.0e-01"]) == 3
-    assert lines.count(["adam", "0.09", "–", "2.0e-03"]) == 3
+    assert lines.count(["adam", "0.08", "200", "3.9e-03"]) == 3
     for valley in ravine.VALLEYS:
         assert valley.name.split() in lines
     assert [str(out / "ravine.png")] in lines
