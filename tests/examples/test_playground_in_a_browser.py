@@ -62,7 +62,6 @@ def opened(
         is_mobile=phone,
         device_scale_factor=2 if phone else 1,
     )
-    context.set_default_timeout(120_000)  # a busy machine may stop a browser for a while
     page, faults = context.new_page(), []
     page.on("console", lambda m: m.type in ("error", "warning") and faults.append(m.text))
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -229,7 +228,7 @@ def test_each_preset_shows_its_claim_by_its_link(
         assert {*names} == {*MEASURED}
         for name, link in zip(names, links, strict=True):
             link.tap() if width < 500 else link.click()
-            page.wait_for_function("name => setting.preset === name", arg=name, polling=50)
+            page.wait_for_function("name => setting.preset === name", arg=name)
             assert page.url.endswith(f"#preset={name}")
             words = page.locator("#words").inner_text()
             assert words == page.evaluate("presets[setting.preset].claim")
