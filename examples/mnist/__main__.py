@@ -16,7 +16,8 @@ from gdmethods.study.methods import parse
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
-    options = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(words)
     try:
         network = problem("zeiler", data.load(options.data))
     except data.DataError as error:
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = Plan(
         problems=[dataclasses.replace(network, batch_size=options.batch_size)],
         methods=parse([method.expression for method in options.methods]),
-        command=shlex.join(["python", "-m", "examples.mnist", *(arguments or sys.argv[1:])]),
+        command=shlex.join(["python", "-m", "examples.mnist", *words]),
         seeds=options.seeds,
         passes=options.passes,
     )

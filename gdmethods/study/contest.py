@@ -439,8 +439,8 @@ def _rates(plan: Plan) -> list[float]:
 
 def _settings_to_try(plan: Plan) -> list[list[dict[str, float]]]:
     """The arguments of each method's trials: as many for one as for another."""
-    if plan.given:
-        return [[{"learning_rate": float(method.rate or 0)}] for method in plan.methods]
+    if given := [method.rate for method in plan.methods if method.rate is not None]:
+        return [[{"learning_rate": rate}] for rate in given]
     rates = _rates(plan)
     starts = [method.tunable(plan.tune) for method in plan.methods]
     first = [[{"learning_rate": rate, **start} for rate in rates] for start in starts]

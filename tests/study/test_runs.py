@@ -20,6 +20,8 @@ from gdmethods.study.outcomes import Run, Settings
 from gdmethods.study.problem import ProblemError
 from gdmethods.study.trials import Prepared, Trainer
 
+DATA: dict[str, Any] = {"train": TRAIN, "validation": VALIDATION, "batch_size": BATCH}
+
 
 def trainer(
     problem: Problem, method: str = "sgd", *, points: int = 1, together: int = 1, **tuned: float
@@ -228,9 +230,7 @@ def cost(network: Any, batch: Any) -> jax.Array:
 @pytest.mark.proof
 def test_nnx_is_a_loop_of_nnx() -> None:
     """With batch statistics and dropout's keys, as its own optimizer trains it."""
-    problem = Problem.from_nnx(
-        Network, cost, train=TRAIN, validation=VALIDATION, metrics={"cost": cost}, batch_size=BATCH
-    )
+    problem = Problem.from_nnx(Network, cost, metrics={"cost": cost}, **DATA)
     (run,) = train(trainer(problem), settings(0.5, seed=4, passes=1))
 
     first, key = jax.random.split(jax.random.key(4))
@@ -284,14 +284,7 @@ def test_equinox_carries_its_state_from_step_to_step() -> None:
         return loss(model, state, batch, None)[0]
 
     build = equinox.nn.make_with_state(Normed)
-    problem = Problem.from_equinox(
-        build,
-        loss,
-        train=TRAIN,
-        validation=VALIDATION,
-        metrics={"cost": validated},
-        batch_size=BATCH,
-    )
+    problem = Problem.from_equinox(build, loss, metrics={"cost": validated}, **DATA)
     check(problem)
     (run,) = train(trainer(problem), settings(0.5, seed=4, passes=1))
     first, key = jax.random.split(jax.random.key(4))
@@ -326,14 +319,7 @@ def test_equinox_is_a_loop_of_equinox() -> None:
     def validated(model: Any, batch: Any) -> Any:
         return loss(model, batch, jax.random.key(0))
 
-    problem = Problem.from_equinox(
-        build,
-        loss,
-        train=TRAIN,
-        validation=VALIDATION,
-        metrics={"cost": validated},
-        batch_size=BATCH,
-    )
+    problem = Problem.from_equinox(build, loss, metrics={"cost": validated}, **DATA)
     (run,) = train(trainer(problem), settings(0.5, seed=4, passes=1))
     first, key = jax.random.split(jax.random.key(4))
     model = build(first)
